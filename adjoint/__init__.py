@@ -1,0 +1,47 @@
+"""Exact gradients of simulated spike times and voltages."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from adjoint.api import jvp, value_and_grad, vjp
+    from adjoint.check import GradientCheckError, Judgement, check_grads
+    from adjoint.types import Cotangents, Parameters, Tangents
+
+_HOMES = {
+    "Cotangents": "types",
+    "GradientCheckError": "check",
+    "Judgement": "check",
+    "Parameters": "types",
+    "Tangents": "types",
+    "check_grads": "check",
+    "jvp": "api",
+    "value_and_grad": "api",
+    "vjp": "api",
+}
+
+__all__ = [
+    "Cotangents",
+    "GradientCheckError",
+    "Judgement",
+    "Parameters",
+    "Tangents",
+    "check_grads",
+    "jvp",
+    "value_and_grad",
+    "vjp",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'adjoint' has no attribute {name!r}")
+    value = getattr(import_module(f"adjoint.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

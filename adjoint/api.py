@@ -1,0 +1,281 @@
+"""Vector-Jacobian and Jacobian-vector products of a simulation, named as in JAX."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from adjoint.layout import gradient, kernel_tangents
+from adjoint.reverse import (
+    Pending,
+    ReverseProblem,
+    ReverseWork,
+    WiringBar,
+    finish_back,
+    last_arrivals,
+    run_back,
+)
+from adjoint.types import Cotangents, Parameters, Tangents, as_parameters
+from queues import heap
+from refsim import model as neuron
+from refsim.engine import MAX_SPIKES, Run
+from refsim.errors import IllConditionedWarning, InvalidTypeError, UndefinedGradientError
+from refsim.inputs import Samples, SpikeTrain
+from refsim.network import Network
+from refsim.simulation import Simulation
+from refsim.status import DONE, FULL, RUNNING
+from refsim.types import Tape
+from refsim.validate import vector
+
+_SHARE = 2_000_000
+# A slope this small against (v_th - v_reset)/tau_m moves a spike a million times as far as the
+# parameter that moves it: half of the digits of a finite difference are gone.
+_GRAZING = 1e-6
+
+Pullback = Callable[..., Parameters]
+
+
+def vjp(
+    network: Network,
+    inputs: SpikeTrain | None = None,
+    duration: float | None = None,
+    *,
+    samples: Samples | tuple[Any, Any] | None = None,
+    queue: str = "auto",
+    max_spikes: int = MAX_SPIKES,
+) -> tuple[Simulation, Pullback]:
+    """Simulate, and return the result with its vector-Jacobian product.
+
+    Parameters are those of :func:`refsim.simulate`.
+
+    Returns
+    -------
+    simulation : Simulation
+        The result.
+    pullback : callable
+        ``pullback(time_bar=None, voltage_bar=None)`` takes the cotangents dL/d(spike time) (k,)
+        and dL/d(sampled voltage) (V,), and returns the gradient of L by all parameters. It can be
+        called any number of times.
+
+    Raises
+    ------
+    InvalidValueError, InvalidTypeError, SpikeLimitError, SimulationInterrupted
+        As :func:`refsim.simulate`. The pullback raises InvalidValueError for cotangents of the
+        wrong shape, and UndefinedGradientError if a spike grazes the threshold with slope zero.
+
+    Warns
+    -----
+    IllConditionedWarning
+        If a spike nearly grazes the threshold.
+    """
+    run = Run(network, inputs, duration, samples, queue, max_spikes)
+    simulation = run.execute()
+    _warn_of_grazing(simulation)
+    return simulation, _pullback(run, simulation)
+
+
+def _warn_of_grazing(simulation: Simulation) -> None:
+    spikes, network = simulation.spikes, simulation.network
+    if not len(spikes.time):
+        return
+    scale = ((network.v_th - network.v_reset) / network.tau_m)[spikes.neuron]
+    k = int(np.argmin(spikes.slope_before / scale))
+    slope = spikes.slope_before[k]
+    if slope < _GRAZING * scale[k]:
+        warnings.warn(
+            f"neuron {spikes.neuron[k]} grazes its threshold at {spikes.time[k]:.9g} ms with "
+            f"dV/dt = {slope:.3g}; gradients that pass through this spike are ill-conditioned",
+            IllConditionedWarning,
+            stacklevel=3,
+        )
+
+
+def _pullback(run: Run, simulation: Simulation) -> Pullback:
+    problem, tape = run.problem, run.tape()
+    n_spikes, n_samples = len(tape.time), len(simulation.samples)
+    pending = _pending(run, tape, simulation.origin)
+    before = _spike_before(tape, run.network.n_neurons)
+
+    def pullback(
+        time_bar: ArrayLike | None = None, voltage_bar: ArrayLike | None = None
+    ) -> Parameters:
+        """Return the gradient of a loss with these cotangents of spike times and voltages."""
+        spike_bar = vector("time_bar", 0.0 if time_bar is None else time_bar, n_spikes)
+        sample_bar = vector("voltage_bar", 0.0 if voltage_bar is None else voltage_bar, n_samples)
+        reverse = ReverseProblem(
+            model=problem.model,
+            wiring=problem.wiring,
+            inputs=problem.inputs,
+            samples=problem.samples,
+            sample_bar=sample_bar[run.sample_order],
+            tape=tape,
+            before=before[0],
+            origin=simulation.origin,
+            pending=pending,
+        )
+        work = _reverse_work(run, spike_bar, before[1])
+        _check_slopes(tape, _execute(reverse, work, simulation))
+        input_bar = np.zeros(len(simulation.inputs))
+        input_bar[run.input_order] = work.input_bar
+        wiring_bar = work.wiring_bar
+        return gradient(
+            run.network, work.model_bar, wiring_bar.weight, wiring_bar.delay, input_bar
+        )
+
+    return pullback
+
+
+def _pending(run: Run, tape: Tape, origin: NDArray[np.int64]) -> Pending:
+    """Sort emissions by their last arrival, the latest first."""
+    problem = run.problem
+    time = np.zeros(len(origin))
+    synapse = np.zeros(len(origin), dtype=np.int64)
+    last_arrivals(problem.wiring, problem.inputs, tape, origin, run.duration, time, synapse)
+    order = np.lexsort((-np.arange(len(time)), -time))
+    order = order[time[order] > -np.inf]
+    return Pending(time=time[order], order=order, synapse=synapse[order])
+
+
+def _spike_before(tape: Tape, n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return for each spike the row of the neuron's spike before, and each neuron's last row."""
+    rows = np.argsort(tape.neuron, kind="stable")
+    before = np.full(len(rows), -1, dtype=np.int64)
+    same = tape.neuron[rows[1:]] == tape.neuron[rows[:-1]]
+    before[rows[1:][same]] = rows[:-1][same]
+    last = np.full(n, -1, dtype=np.int64)
+    last[tape.neuron] = np.arange(len(rows))
+    return before, last
+
+
+def _reverse_work(
+    run: Run, spike_bar: NDArray[np.float64], last: NDArray[np.int64]
+) -> ReverseWork:
+    network = run.network
+    ports = network.model.ports
+    size = len(network.synapses)
+    n = network.n_neurons
+    adjoint, model_bar = neuron.adjoint_state(n, len(ports.rate), len(ports.order), run.duration)
+    adjoint.spike[:] = last
+    return ReverseWork(
+        adjoint=adjoint,
+        model_bar=model_bar,
+        wiring_bar=WiringBar(weight=np.zeros(size), delay=np.zeros(size)),
+        spike_bar=spike_bar.copy(),
+        input_bar=np.zeros(len(run.problem.inputs.time)),
+        queue=heap.empty(16),
+        spikes=np.array([len(spike_bar)]),
+        samples=np.array([len(run.problem.samples.time)]),
+        pending=np.zeros(1, dtype=np.int64),
+    )
+
+
+def _execute(problem: ReverseProblem, work: ReverseWork, simulation: Simulation) -> ReverseWork:
+    _enter_last_holds(problem, work, simulation)
+    status = RUNNING
+    while status != DONE:
+        if status == FULL:
+            work = work._replace(queue=heap.grown(work.queue))
+        status = run_back(problem, work, _SHARE)
+    finish_back(problem, work, simulation.network.v0)
+    return work
+
+
+def _enter_last_holds(
+    problem: ReverseProblem, work: ReverseWork, simulation: Simulation
+) -> None:
+    """Mark the neurons that are refractory at the end."""
+    last = work.adjoint.spike
+    spiked = np.flatnonzero(last >= 0)
+    release = problem.tape.time[last[spiked]] + simulation.network.t_ref[spiked]
+    work.adjoint.held[spiked[release > simulation.duration]] = 1
+
+
+def _check_slopes(tape: Tape, work: ReverseWork) -> None:
+    """Refuse a gradient through a spike whose slope is not positive in floating point."""
+    flat = np.flatnonzero((tape.slope_before <= 0.0) & (work.spike_bar != 0.0))
+    if flat.size:
+        k = int(flat[0])
+        raise UndefinedGradientError(
+            f"neuron {tape.neuron[k]} touches its threshold at {tape.time[k]:.17g} ms with "
+            f"dV/dt = {tape.slope_before[k]:.3g}; expected a crossing with positive slope. "
+            "The gradient through this spike does not exist"
+        )
+
+
+def jvp(
+    network: Network,
+    inputs: SpikeTrain | None = None,
+    duration: float | None = None,
+    tangents: Parameters | Mapping[str, ArrayLike] | None = None,
+    *,
+    samples: Samples | tuple[Any, Any] | None = None,
+    queue: str = "auto",
+    max_spikes: int = MAX_SPIKES,
+) -> tuple[Simulation, Tangents]:
+    """Simulate, and carry a tangent of the parameters through the same events.
+
+    Parameters
+    ----------
+    network, inputs, duration, samples, queue, max_spikes
+        As for :func:`refsim.simulate`.
+    tangents : Parameters or mapping
+        Direction: names of parameters (as in Parameters) and arrays of their shapes; those not
+        given are zero.
+
+    Returns
+    -------
+    simulation : Simulation
+        The result, the same to the last bit as without tangents.
+    tangents : Tangents
+        Tangents of the spike times (k,) and of the sampled voltages (V,).
+    """
+    plain = Run(network, inputs, duration, samples, queue, max_spikes)
+    direction = as_parameters(
+        "tangents", {} if tangents is None else tangents, plain.network, len(plain.inputs)
+    )
+    carried = kernel_tangents(plain.network, direction)
+    run = Run(network, inputs, duration, samples, queue, max_spikes, carried)
+    run.work.state_dot.v[:] = direction.v0
+    simulation = run.execute()
+    _warn_of_grazing(simulation)
+    voltage = np.zeros(len(simulation.samples))
+    voltage[run.sample_order] = run.problem.samples.tangent
+    return simulation, Tangents(run.tape().tangent, voltage)
+
+
+def value_and_grad(loss: Callable[[Simulation], tuple[float, Any]]) -> Callable[..., Any]:
+    """Return a function that evaluates a loss of a simulation and its gradient.
+
+    Parameters
+    ----------
+    loss : callable
+        Takes a Simulation and returns its value and the cotangents of the outputs: Cotangents, a
+        pair (dL/d spike times, dL/d voltages), or dL/d(spike times) alone.
+
+    Returns
+    -------
+    callable
+        With the arguments of :func:`refsim.simulate`; returns (value, gradient).
+    """
+
+    def evaluated(
+        network: Network,
+        inputs: SpikeTrain | None = None,
+        duration: float | None = None,
+        **options: Any,
+    ) -> tuple[float, Parameters]:
+        simulation, pullback = vjp(network, inputs, duration, **options)
+        outcome = loss(simulation)
+        if not isinstance(outcome, tuple) or len(outcome) != 2:
+            raise InvalidTypeError(
+                f"loss returned a {type(outcome).__name__}; expected (value, cotangents)"
+            )
+        value, bars = outcome
+        cotangents = Cotangents(*bars) if isinstance(bars, tuple) else Cotangents(time=bars)
+        return value, pullback(cotangents.time, cotangents.voltage)
+
+    return evaluated

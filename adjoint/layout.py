@@ -1,0 +1,75 @@
+"""Between the rates of the kernels and the parameters of the user, both ways."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adjoint.types import Parameters
+from refsim.engine import Tangents as KernelTangents
+from refsim.lif import cascade_gain_derivatives
+from refsim.lif_vjp import ModelBar
+from refsim.network import Network
+from refsim.types import ModelTangent, NeuronArrays, PortArrays, WiringTangent
+
+
+def kernel_tangents(network: Network, direction: Parameters) -> KernelTangents:
+    """Return tangents of rates, drives and sorted synapses for a direction of parameters."""
+    model, wiring = network.model, network.wiring
+    neurons = NeuronArrays(
+        rate=-direction.tau_m * model.neurons.rate * model.neurons.rate,
+        drive=direction.v_rest + direction.i_ext,
+        v_th=direction.v_th.copy(),
+        v_reset=direction.v_reset.copy(),
+        t_ref=direction.t_ref.copy(),
+    )
+    rate_dot = -direction.tau * model.ports.rate * model.ports.rate
+    gain_dot = np.zeros(len(network.ports))
+    for p, i in _cascades(network):
+        by_r, by_s = cascade_gain_derivatives(model.ports.rate[i], model.ports.rate[i + 1])
+        gain_dot[p] = by_r * rate_dot[i] + by_s * rate_dot[i + 1]
+    ports = PortArrays(model.ports.first, model.ports.order, rate_dot, gain_dot)
+    return KernelTangents(
+        ModelTangent(neurons, ports),
+        WiringTangent(direction.weight[wiring.index], direction.delay[wiring.index]),
+        direction.input_times.copy(),
+    )
+
+
+def gradient(
+    network: Network,
+    bar: ModelBar,
+    weight_bar: NDArray[np.float64],
+    delay_bar: NDArray[np.float64],
+    input_bar: NDArray[np.float64],
+) -> Parameters:
+    """Return the gradient by parameters; the bars of synapses come sorted, those of inputs not."""
+    model, wiring = network.model, network.wiring
+    rate_bar = bar.port_rate.copy()
+    for p, i in _cascades(network):
+        by_r, by_s = cascade_gain_derivatives(model.ports.rate[i], model.ports.rate[i + 1])
+        rate_bar[i] += by_r * bar.port_gain[p]
+        rate_bar[i + 1] += by_s * bar.port_gain[p]
+    weight = np.empty_like(weight_bar)
+    weight[wiring.index] = weight_bar
+    delay = np.empty_like(delay_bar)
+    delay[wiring.index] = delay_bar
+    return Parameters(
+        weight=weight,
+        delay=delay,
+        tau_m=-bar.rate * model.neurons.rate * model.neurons.rate,
+        tau=-rate_bar * model.ports.rate * model.ports.rate,
+        v_th=bar.v_th,
+        v_reset=bar.v_reset,
+        v_rest=bar.drive,
+        i_ext=bar.drive.copy(),
+        t_ref=bar.t_ref,
+        v0=bar.v0,
+        input_times=input_bar,
+    )
+
+
+def _cascades(network: Network) -> list[tuple[int, int]]:
+    """Return (port, first state) of the ports with two filters."""
+    ports = network.model.ports
+    return [(p, int(i)) for p, i in enumerate(ports.first) if ports.order[p] == 2]

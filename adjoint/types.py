@@ -1,0 +1,88 @@
+"""Cotangents and tangents as the user sees them, in the layout of the network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from refsim.cases import gradient_sizes
+from refsim.errors import InvalidTypeError
+from refsim.network import Network
+from refsim.validate import vector
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Parameters:
+    """A number for every continuous parameter: a gradient, or a direction.
+
+    Attributes
+    ----------
+    weight, delay : (S,)
+        For each synapse, in the order of the network.
+    tau_m, v_th, v_reset, v_rest, i_ext, t_ref, v0 : (n,)
+        For each neuron.
+    tau : (K,)
+        For each time constant of the ports; a double_exp has rise, then decay.
+    input_times : (I,)
+        For each input spike, in the order given.
+    """
+
+    weight: Vector
+    delay: Vector
+    tau_m: Vector
+    tau: Vector
+    v_th: Vector
+    v_reset: Vector
+    v_rest: Vector
+    i_ext: Vector
+    t_ref: Vector
+    v0: Vector
+    input_times: Vector
+
+    def items(self) -> Iterator[tuple[str, Vector]]:
+        """Iterate over (name, values)."""
+        return ((field.name, getattr(self, field.name)) for field in fields(self))
+
+    def dot(self, other: Parameters) -> float:
+        """Return the inner product with ``other``."""
+        return float(sum(np.dot(values, getattr(other, name)) for name, values in self.items()))
+
+
+class Tangents(NamedTuple):
+    """Tangents of the outputs of a simulation."""
+
+    time: Vector  # (k,) of the spike times
+    voltage: Vector  # (V,) of the sampled voltages
+
+
+class Cotangents(NamedTuple):
+    """Cotangents of the outputs of a simulation; None stands for zeros."""
+
+    time: ArrayLike | None = None  # (k,) dL/d(spike time)
+    voltage: ArrayLike | None = None  # (V,) dL/d(sampled voltage)
+
+
+def as_parameters(name: str, given: Any, network: Network, n_input_spikes: int) -> Parameters:
+    """Return ``given``, Parameters or a mapping of some of them, with zeros for the others."""
+    sizes = gradient_sizes(network, n_input_spikes)
+    if isinstance(given, Parameters):
+        given = dict(given.items())
+    if not isinstance(given, Mapping):
+        raise InvalidTypeError(
+            f"{name} is a {type(given).__name__}; expected Parameters or a mapping of names to "
+            "arrays"
+        )
+    for key in given:
+        if key not in sizes:
+            raise InvalidTypeError(
+                f"{name} has the key {key!r}; expected names among {', '.join(sizes)}"
+            )
+    return Parameters(
+        **{key: vector(f"{name}[{key!r}]", given.get(key, 0.0), n) for key, n in sizes.items()}
+    )

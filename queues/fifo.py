@@ -1,0 +1,187 @@
+"""A growing ring of events whose times never decrease: the queue where all delays are equal.
+
+Spikes are emitted in order of time, so with one delay they also arrive in that order, and nothing
+needs to be sorted. Rows lie in order of push, hence by (time, order), as they leave a heap.
+
+As in `queues.heap`, indices are unsigned and a hot loop may call `add` and leave `grown` to its
+caller: 2 ns for a pop and an `add` against 45 ns for a pop and a `push`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from queues.errors import TimeOrderError, check_not_empty, checked_count, checked_row
+from queues.jit import jit
+from queues.types import Entry, FifoArrays
+
+
+@jit
+def empty(capacity: int) -> FifoArrays:
+    """Return a ring without rows; its room is the power of two at or above ``capacity``."""
+    room = np.int64(1)
+    while room < capacity:
+        room *= 2
+    return FifoArrays(
+        time=np.empty(room, np.float64),
+        order=np.empty(room, np.int64),
+        payload=np.empty(room, np.int64),
+        tangent=np.empty(room, np.float64),
+        head=np.zeros(1, np.int64),
+        size=np.zeros(1, np.int64),
+    )
+
+
+@jit
+def grown(queue: FifoArrays) -> FifoArrays:
+    """Return a copy of the ring in arrays of twice the length, with its first row at index 0."""
+    size = queue.size[0]
+    head = queue.head[0]
+    mask = queue.time.size - 1
+    larger = empty(2 * queue.time.size)
+    for i in range(size):
+        k = (head + i) & mask
+        larger.time[i] = queue.time[k]
+        larger.order[i] = queue.order[k]
+        larger.payload[i] = queue.payload[k]
+        larger.tangent[i] = queue.tangent[k]
+    larger.size[0] = size
+    return larger
+
+
+@jit
+def add(queue: FifoArrays, time: float, order: int, payload: int, tangent: float) -> None:
+    """Add a row to a ring that has room for it: ``queue.size[0] < queue.time.size``."""
+    i = np.uint64(queue.head[0] + queue.size[0]) & np.uint64(queue.time.size - 1)
+    queue.time[i] = time
+    queue.order[i] = order
+    queue.payload[i] = payload
+    queue.tangent[i] = tangent
+    queue.size[0] += 1
+
+
+@jit
+def push(queue: FifoArrays, time: float, order: int, payload: int, tangent: float) -> FifoArrays:
+    """Add a row, not before the last one; return the ring, in new arrays where it had to grow."""
+    if queue.size[0] == queue.time.size:
+        larger = grown(queue)
+        add(larger, time, order, payload, tangent)
+        return larger
+    add(queue, time, order, payload, tangent)
+    return queue
+
+
+@jit
+def pop(queue: FifoArrays) -> None:
+    """Remove the first row of a ring that has one."""
+    queue.head[0] = (queue.head[0] + 1) & (queue.time.size - 1)
+    queue.size[0] -= 1
+
+
+def check(queue: FifoArrays) -> None:
+    """Assert what holds of every ring between two calls, if times were pushed in order."""
+    size, head, capacity = int(queue.size[0]), int(queue.head[0]), queue.time.size
+    assert capacity & (capacity - 1) == 0, f"capacity {capacity} is no power of two"
+    assert 0 <= head < capacity, (head, capacity)
+    assert 0 <= size <= capacity, (size, capacity)
+    assert len({column.size for column in queue[:4]}) == 1
+    rows = (head + np.arange(size)) % capacity
+    assert (np.diff(queue.time[rows]) >= 0).all(), queue.time[rows]
+    assert (np.diff(queue.order[rows]) > 0).all(), queue.order[rows]
+
+
+class FIFO:
+    """An event queue for times that never decrease: pushes and pops take O(1).
+
+    Parameters
+    ----------
+    capacity
+        Number of entries to make room for at first, at least 1; the ring grows by doubling.
+    check_order
+        Whether a push before the last one is an error. Where it is not checked, such an entry
+        still leaves in its turn of push, so late.
+    tangent
+        Whether entries carry the tangent of their time. Without, a non-zero one is an error.
+
+    Examples
+    --------
+    >>> from queues import FIFO
+    >>> queue = FIFO()
+    >>> queue.push(1.0, payload=7), queue.push(2.5, payload=8)
+    (0, 1)
+    >>> queue.pop()
+    Entry(time=1.0, payload=7, order=0, tangent=0.0)
+    """
+
+    def __init__(
+        self, capacity: int = 16, check_order: bool = __debug__, *, tangent: bool = False
+    ) -> None:
+        self._arrays: FifoArrays = empty(checked_count("capacity", capacity, 1))
+        self._checks_order = bool(check_order)
+        self._keeps_tangent = bool(tangent)
+        self._pushes = 0
+        self._last_time = -np.inf
+
+    def push(self, time: float, payload: int = 0, tangent: float = 0.0) -> int:
+        """Add an entry and return its order.
+
+        Parameters
+        ----------
+        time
+            In ms, finite, not before that of the last push since the queue was made or cleared.
+        payload
+            Any integer of 64 bits; comes back with the entry.
+        tangent
+            Derivative of ``time``, in ms per unit of the parameter.
+
+        Returns
+        -------
+        int
+            The order: the number of pushes before this one.
+        """
+        row_time, row_payload, row_tangent = checked_row(
+            time, payload, tangent, self._keeps_tangent
+        )
+        if self._checks_order and row_time < self._last_time:
+            raise TimeOrderError(
+                f"time = {time!r}; expected at least {self._last_time!r}, the time of the last "
+                "push (a BinaryHeap takes times in any order)"
+            )
+        order = self._pushes
+        self._arrays = push(self._arrays, row_time, order, row_payload, row_tangent)
+        self._pushes += 1
+        self._last_time = row_time
+        return order
+
+    def peek(self) -> Entry:
+        """Return the first entry and leave it queued."""
+        check_not_empty("peek", len(self))
+        return self._top()
+
+    def pop(self) -> Entry:
+        """Remove the first entry and return it."""
+        check_not_empty("pop", len(self))
+        top = self._top()
+        pop(self._arrays)
+        return top
+
+    def clear(self) -> None:
+        """Remove all entries and forget the last time; orders keep counting."""
+        self._arrays.size[0] = 0
+        self._last_time = -np.inf
+
+    def _top(self) -> Entry:
+        arrays = self._arrays
+        top = int(arrays.head[0])
+        return Entry(
+            time=float(arrays.time[top]),
+            payload=int(arrays.payload[top]),
+            order=int(arrays.order[top]),
+            tangent=float(arrays.tangent[top]),
+        )
+
+    def __len__(self) -> int:
+        return int(self._arrays.size[0])
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {len(self)} entries>"

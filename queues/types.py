@@ -1,0 +1,73 @@
+"""Rows and arrays of the event queues. Times are in ms; a queue compares them and never adds."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Entry(NamedTuple):
+    """One queued event, as Python users see it."""
+
+    time: float  # ms
+    payload: int  # the caller's number, any int64; in an indexed heap the item
+    order: int  # push number, for life; breaks ties of time (in an indexed heap the item)
+    tangent: float  # d time / d parameter, ms per unit of the parameter; 0.0 where not carried
+
+
+class HeapArrays(NamedTuple):
+    """A binary min-heap of rows: row i is not later than rows 2i+1 and 2i+2, by (time, order)."""
+
+    time: NDArray[np.float64]  # (capacity,) float64, ms
+    order: NDArray[np.int64]  # (capacity,) int64, push number, unique
+    payload: NDArray[np.int64]  # (capacity,) int64
+    tangent: NDArray[np.float64]  # (capacity,) float64, ms per unit of the parameter
+    size: NDArray[np.int64]  # (1,) int64, number of rows in use
+
+
+class FifoArrays(NamedTuple):
+    """A ring of rows in order of push: ``(head + k) % capacity`` is the k-th, for k < size."""
+
+    time: NDArray[np.float64]  # (capacity,) float64, ms; capacity is a power of two
+    order: NDArray[np.int64]  # (capacity,) int64, push number, unique
+    payload: NDArray[np.int64]  # (capacity,) int64
+    tangent: NDArray[np.float64]  # (capacity,) float64, ms per unit of the parameter
+    head: NDArray[np.int64]  # (1,) int64, index of the first row
+    size: NDArray[np.int64]  # (1,) int64, number of rows in use
+
+
+class IndexedHeapArrays(NamedTuple):
+    """A binary min-heap of items 0..n-1 by (time, item), which can find and move an item."""
+
+    time: NDArray[np.float64]  # (n,) float64, ms, BY ITEM; inf where absent
+    item: NDArray[np.int64]  # (n,) int64, items in heap order, the first ``size`` in use
+    position: NDArray[np.int64]  # (n,) int64, by item: its index in ``item``; -1 where absent
+    size: NDArray[np.int64]  # (1,) int64, number of items present
+
+
+class EventQueue(Protocol):
+    """A queue of entries that leave in order of (time, order).
+
+    As a multiset, what was popped and what is queued is what was pushed; with times of the pushes
+    not before the last pop, the popped (time, order) increase.
+    """
+
+    def push(self, time: float, payload: int = 0, tangent: float = 0.0) -> int:
+        """Add an entry and return its order, the number of pushes before it."""
+        ...
+
+    def peek(self) -> Entry:
+        """Return the first entry and leave it queued."""
+        ...
+
+    def pop(self) -> Entry:
+        """Remove the first entry and return it."""
+        ...
+
+    def clear(self) -> None:
+        """Remove all entries; orders keep counting."""
+        ...
+
+    def __len__(self) -> int: ...

@@ -1,0 +1,93 @@
+"""Exact event-driven simulation of spiking neural networks.
+
+Times in ms, rates in Hz, voltages in the unit of the user. See ``adjoint`` for gradients.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from refsim._version import __version__
+
+if TYPE_CHECKING:
+    from refsim.errors import (
+        IllConditionedWarning,
+        InvalidTypeError,
+        InvalidValueError,
+        MissingExtraError,
+        RefsimError,
+        SimulationInterrupted,
+        SpikeLimitError,
+        UndefinedGradientError,
+    )
+    from refsim.inputs import Samples, SpikeTrain, poisson_inputs
+    from refsim.network import Network
+    from refsim.ports import DoubleExpPort, ExpPort
+    from refsim.engine import simulate
+    from refsim.simulation import Simulation
+    from refsim.synapses import Synapses, all_to_all, connect, from_matrix, layered, random
+
+# Loaded on first use: Numba alone takes longer to import than the rest together.
+_HOMES = {
+    "IllConditionedWarning": "errors",
+    "InvalidTypeError": "errors",
+    "InvalidValueError": "errors",
+    "MissingExtraError": "errors",
+    "RefsimError": "errors",
+    "SimulationInterrupted": "errors",
+    "SpikeLimitError": "errors",
+    "UndefinedGradientError": "errors",
+    "Samples": "inputs",
+    "SpikeTrain": "inputs",
+    "poisson_inputs": "inputs",
+    "Network": "network",
+    "DoubleExpPort": "ports",
+    "ExpPort": "ports",
+    "simulate": "engine",
+    "Simulation": "simulation",
+    "Synapses": "synapses",
+    "all_to_all": "synapses",
+    "connect": "synapses",
+    "from_matrix": "synapses",
+    "layered": "synapses",
+    "random": "synapses",
+}
+
+__all__ = [
+    "DoubleExpPort",
+    "ExpPort",
+    "IllConditionedWarning",
+    "InvalidTypeError",
+    "InvalidValueError",
+    "MissingExtraError",
+    "Network",
+    "RefsimError",
+    "Samples",
+    "Simulation",
+    "SimulationInterrupted",
+    "SpikeLimitError",
+    "SpikeTrain",
+    "Synapses",
+    "UndefinedGradientError",
+    "__version__",
+    "all_to_all",
+    "connect",
+    "from_matrix",
+    "layered",
+    "poisson_inputs",
+    "random",
+    "simulate",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'refsim' has no attribute {name!r}")
+    value = getattr(import_module(f"refsim.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,380 @@
+"""Case files: a network, its inputs and what is known of its spikes and gradients, in JSON.
+
+The format ``snn-gradient-case/1`` is described in docs/case-format.md. Loss: sum of
+``cotangent[k] * spike_time[k]`` (spikes sorted by time, then neuron) plus the sum of the cotangents
+of the voltage samples times the voltages.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refsim.errors import InvalidTypeError, InvalidValueError, RefsimError
+from refsim.inputs import Samples, SpikeTrain, checked_samples
+from refsim.network import Network
+from refsim.ports import DoubleExpPort, ExpPort, Port
+from refsim.synapses import Synapses
+from refsim.validate import LONGEST, scalar, vector
+
+FORMAT = "snn-gradient-case/1"
+_NEURON_PARAMETERS = ("tau_m", "v_th", "v_reset", "v_rest", "i_ext", "t_ref", "v0")
+
+
+class CaseFileError(InvalidValueError):
+    """A case file cannot be read; the message names the file and the place in it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Expected:
+    """Known values of a case, None where the file gives none."""
+
+    spike_times: NDArray[np.float64] | None = None
+    spike_neurons: NDArray[np.int64] | None = None
+    voltages: NDArray[np.float64] | None = None
+    gradient: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A network with inputs, and the cotangents of a linear loss.
+
+    Attributes
+    ----------
+    name : str
+        Name for reports.
+    network, inputs, duration, samples
+        Arguments of :func:`refsim.simulate`.
+    time_bar : (k,) float or None
+        Cotangents of the spike times, sorted by (time, neuron).
+    voltage_bar : (V,) float
+        Cotangents of the voltage samples.
+    expected : Expected
+        Known values.
+    """
+
+    name: str
+    network: Network
+    inputs: SpikeTrain
+    duration: float
+    samples: Samples
+    time_bar: NDArray[np.float64] | None
+    voltage_bar: NDArray[np.float64]
+    expected: Expected = field(default_factory=Expected)
+
+
+def make_case(
+    name: str,
+    network: Network,
+    inputs: SpikeTrain | None = None,
+    duration: float = 100.0,
+    samples: Samples | tuple[Any, Any] | None = None,
+    time_bar: Any = None,
+    voltage_bar: Any = None,
+) -> Case:
+    """Return a case from the arguments of a simulation; missing cotangents of samples are 0."""
+    checked = checked_samples(samples, network.n_neurons, duration)
+    bar = 0.0 if voltage_bar is None else voltage_bar
+    return Case(
+        name=name,
+        network=network,
+        inputs=SpikeTrain.empty(network.n_inputs) if inputs is None else inputs,
+        duration=float(duration),
+        samples=checked,
+        time_bar=None if time_bar is None else vector("time_bar", time_bar, None),
+        voltage_bar=vector("voltage_bar", bar, len(checked)),
+    )
+
+
+def _member(data: Any, key: str, kind: type | tuple[type, ...], where: str) -> Any:
+    if not isinstance(data, dict):
+        raise CaseFileError(f"{where or 'the file'} is a {type(data).__name__}; expected an object")
+    path = f"{where}.{key}" if where else key
+    if key not in data:
+        raise CaseFileError(f"{path} is missing")
+    value = data[key]
+    if not isinstance(value, kind) or isinstance(value, bool):
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        names = " or ".join(_JSON_NAMES[k] for k in kinds)
+        raise CaseFileError(f"{path} is {_json_name(value)}; expected {names}")
+    return value
+
+
+_JSON_NAMES: dict[type, str] = {
+    dict: "an object",
+    list: "a list",
+    str: "a string",
+    int: "an integer",
+    float: "a number",
+}
+
+
+def _json_name(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return _JSON_NAMES.get(type(value), type(value).__name__)
+
+
+def _optional(data: dict[str, Any], key: str, kind: Any, where: str, default: Any) -> Any:
+    return _member(data, key, kind, where) if key in data else default
+
+
+def _port(data: Any, where: str) -> Port:
+    kind = _member(data, "kind", str, where)
+    number = (int, float)
+    if kind == "exp":
+        return ExpPort(_member(data, "tau", number, where))
+    if kind == "double_exp":
+        return DoubleExpPort(
+            _member(data, "tau_rise", number, where), _member(data, "tau_decay", number, where)
+        )
+    raise CaseFileError(f"{where}.kind is {kind!r}; expected 'exp' or 'double_exp'")
+
+
+def _network(data: dict[str, Any]) -> Network:
+    neurons = _member(data, "neurons", dict, "")
+    model = _optional(neurons, "model", str, "neurons", "lif")
+    if model != "lif":
+        raise CaseFileError(f"neurons.model is {model!r}; expected 'lif'")
+    synapses = _member(data, "synapses", dict, "")
+    size = len(_member(synapses, "pre", list, "synapses"))
+    ports = _member(neurons, "ports", list, "neurons")
+    return Network(
+        _member(neurons, "n", int, "neurons"),
+        Synapses(
+            _member(synapses, "pre", list, "synapses"),  # type: ignore[arg-type]
+            _member(synapses, "post", list, "synapses"),  # type: ignore[arg-type]
+            _member(synapses, "weight", list, "synapses"),  # type: ignore[arg-type]
+            _member(synapses, "delay", list, "synapses"),  # type: ignore[arg-type]
+            _optional(synapses, "port", list, "synapses", [0] * size),  # type: ignore[arg-type]
+        ),
+        n_inputs=_member(_member(data, "inputs", dict, ""), "n", int, "inputs"),
+        ports=tuple(_port(port, f"neurons.ports[{i}]") for i, port in enumerate(ports)),
+        **{name: _member(neurons, name, list, "neurons") for name in _NEURON_PARAMETERS},
+    )
+
+
+def _samples(data: dict[str, Any]) -> tuple[Samples, list[float]]:
+    rows = _optional(data, "voltage_samples", list, "", [])
+    number = (int, float)
+    neurons, times, bars = [], [], []
+    for i, row in enumerate(rows):
+        where = f"voltage_samples[{i}]"
+        neurons.append(_member(row, "neuron", int, where))
+        times.append(_member(row, "time", number, where))
+        bars.append(_optional(row, "cotangent", number, where, 0.0))
+    return Samples(neurons, times), bars  # type: ignore[arg-type]
+
+
+def _numbers(values: Any, where: str) -> NDArray[np.float64]:
+    """Read numbers, or decimal strings, to the nearest float64."""
+    if not isinstance(values, list):
+        raise CaseFileError(f"{where} is {_json_name(values)}; expected a list")
+    out = []
+    for i, value in enumerate(values):
+        try:
+            if isinstance(value, bool):
+                raise ValueError
+            number = float(value)
+        except (TypeError, ValueError):
+            raise CaseFileError(
+                f"{where}[{i}] is {value!r}; expected a number or a decimal string"
+            ) from None
+        if not np.isfinite(number):
+            raise CaseFileError(f"{where}[{i}] is {value!r}; expected a finite number")
+        out.append(number)
+    return np.array(out)
+
+
+def _expected(data: dict[str, Any], case: Case) -> Expected:
+    known = _optional(data, "expected", dict, "", {})
+    sizes = gradient_sizes(case.network, len(case.inputs))
+    gradient = {}
+    for name, values in _optional(known, "gradient", dict, "expected", {}).items():
+        where = f"expected.gradient.{name}"
+        if name not in sizes:
+            raise CaseFileError(f"{where} is not a group; expected one of {', '.join(sizes)}")
+        gradient[name] = _numbers(values, where)
+        if len(gradient[name]) != sizes[name]:
+            raise CaseFileError(
+                f"{where} has {len(gradient[name])} entries; expected {sizes[name]}"
+            )
+    times = _numbers(known["spike_times"], "expected.spike_times") if "spike_times" in known else None
+    neurons = None
+    if "spike_neurons" in known:
+        neurons = _numbers(known["spike_neurons"], "expected.spike_neurons").astype(np.int64)
+        if times is None or len(times) != len(neurons):
+            raise CaseFileError(
+                f"expected.spike_neurons has {len(neurons)} entries; expected one for each of "
+                "expected.spike_times"
+            )
+    voltages = _numbers(known["voltages"], "expected.voltages") if "voltages" in known else None
+    if voltages is not None and len(voltages) != len(case.samples):
+        raise CaseFileError(
+            f"expected.voltages has {len(voltages)} entries; expected {len(case.samples)}, one "
+            "for each of voltage_samples"
+        )
+    return Expected(times, neurons, voltages, gradient)
+
+
+def gradient_sizes(network: Network, n_input_spikes: int) -> dict[str, int]:
+    """Return the groups of a gradient and the number of entries of each."""
+    n, s = network.n_neurons, len(network.synapses)
+    sizes = {"weight": s, "delay": s, "tau_m": n, "tau": len(network.tau)}
+    sizes |= dict.fromkeys(("v_th", "v_reset", "v_rest", "i_ext", "t_ref", "v0"), n)
+    return sizes | {"input_times": n_input_spikes}
+
+
+def from_dict(data: Any, name: str = "case") -> Case:
+    """Return the case that a parsed JSON document describes.
+
+    Raises
+    ------
+    CaseFileError
+        If a member is missing, of the wrong type or outside its domain.
+    """
+    format_ = _member(data, "format", str, "")
+    if format_ != FORMAT:
+        raise CaseFileError(f"format is {format_!r}; expected {FORMAT!r}")
+    try:
+        network = _network(data)
+        given = _member(data, "inputs", dict, "")
+        inputs = SpikeTrain(
+            _member(given, "times", list, "inputs"),  # type: ignore[arg-type]
+            _member(given, "sources", list, "inputs"),  # type: ignore[arg-type]
+            network.n_inputs,
+        )
+        duration = scalar(
+            "duration", _member(data, "duration", (int, float), ""), 0.0, LONGEST, strict=True
+        )
+        samples, bars = _samples(data)
+        checked_samples(samples, network.n_neurons, duration)
+        cotangent = _optional(data, "cotangent", list, "", None)
+        case = Case(
+            name=_optional(data, "name", str, "", name),
+            network=network,
+            inputs=inputs,
+            duration=duration,
+            samples=samples,
+            time_bar=None if cotangent is None else _numbers(cotangent, "cotangent"),
+            voltage_bar=vector("voltage_samples.cotangent", bars, len(samples)),
+        )
+    except (InvalidValueError, InvalidTypeError) as error:
+        raise error if isinstance(error, CaseFileError) else CaseFileError(str(error)) from None
+    expected = _expected(data, case)
+    return Case(**{**case.__dict__, "expected": expected})
+
+
+def _not_a_number(text: str) -> None:
+    raise CaseFileError(f"{text} is not a JSON number; expected finite decimals")
+
+
+def load(path: str | os.PathLike[str]) -> Case:
+    """Read a case file.
+
+    Raises
+    ------
+    CaseFileError
+        If the file cannot be read, is not JSON, or does not describe a case.
+    """
+    path = Path(path)
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_not_a_number)
+        return from_dict(data, path.stem)
+    except OSError as error:
+        raise CaseFileError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise CaseFileError(f"{path}: is not UTF-8 text") from None
+    except json.JSONDecodeError as error:
+        raise CaseFileError(
+            f"{path}: is not JSON: {error.msg} at line {error.lineno} column {error.colno}"
+        ) from None
+    except RecursionError:
+        raise CaseFileError(f"{path}: is nested too deeply") from None
+    except CaseFileError as error:
+        raise CaseFileError(f"{path}: {error}") from None
+
+
+def to_dict(case: Case) -> dict[str, Any]:
+    """Return the JSON document of a case; numbers survive the way to a file and back."""
+    network = case.network
+    ports: list[dict[str, Any]] = []
+    for port in network.ports:
+        names = ("tau",) if isinstance(port, ExpPort) else ("tau_rise", "tau_decay")
+        ports.append({"kind": port.kind, **{name: getattr(port, name) for name in names}})
+    data: dict[str, Any] = {
+        "format": FORMAT,
+        "name": case.name,
+        "neurons": {
+            "n": network.n_neurons,
+            "model": "lif",
+            **{name: getattr(network, name).tolist() for name in _NEURON_PARAMETERS},
+            "ports": ports,
+        },
+        "synapses": {
+            name: getattr(network, name).tolist()
+            for name in ("pre", "post", "port", "weight", "delay")
+        },
+        "inputs": {
+            "n": network.n_inputs,
+            "times": case.inputs.times.tolist(),
+            "sources": case.inputs.sources.tolist(),
+        },
+        "duration": case.duration,
+    }
+    if len(case.samples):
+        rows = zip(case.samples.neurons, case.samples.times, case.voltage_bar, strict=True)
+        data["voltage_samples"] = [
+            {"neuron": int(n), "time": float(t), "cotangent": float(bar)} for n, t, bar in rows
+        ]
+    if case.time_bar is not None:
+        data["cotangent"] = case.time_bar.tolist()
+    return data
+
+
+def digits(values: Any) -> list[str]:
+    """Return numbers as strings of 17 significant digits, which read back to the same float64."""
+    return [f"{float(value):.17g}" for value in values]
+
+
+def write_whole(path: str | os.PathLike[str], write: Callable[[Any], object]) -> None:
+    """Write a text file whole or not at all: ``write`` fills a file that then takes its place."""
+    path = Path(path)
+    folder = path.parent
+    try:
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.", text=True)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            write(stream)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, path)
+    except OSError as error:
+        os.unlink(temporary)
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+class OutputError(RefsimError, OSError):
+    """A file cannot be written."""
+
+
+def save(case: Case, path: str | os.PathLike[str], extra: dict[str, Any] | None = None) -> None:
+    """Write a case file, with ``extra`` members such as "expected"; whole or not at all."""
+    data = to_dict(case) | (extra or {})
+    write_whole(path, lambda stream: json.dump(data, stream, indent=1))

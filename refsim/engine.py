@@ -1,0 +1,289 @@
+"""Simulation: from a network to the arrays of the event loop, and back to a result."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from queues import dispatch, indexed_heap
+from refsim import event_loop, model
+from refsim.errors import (
+    InvalidTypeError,
+    InvalidValueError,
+    SimulationInterrupted,
+    SpikeLimitError,
+)
+from refsim.event_loop import Counts, Margins, Problem, Work
+from refsim.inputs import Samples, SpikeTrain, checked_inputs, checked_samples
+from refsim.network import Network
+from refsim.simulation import Conditioning, EventCounts, Simulation, Spikes
+from refsim.status import DONE, FULL, RUNNING, SPIKE_LIMIT
+from refsim.types import (
+    InputArrays,
+    ModelTangent,
+    NeuronArrays,
+    PortArrays,
+    SampleArrays,
+    State,
+    StateTangent,
+    Tape,
+    WiringTangent,
+)
+from refsim.validate import LONGEST, choice, integer, scalar
+
+# Events between two looks at the keyboard: about a quarter of a second.
+_SHARE = 500_000
+_EMPTY = np.zeros(0)
+
+MAX_SPIKES = 1_000_000
+
+
+def simulate(
+    network: Network,
+    inputs: SpikeTrain | None = None,
+    duration: float | None = None,
+    *,
+    samples: Samples | tuple[Any, Any] | None = None,
+    queue: str = "auto",
+    max_spikes: int = MAX_SPIKES,
+) -> Simulation:
+    """Simulate a network event by event, exactly.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    inputs : SpikeTrain, optional
+        Input spikes; those after ``duration`` have no effect.
+    duration : float
+        End of the simulation in ms. Spikes up to and including this time are reported.
+    samples : Samples or (neurons, times), optional
+        Voltages to read, within [0, duration].
+    queue : {"auto", "heap", "fifo"}
+        Structure of the queue of arrivals. A FIFO needs equal delays; the spikes are the same.
+    max_spikes : int
+        Limit on the number of spikes, which stops runaway activity.
+
+    Returns
+    -------
+    Simulation
+
+    Raises
+    ------
+    InvalidValueError, InvalidTypeError
+        If an argument is outside its domain.
+    SpikeLimitError
+        If there are more than ``max_spikes`` spikes; its ``partial`` holds those so far.
+    SimulationInterrupted
+        On Ctrl-C; a KeyboardInterrupt whose ``partial`` holds what was simulated.
+    """
+    return Run(network, inputs, duration, samples, queue, max_spikes).execute()
+
+
+
+def checked_network(network: Any) -> Network:
+    """Return ``network``, which must be one."""
+    if not isinstance(network, Network):
+        raise InvalidTypeError(f"network is a {type(network).__name__}; expected Network")
+    return network
+
+
+def choose_queue(queue: str, network: Network) -> str:
+    """Return "heap" or "fifo"; equal delays keep arrivals in the order of spikes."""
+    choice("queue", queue, ("auto", "heap", "fifo"))
+    if queue == "auto":
+        return "fifo" if network.has_equal_delays else "heap"
+    if queue == "fifo" and not network.has_equal_delays:
+        low, high = network.delay.min(), network.delay.max()
+        raise InvalidValueError(
+            f"queue is 'fifo' and delays run from {low:.17g} to {high:.17g} ms; "
+            "expected equal delays, or queue='heap'"
+        )
+    return queue
+
+
+class Tangents:
+    """Tangents in the layout of the kernels; none are given by the arrays of no elements."""
+
+    def __init__(self, model_dot: ModelTangent, wiring_dot: WiringTangent, inputs_dot: np.ndarray):
+        self.model_dot = model_dot
+        self.wiring_dot = wiring_dot
+        self.inputs_dot = inputs_dot
+
+
+def no_tangents() -> Tangents:
+    """Return the tangents of a plain simulation."""
+    no_ints = np.zeros(0, dtype=np.int64)
+    neurons = NeuronArrays(_EMPTY, _EMPTY, _EMPTY, _EMPTY, _EMPTY)
+    ports = PortArrays(first=no_ints, order=no_ints, rate=_EMPTY, gain=_EMPTY)
+    return Tangents(ModelTangent(neurons, ports), WiringTangent(_EMPTY, _EMPTY), _EMPTY)
+
+
+def _doubled(column: np.ndarray) -> np.ndarray:
+    return np.concatenate([column, np.zeros_like(column)])
+
+
+def _grown(problem: Problem, work: Work) -> Work:
+    """Return ``work`` with more room where there was none."""
+    tape, origin, queue = work.tape, work.origin, work.queue
+    if work.counts.spikes[0] == len(tape.time):
+        tape = Tape(*map(_doubled, tape))
+    if work.counts.emitted[0] == len(origin):
+        origin = _doubled(origin)
+    if not dispatch.has_room(problem.queue_kind, queue):
+        queue = dispatch.grown(problem.queue_kind, queue)
+    return work._replace(tape=tape, origin=origin, queue=queue)
+
+
+class Run:
+    """One run of the event loop: the arrays, and the way back to the user's order."""
+
+    def __init__(
+        self,
+        network: Any,
+        inputs: Any,
+        duration: Any,
+        samples: Any,
+        queue: str,
+        max_spikes: Any,
+        tangents: Tangents | None = None,
+    ):
+        self.network = checked_network(network)
+        self.duration = scalar("duration", duration, 0.0, LONGEST, strict=True)
+        self.inputs: SpikeTrain = checked_inputs(inputs, self.network.n_inputs)
+        n = self.network.n_neurons
+        self.samples: Samples = checked_samples(samples, n, self.duration)
+        self.max_spikes = integer("max_spikes", max_spikes, 1)
+        self.queue = choose_queue(queue, self.network)
+        self.input_order = np.argsort(self.inputs.times, kind="stable")
+        used = self.inputs.times[self.input_order] <= self.duration
+        self.input_order = self.input_order[used]
+        self.sample_order = np.argsort(self.samples.times, kind="stable")
+        self.problem = self._problem(tangents)
+        self.work = self._work()
+        self.status = RUNNING
+
+    def _problem(self, tangents: Tangents | None) -> Problem:
+        given = tangents or no_tangents()
+        inputs_dot = given.inputs_dot[self.input_order] if tangents else _EMPTY
+        n_samples = len(self.samples)
+        return Problem(
+            model=self.network.model,
+            wiring=self.network.wiring,
+            inputs=InputArrays(
+                time=self.inputs.times[self.input_order],
+                source=self.network.n_neurons + self.inputs.sources[self.input_order],
+                tangent=inputs_dot,
+            ),
+            samples=SampleArrays(
+                time=self.samples.times[self.sample_order],
+                neuron=self.samples.neurons[self.sample_order],
+                voltage=np.full(n_samples, np.nan),
+                tangent=np.zeros(n_samples if tangents else 0),
+            ),
+            t_end=self.duration,
+            queue_kind=dispatch.KINDS[self.queue],
+            max_spikes=self.max_spikes,
+            with_tangent=tangents is not None,
+            model_dot=given.model_dot,
+            wiring_dot=given.wiring_dot,
+        )
+
+    def _work(self) -> Work:
+        n = self.network.n_neurons
+        n_states = len(self.network.model.ports.rate)
+        room = 16
+        with_tangent = self.problem.with_tangent
+        m = n if with_tangent else 0
+        tape = Tape(
+            time=np.zeros(room),
+            neuron=np.zeros(room, dtype=np.int64),
+            slope_before=np.zeros(room),
+            slope_after=np.zeros(room),
+            tangent=np.zeros(room if with_tangent else 0),
+        )
+        state = State(
+            time=np.zeros(n),
+            v=self.network.v0.copy(),
+            current=np.zeros((n, n_states)),
+            release=np.full(n, -1.0),
+            last_spike=np.full(n, -1, dtype=np.int64),
+            last_arrival=np.full(n, -np.inf),
+        )
+        state_dot = StateTangent(v=np.zeros(m), current=np.zeros((m, n_states)), release=np.zeros(m))
+        return Work(
+            state=state,
+            state_dot=state_dot,
+            crossings=indexed_heap.empty(n),
+            queue=dispatch.empty(room),
+            tape=tape,
+            origin=np.zeros(room, dtype=np.int64),
+            counts=Counts(*(np.zeros(1, dtype=np.int64) for _ in Counts._fields)),
+            margins=Margins(*(np.full(1, np.inf) for _ in Margins._fields)),
+            scratch=model.scratch(n_states),
+        )
+
+    def execute(self) -> Simulation:
+        """Run to the end and return the result."""
+        event_loop.start(self.problem, self.work)
+        try:
+            while self.status not in (DONE, SPIKE_LIMIT):
+                if self.status == FULL:
+                    self.work = _grown(self.problem, self.work)
+                self.status = event_loop.run(self.problem, self.work, _SHARE)
+        except KeyboardInterrupt:
+            partial = self.result(self._now())
+            raise SimulationInterrupted(
+                f"interrupted at {partial.duration:g} of {self.duration:g} ms; "
+                "the attribute partial holds what was simulated",
+                partial,
+            ) from None
+        if self.status == SPIKE_LIMIT:
+            partial = self.result(self._now())
+            raise SpikeLimitError(
+                f"max_spikes is {self.max_spikes} and was reached at {partial.duration:.6g} of "
+                f"{self.duration:g} ms; expected fewer spikes. If this activity is meant, raise "
+                "max_spikes; the attribute partial holds the spikes so far",
+                partial,
+            )
+        event_loop.finish(self.problem, self.work)
+        return self.result(self.duration)
+
+    def _now(self) -> float:
+        """Return the time up to which all events have been processed."""
+        k = int(self.work.counts.spikes[0])
+        i = int(self.work.counts.inputs[0])
+        spike = self.work.tape.time[k - 1] if k else 0.0
+        given = self.problem.inputs.time[i - 1] if i else 0.0
+        return float(max(spike, given))
+
+    def tape(self) -> Tape:
+        """Return the rows of the tape that are in use."""
+        k = int(self.work.counts.spikes[0])
+        return Tape(*(column[:k].copy() for column in self.work.tape))
+
+    def result(self, duration: float) -> Simulation:
+        """Return what has been simulated, as the user sees it."""
+        tape = self.tape()
+        counts = self.work.counts
+        voltages = np.full(len(self.samples), np.nan)
+        voltages[self.sample_order] = self.problem.samples.voltage
+        margins = self.work.margins
+        return Simulation(
+            network=self.network,
+            inputs=self.inputs,
+            duration=duration,
+            samples=self.samples,
+            spikes=Spikes(tape.time, tape.neuron, tape.slope_before, tape.slope_after),
+            voltages=voltages,
+            conditioning=Conditioning.of(tape, margins.gap[0], margins.release_gap[0]),
+            counts=EventCounts(
+                spikes=int(counts.spikes[0]),
+                inputs=int(counts.inputs[0]),
+                arrivals=int(counts.arrivals[0]),
+                searches=int(counts.searches[0]),
+            ),
+            queue=self.queue,
+            origin=self.work.origin[: int(counts.emitted[0])].copy(),
+        )

@@ -1,0 +1,60 @@
+"""Errors of refsim. Each message names the argument, its value and what was expected."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from refsim.simulation import Simulation
+
+
+class RefsimError(Exception):
+    """Base of all errors that refsim raises on purpose."""
+
+
+class InvalidValueError(RefsimError, ValueError):
+    """An argument has a value outside its domain."""
+
+
+class InvalidTypeError(RefsimError, TypeError):
+    """An argument has the wrong type or dtype."""
+
+
+class MissingExtraError(RefsimError, ImportError):
+    """An optional dependency is not installed."""
+
+
+class SpikeLimitError(RefsimError, RuntimeError):
+    """A simulation reached ``max_spikes``.
+
+    Attributes
+    ----------
+    partial : Simulation
+        What was simulated up to the limit; its ``duration`` ends at the last spike.
+    """
+
+    def __init__(self, message: str, partial: Simulation):
+        super().__init__(message)
+        self.partial = partial
+
+
+class SimulationInterrupted(KeyboardInterrupt):
+    """A simulation was stopped from the keyboard.
+
+    Attributes
+    ----------
+    partial : Simulation
+        What was simulated up to the interruption.
+    """
+
+    def __init__(self, message: str, partial: Simulation):
+        super().__init__(message)
+        self.partial = partial
+
+
+class IllConditionedWarning(UserWarning):
+    """A gradient is so close to a change of the spike pattern that it says little."""
+
+
+class UndefinedGradientError(RefsimError, ArithmeticError):
+    """A spike grazes the threshold, so that the gradient does not exist."""

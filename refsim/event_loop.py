@@ -1,0 +1,405 @@
+"""The event engine: crossings, input spikes, arrivals and samples in one global order of time.
+
+At equal times crossings come first (by neuron), then input spikes, then arrivals (by order of
+emission of the source spike, then by synapse), then samples. A crossing that an arrival causes is
+later than the arrival, by one unit in the last place if need be, so this order is total.
+
+A spike holds one entry in the queue. Its synapses are sorted by delay; the entry delivers those
+of equal delay and goes back with the time of the next.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from queues import dispatch, indexed_heap
+from queues.dispatch import EventQueueArrays
+from queues.indexed_heap import IndexedHeapArrays
+from queues.jit import inner_jit, jit
+from refsim import model as neuron
+from refsim.status import DONE, FULL, RUNNING, SPIKE_LIMIT
+from refsim.types import (
+    Float,
+    InputArrays,
+    Int,
+    Model,
+    ModelTangent,
+    SampleArrays,
+    Scratch,
+    State,
+    StateTangent,
+    Tape,
+    Wiring,
+    WiringTangent,
+)
+
+
+class Counts(NamedTuple):
+    """Counters, arrays of one element."""
+
+    spikes: Int
+    emitted: Int  # spikes of neurons and input channels
+    inputs: Int  # input spikes emitted
+    samples: Int  # samples taken
+    arrivals: Int  # synaptic events
+    searches: Int  # searches for a crossing
+
+
+class Margins(NamedTuple):
+    """Distances from the next change of the spike pattern, arrays of one element."""
+
+    gap: Float  # ms, between a crossing of a neuron and an arrival at it
+    release_gap: Float  # ms, between the end of refractoriness and an arrival
+
+
+class Problem(NamedTuple):
+    """What a run is given and does not change in size."""
+
+    model: Model
+    wiring: Wiring
+    inputs: InputArrays
+    samples: SampleArrays
+    t_end: float
+    queue_kind: int
+    max_spikes: int
+    with_tangent: bool
+    model_dot: ModelTangent
+    wiring_dot: WiringTangent
+
+
+class Work(NamedTuple):
+    """What a run changes; a run can stop between any two events and go on from here.
+
+    Arrays that grow (queue, tape, origin) do so between calls, outside the kernels: a tuple of
+    arrays that a kernel returns costs it the counting of all their references.
+    """
+
+    state: State
+    state_dot: StateTangent
+    crossings: IndexedHeapArrays
+    queue: EventQueueArrays
+    tape: Tape
+    origin: Int  # by order of emission: row of the tape, or -1 - number of the input spike
+    counts: Counts
+    margins: Margins
+    scratch: Scratch
+
+
+@inner_jit
+def _flow(problem, work, n, dt):
+    """Let neuron ``n``, which is not refractory, run freely for ``dt``."""
+    state = work.state
+    x = state.current[n]
+    if problem.with_tangent:
+        dot = work.state_dot
+        dot.v[n] = neuron.flow_voltage_jvp(
+            problem.model, problem.model_dot, n, state.v[n], dot.v[n], x, dot.current[n], dt
+        )
+        neuron.flow_current_jvp(problem.model, problem.model_dot, x, dot.current[n], dt)
+    state.v[n] = neuron.flow_voltage(problem.model, n, state.v[n], x, dt)
+    neuron.flow_current(problem.model, x, dt)
+
+
+@inner_jit
+def _hold(problem, work, n, dt):
+    """Let the currents of the refractory neuron ``n`` run for ``dt``."""
+    x = work.state.current[n]
+    if problem.with_tangent:
+        x_dot = work.state_dot.current[n]
+        neuron.flow_current_jvp(problem.model, problem.model_dot, x, x_dot, dt)
+    neuron.flow_current(problem.model, x, dt)
+
+
+@inner_jit
+def _release(problem, work, n):
+    """End the refractoriness of neuron ``n`` now, and note the slope at which it leaves."""
+    state = work.state
+    after = neuron.slope(problem.model, n, state.v[n], state.current[n])
+    work.tape.slope_after[state.last_spike[n]] = after
+    if problem.with_tangent:
+        v_reset_dot = problem.model_dot.neurons.v_reset[n]
+        work.state_dot.v[n] = v_reset_dot - after * work.state_dot.release[n]
+    state.release[n] = -1.0
+
+
+@inner_jit
+def advance(problem, work, n, t):
+    """Bring neuron ``n`` to time ``t``; at the end of refractoriness it is free."""
+    state = work.state
+    release = state.release[n]
+    if release >= 0.0:
+        if t < release:
+            _hold(problem, work, n, t - state.time[n])
+            state.time[n] = t
+            return
+        _hold(problem, work, n, release - state.time[n])
+        state.time[n] = release
+        _release(problem, work, n)
+    _flow(problem, work, n, t - state.time[n])
+    state.time[n] = t
+
+
+@inner_jit
+def _copy_row(table, n, row):
+    # Written out: the assignment of a slice compiles the text of numba's errors with it.
+    for k in range(row.shape[0]):
+        row[k] = table[n, k]
+
+
+@inner_jit
+def predict(problem, work, n, now):
+    """Enter the next crossing of neuron ``n``, if there is no further arrival, in the heap."""
+    state = work.state
+    work.counts.searches[0] += 1
+    x = work.scratch.current
+    _copy_row(state.current, n, x)
+    start = state.time[n]
+    if state.release[n] > start:
+        neuron.flow_current(problem.model, x, state.release[n] - start)
+        start = state.release[n]
+    t = math.inf
+    if start <= problem.t_end:
+        horizon = problem.t_end - start
+        wait = neuron.next_crossing(problem.model, n, state.v[n], x, horizon, work.scratch)
+        if wait < math.inf:
+            t = max(min(start + wait, problem.t_end), np.nextafter(now, math.inf))
+    indexed_heap.update(work.crossings, n, t if t <= problem.t_end else math.inf)
+
+
+@inner_jit
+def _emit(problem, work, source, t, t_dot, origin):
+    """Put the first arrivals of a spike of ``source`` in the queue."""
+    order = work.counts.emitted[0]
+    work.origin[order] = origin
+    work.counts.emitted[0] += 1
+    first = problem.wiring.start[source]
+    if first < problem.wiring.start[source + 1]:
+        arrival = t + problem.wiring.delay[first]
+        if arrival <= problem.t_end:
+            dispatch.add(problem.queue_kind, work.queue, arrival, order, first, t_dot)
+
+
+@inner_jit
+def _fire(problem, work):
+    """Record the earliest crossing as a spike and reset the neuron."""
+    state = work.state
+    tape = work.tape
+    n = work.crossings.item[0]
+    t = work.crossings.time[n]
+    k = work.counts.spikes[0]
+    work.margins.gap[0] = min(work.margins.gap[0], t - state.last_arrival[n])
+    advance(problem, work, n, t)
+    v_th = problem.model.neurons.v_th[n]
+    before = neuron.slope(problem.model, n, v_th, state.current[n])
+    tape.time[k] = t
+    tape.neuron[k] = n
+    tape.slope_before[k] = before
+    tape.slope_after[k] = 0.0
+    t_dot = 0.0
+    if problem.with_tangent:
+        dot = work.state_dot
+        difference = problem.model_dot.neurons.v_th[n] - dot.v[n]
+        t_dot = difference / before if difference != 0.0 else 0.0
+        tape.tangent[k] = t_dot
+        dot.release[n] = t_dot + problem.model_dot.neurons.t_ref[n]
+    state.v[n] = problem.model.neurons.v_reset[n]
+    state.release[n] = t + problem.model.neurons.t_ref[n]
+    state.last_spike[n] = k
+    work.counts.spikes[0] += 1
+    if state.release[n] <= t:
+        advance(problem, work, n, t)
+    predict(problem, work, n, t)
+    _emit(problem, work, n, t, t_dot, k)
+
+
+@inner_jit
+def _emit_input(problem, work):
+    """Emit the next input spike."""
+    i = work.counts.inputs[0]
+    work.counts.inputs[0] += 1
+    inputs = problem.inputs
+    t_dot = inputs.tangent[i] if problem.with_tangent else 0.0
+    _emit(problem, work, inputs.source[i], inputs.time[i], t_dot, -1 - i)
+
+
+@inner_jit
+def _note_gaps(work, n, t):
+    """Update the margins with an arrival at neuron ``n``."""
+    state = work.state
+    state.last_arrival[n] = t
+    k = state.last_spike[n]
+    if k >= 0:
+        work.margins.gap[0] = min(work.margins.gap[0], t - work.tape.time[k])
+
+
+@inner_jit
+def _receive(problem, work, synapse, t, t_dot):
+    """Let a spike arrive over ``synapse`` at time ``t``."""
+    wiring = problem.wiring
+    n = wiring.post[synapse]
+    weight = wiring.weight[synapse]
+    state = work.state
+    if state.last_spike[n] >= 0:
+        release = work.tape.time[state.last_spike[n]] + problem.model.neurons.t_ref[n]
+        work.margins.release_gap[0] = min(work.margins.release_gap[0], abs(t - release))
+    advance(problem, work, n, t)
+    if problem.with_tangent:
+        dot = work.state_dot
+        held = state.release[n] >= 0.0
+        dot.v[n] = neuron.arrive_jvp(
+            problem.model,
+            n,
+            wiring.port[synapse],
+            weight,
+            problem.wiring_dot.weight[synapse],
+            t_dot + problem.wiring_dot.delay[synapse],
+            held,
+            dot.v[n],
+            dot.current[n],
+        )
+    neuron.arrive(problem.model, wiring.port[synapse], weight, state.current[n])
+    _note_gaps(work, n, t)
+    work.counts.arrivals[0] += 1
+    predict(problem, work, n, t)
+
+
+@inner_jit
+def emission(wiring, inputs, tape, origin):
+    """Return (time, source) of a spike of a neuron or of an input channel."""
+    if origin >= 0:
+        return tape.time[origin], tape.neuron[origin]
+    return inputs.time[-1 - origin], inputs.source[-1 - origin]
+
+
+@inner_jit
+def _deliver(problem, work):
+    """Deliver the earliest arrivals of one spike."""
+    wiring = problem.wiring
+    kind = problem.queue_kind
+    t, order, synapse, t_dot = dispatch.top(kind, work.queue)
+    emitted, source = emission(wiring, problem.inputs, work.tape, work.origin[order])
+    delay = wiring.delay[synapse]
+    stop = wiring.start[source + 1]
+    while synapse < stop and wiring.delay[synapse] == delay:
+        _receive(problem, work, synapse, t, t_dot)
+        synapse += 1
+    if synapse < stop:
+        following = emitted + wiring.delay[synapse]
+        if following <= problem.t_end:
+            dispatch.replace_top(kind, work.queue, following, order, synapse, t_dot)
+            return
+    dispatch.pop(kind, work.queue)
+
+
+@inner_jit
+def _sample(problem, work):
+    """Read one voltage without advancing the neuron, so that samples cannot change a bit."""
+    model = problem.model
+    samples = problem.samples
+    state = work.state
+    i = work.counts.samples[0]
+    work.counts.samples[0] += 1
+    n = samples.neuron[i]
+    t = samples.time[i]
+    v = state.v[n]
+    x = work.scratch.current
+    _copy_row(state.current, n, x)
+    start = state.time[n]
+    release = state.release[n]
+    if t < release:
+        samples.voltage[i] = v
+        if problem.with_tangent:
+            samples.tangent[i] = problem.model_dot.neurons.v_reset[n]
+        return
+    v_dot = 0.0
+    x_dot = work.scratch.current_tangent
+    if problem.with_tangent:
+        v_dot = work.state_dot.v[n]
+        _copy_row(work.state_dot.current, n, x_dot)
+    if release >= 0.0:
+        if problem.with_tangent:
+            neuron.flow_current_jvp(model, problem.model_dot, x, x_dot, release - start)
+        neuron.flow_current(model, x, release - start)
+        after = neuron.slope(model, n, v, x)
+        if problem.with_tangent:
+            v_dot = problem.model_dot.neurons.v_reset[n] - after * work.state_dot.release[n]
+        start = release
+    samples.voltage[i] = neuron.flow_voltage(model, n, v, x, t - start)
+    if problem.with_tangent:
+        samples.tangent[i] = neuron.flow_voltage_jvp(
+            model, problem.model_dot, n, v, v_dot, x, x_dot, t - start
+        )
+
+
+@inner_jit
+def _next_times(problem, work):
+    """Return the times of the next crossing, input, arrival and sample; inf for none."""
+    crossing = math.inf
+    if work.crossings.size[0] > 0:
+        crossing = work.crossings.time[work.crossings.item[0]]
+    given = math.inf
+    if work.counts.inputs[0] < problem.inputs.time.shape[0]:
+        given = problem.inputs.time[work.counts.inputs[0]]
+    arrival = math.inf
+    if dispatch.size(problem.queue_kind, work.queue) > 0:
+        arrival = dispatch.top(problem.queue_kind, work.queue)[0]
+    sample = math.inf
+    if work.counts.samples[0] < problem.samples.time.shape[0]:
+        sample = problem.samples.time[work.counts.samples[0]]
+    return crossing, given, arrival, sample
+
+
+@jit
+def start(problem, work):
+    """Predict the first crossing of every neuron."""
+    for n in range(work.state.v.shape[0]):
+        predict(problem, work, n, 0.0)
+
+
+@inner_jit
+def _has_room(problem, work):
+    """Return whether one more spike and one more emission find room."""
+    counts = work.counts
+    if counts.spikes[0] == work.tape.time.shape[0] or counts.emitted[0] == work.origin.shape[0]:
+        return False
+    return dispatch.has_room(problem.queue_kind, work.queue)
+
+
+@jit
+def run(problem, work, share):
+    """Process about ``share`` events and return a status.
+
+    Input spikes and samples lie in [0, t_end]; crossings and arrivals after t_end are never
+    entered, so the run is done when nothing is left.
+    """
+    used = np.int64(0)
+    while used < share:
+        if not _has_room(problem, work):
+            return FULL
+        crossing, given, arrival, sample = _next_times(problem, work)
+        used += 1
+        if crossing <= given and crossing <= arrival and crossing <= sample:
+            if crossing == math.inf:
+                return DONE
+            if work.counts.spikes[0] == problem.max_spikes:
+                return SPIKE_LIMIT
+            _fire(problem, work)
+        elif given <= arrival and given <= sample:
+            _emit_input(problem, work)
+        elif arrival <= sample:
+            delivered = work.counts.arrivals[0]
+            _deliver(problem, work)
+            used += work.counts.arrivals[0] - delivered
+        else:
+            _sample(problem, work)
+    return RUNNING
+
+
+@jit
+def finish(problem, work):
+    """Note the slope at the releases that no later event has reached."""
+    for n in range(work.state.v.shape[0]):
+        release = work.state.release[n]
+        if release >= 0.0 and release <= problem.t_end:
+            advance(problem, work, n, release)

@@ -1,0 +1,135 @@
+"""Input spikes and voltage samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from refsim.errors import InvalidTypeError, InvalidValueError
+from refsim.validate import LONGEST, indices, integer, scalar, vector
+
+
+@dataclass(frozen=True, eq=False)
+class SpikeTrain:
+    """Spikes of input channels, in any order; gradients keep the order given.
+
+    Parameters
+    ----------
+    times : (I,) float
+        Spike times in ms, zero or more.
+    sources : (I,) int
+        Channel of each spike, 0 to n_inputs - 1.
+    n_inputs : int
+        Number of channels.
+    """
+
+    times: NDArray[np.float64]
+    sources: NDArray[np.int64]
+    n_inputs: int
+
+    def __post_init__(self) -> None:
+        n_inputs = integer("n_inputs", self.n_inputs, 0)
+        times = vector("times", self.times, None, 0.0, LONGEST)
+        object.__setattr__(self, "n_inputs", n_inputs)
+        object.__setattr__(self, "times", times)
+        sources = indices("sources", self.sources, times.shape[0], n_inputs)
+        object.__setattr__(self, "sources", sources)
+
+    def __len__(self) -> int:
+        return self.times.shape[0]
+
+    @classmethod
+    def from_lists(cls, trains: Sequence[ArrayLike]) -> SpikeTrain:
+        """Make a spike train from one list of times for each channel."""
+        parts = [vector(f"trains[{i}]", train, None, 0.0) for i, train in enumerate(trains)]
+        times = np.concatenate(parts) if parts else np.zeros(0)
+        sources = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+        order = np.argsort(times, kind="stable")
+        return cls(times[order], sources[order], len(parts))
+
+    @classmethod
+    def empty(cls, n_inputs: int = 0) -> SpikeTrain:
+        """Make a spike train without spikes."""
+        return cls(np.zeros(0), np.zeros(0, dtype=np.int64), n_inputs)
+
+
+def poisson_inputs(
+    n_inputs: int, rate: ArrayLike, t_end: float, seed: int | np.random.Generator = 0
+) -> SpikeTrain:
+    """Draw independent Poisson spike trains.
+
+    Parameters
+    ----------
+    n_inputs : int
+        Number of channels.
+    rate : float or (n_inputs,) float
+        Rate of each channel in Hz.
+    t_end : float
+        End of the trains in ms.
+    seed : int or numpy.random.Generator
+        Source of randomness.
+    """
+    rng = np.random.default_rng(seed)
+    n_inputs = integer("n_inputs", n_inputs, 0)
+    t_end = scalar("t_end", t_end, 0.0, LONGEST)
+    mean = vector("rate", rate, n_inputs, 0.0, 1e9) * (t_end / 1000.0)
+    counts = rng.poisson(mean)
+    return SpikeTrain.from_lists([np.sort(rng.uniform(0.0, t_end, k)) for k in counts])
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Times at which voltages are read, in any order; results keep the order given.
+
+    Parameters
+    ----------
+    neurons : (V,) int
+        Neuron of each sample; a single one is repeated.
+    times : (V,) float
+        Times in ms. A sample at the time of a spike reads the voltage after the reset.
+    """
+
+    neurons: NDArray[np.int64]
+    times: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        times = vector("samples.times", self.times, None, 0.0, LONGEST)
+        high = np.iinfo(np.int64).max
+        neurons = indices("samples.neurons", self.neurons, times.shape[0], high)
+        object.__setattr__(self, "neurons", neurons)
+        object.__setattr__(self, "times", times)
+
+    def __len__(self) -> int:
+        return self.times.shape[0]
+
+
+def checked_inputs(inputs: Any, n_inputs: int) -> SpikeTrain:
+    """Return ``inputs`` as a spike train for ``n_inputs`` channels; None is silence."""
+    if inputs is None:
+        return SpikeTrain.empty(n_inputs)
+    if not isinstance(inputs, SpikeTrain):
+        raise InvalidTypeError(f"inputs is a {type(inputs).__name__}; expected SpikeTrain or None")
+    if inputs.n_inputs != n_inputs:
+        raise InvalidValueError(
+            f"inputs has {inputs.n_inputs} channels; expected the {n_inputs} of the network"
+        )
+    return inputs
+
+
+def checked_samples(samples: Any, n_neurons: int, duration: float) -> Samples:
+    """Return ``samples`` (Samples, a pair of neurons and times, or None) within bounds."""
+    if samples is None:
+        return Samples([], [])  # type: ignore[arg-type]
+    if not isinstance(samples, Samples):
+        if not isinstance(samples, tuple) or len(samples) != 2:
+            raise InvalidTypeError(
+                f"samples is a {type(samples).__name__}; expected Samples or (neurons, times)"
+            )
+        samples = Samples(*samples)
+    indices("samples.neurons", samples.neurons, len(samples), n_neurons)
+    vector("samples.times", samples.times, len(samples), 0.0, duration)
+    return samples

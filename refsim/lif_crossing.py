@@ -1,0 +1,175 @@
+r"""The next upward threshold crossing of a neuron without arrivals, found with certainty.
+
+The voltage is a sum of exponentials. Consider the chain of functions
+
+    f_0 = V - v_th,    f_1 = V',    f_2 = V'' + rate V',    f_{j+1} = f_j' + rate_j f_j  (j >= 2),
+
+where each step removes one exponential: f_2 depends on the synaptic states alone, through a linear
+functional computed once for the network, and the last member is a single exponential, which has no
+root. Since e^{rate_j t} f_j is monotone wherever f_{j+1} keeps its sign, f_j has at most one root
+between neighbouring roots of f_{j+1}. Going up the chain, the roots of f_1 cut the interval into
+pieces where V is monotone, and a crossing is seen from the signs at the ends of a piece. (The
+argument is that of Rolle's theorem, or of Descartes' rule for sums of exponentials: G. Polya and
+G. Szego, Problems and Theorems in Analysis II, part V, problem 77.) Nothing is sampled, and no
+tolerance decides whether there is a spike; roots are refined to the last bit.
+
+A voltage that touches the threshold from below without exceeding it does not cross.
+"""
+
+import math
+
+import numpy as np
+
+from queues.jit import jit
+from refsim.exponentials import convolve2
+from refsim.lif import flow_voltage, slope
+from refsim.types import Scratch
+
+
+def scratch(n_states: int) -> Scratch:
+    """Return room for the search in a model of ``n_states`` synaptic states."""
+    return Scratch(
+        current=np.zeros(n_states),
+        current_tangent=np.zeros(n_states),
+        roots=np.zeros(n_states + 2),
+        roots_next=np.zeros(n_states + 2),
+    )
+
+
+@jit
+def _member(model, n, v, x, j, dt):
+    """Return member ``j`` of the chain of neuron ``n`` after ``dt``."""
+    if j == 0:
+        return flow_voltage(model, n, v, x, dt) - model.neurons.v_th[n]
+    ports = model.ports
+    total = 0.0
+    if j == 1:
+        total = model.neurons.drive[n] - flow_voltage(model, n, v, x, dt)
+    for p in range(ports.first.shape[0]):
+        i = ports.first[p]
+        r = ports.rate[i]
+        decayed = x[i] * math.exp(-r * dt)
+        last = decayed
+        if ports.order[p] == 2:
+            s = ports.rate[i + 1]
+            last = x[i + 1] * math.exp(-s * dt) + ports.gain[p] * x[i] * convolve2(r, s, dt)
+        if j == 1:
+            total += last
+        else:
+            total += model.chain.weight[j - 2, i] * decayed
+            if ports.order[p] == 2:
+                total += model.chain.weight[j - 2, i + 1] * last
+    return model.neurons.rate[n] * total
+
+
+@jit
+def _member_rate(model, n, j):
+    """Return the rate that leads from member ``j`` to the next."""
+    if j == 0:
+        return 0.0
+    if j == 1:
+        return model.neurons.rate[n]
+    return model.chain.rate[j - 2]
+
+
+@jit
+def _root(model, n, v, x, j, low, high, rising):
+    """Return the root of member ``j`` between ``low`` and ``high``, where it changes sign once.
+
+    Newton's method, kept inside a shrinking bracket by bisection. It ends when a step no longer
+    changes the last bit, or when the bracket has no number inside.
+    """
+    rate = _member_rate(model, n, j)
+    t = 0.5 * (low + high)
+    while low < t < high:
+        f = _member(model, n, v, x, j, t)
+        if f == 0.0:
+            return t
+        if (f > 0.0) == rising:
+            high = t
+        else:
+            low = t
+        derivative = _member(model, n, v, x, j + 1, t) - rate * f
+        middle = 0.5 * (low + high)
+        if abs(f) >= abs(derivative) * (high - low):
+            t = middle
+            continue
+        following = t - f / derivative
+        if following == t:
+            return t
+        t = following if low < following < high else middle
+    return high
+
+
+@jit
+def _roots(model, n, v, x, j, horizon, edges, n_edges, roots):
+    """Write the roots of member ``j`` in (0, horizon) to ``roots`` and return their number.
+
+    ``edges`` holds the ``n_edges`` roots of member ``j + 1`` in order.
+    """
+    found = np.int64(0)
+    low = 0.0
+    f_low = _member(model, n, v, x, j, low)
+    for k in range(n_edges + 1):
+        high = edges[k] if k < n_edges else horizon
+        f_high = _member(model, n, v, x, j, high)
+        if (f_low > 0.0) != (f_high > 0.0):
+            roots[found] = _root(model, n, v, x, j, low, high, f_high > 0.0)
+            found += 1
+        low = high
+        f_low = f_high
+    return found
+
+
+@jit
+def _cannot_fire(model, n, v, x):
+    """Return True where a bound, which costs no exponential, keeps the voltage below threshold.
+
+    The response of the voltage to the state of a filter with rate r is at most
+    min(1, rate/r) times that state, to the first state of a cascade at most gain/r times as much.
+    """
+    a = model.neurons.rate[n]
+    ports = model.ports
+    bound = max(v, model.neurons.drive[n])
+    falling = True
+    for p in range(ports.first.shape[0]):
+        i = ports.first[p]
+        last = i + ports.order[p] - 1
+        share = min(1.0, a / ports.rate[last])
+        bound += share * max(x[last], 0.0)
+        if ports.order[p] == 2:
+            bound += share * ports.gain[p] / ports.rate[i] * max(x[i], 0.0)
+        for k in range(i, last + 1):
+            falling = falling and model.chain.weight[0, k] * x[k] <= 0.0
+    # The sum has a handful of terms: 1e-14 of their size covers its rounding.
+    slack = 1e-14 * (abs(bound) + abs(v) + abs(model.neurons.drive[n]))
+    if bound + slack < model.neurons.v_th[n]:
+        return True
+    return falling and slope(model, n, v, x) <= 0.0
+
+
+@jit
+def next_crossing(model, n, v, x, horizon, scratch):
+    """Return the time from now to the first upward crossing, inf if none up to ``horizon``."""
+    if _cannot_fire(model, n, v, x):
+        return math.inf
+    v_th = model.neurons.v_th[n]
+    if v >= v_th and slope(model, n, v, x) > 0.0:
+        # Rounding put the voltage onto the threshold a last bit before its crossing.
+        return 0.0
+    edges = scratch.roots
+    roots = scratch.roots_next
+    n_edges = np.int64(0)
+    for j in range(x.shape[0], 0, -1):
+        n_edges = _roots(model, n, v, x, j, horizon, edges, n_edges, roots)
+        edges, roots = roots, edges
+    low = 0.0
+    f_low = v - v_th
+    for k in range(n_edges + 1):
+        high = edges[k] if k < n_edges else horizon
+        f_high = _member(model, n, v, x, np.int64(0), high)
+        if f_low < 0.0 and f_high > 0.0:
+            return _root(model, n, v, x, np.int64(0), low, high, True)
+        low = high
+        f_low = f_high
+    return math.inf

@@ -1,0 +1,245 @@
+"""Networks of LIF neurons: immutable, validated, and laid out for the kernels on first use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from refsim.errors import InvalidTypeError, InvalidValueError
+from refsim.ports import DoubleExpPort, ExpPort, Port
+from refsim.synapses import Synapses
+from refsim.types import ChainArrays, Model, NeuronArrays, PortArrays, Wiring
+from refsim.validate import LONGEST, SHORTEST_TAU, indices, integer, vector
+
+_SYNAPSE_FIELDS = ("pre", "post", "weight", "delay", "port")
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A network of leaky integrate-and-fire neurons with delayed synapses.
+
+    Between spikes, tau_m V' = -(V - v_rest) + i_ext + sum of the port currents. When V crosses
+    ``v_th`` from below the neuron spikes, and V is held at ``v_reset`` for ``t_ref``.
+
+    Parameters
+    ----------
+    n_neurons : int
+        Number of neurons n, at least one.
+    synapses : Synapses or sequence of Synapses
+        Synapses from neurons (sources 0 to n - 1) and input channels (n to n + n_inputs - 1).
+    n_inputs : int
+        Number of input channels.
+    ports : sequence of ExpPort and DoubleExpPort
+        Ports that every neuron has, at least one.
+    tau_m : (n,) float
+        Membrane time constants in ms. Each parameter of the neurons may also be one number.
+    v_rest, v_th : (n,) float
+        Resting potential and threshold, in the unit of the voltage.
+    v_reset, v0 : (n,) float, optional
+        Voltage after a spike and at time 0, both below ``v_th``; ``v_rest`` if not given.
+    i_ext : (n,) float
+        Constant current, in the unit of the voltage.
+    t_ref : (n,) float
+        Refractory time in ms.
+
+    Raises
+    ------
+    InvalidValueError, InvalidTypeError
+        If a parameter is outside its domain; the message names it.
+    """
+
+    n_neurons: int
+    synapses: Synapses = ()  # type: ignore[assignment]
+    n_inputs: int = 0
+    ports: tuple[Port, ...] = (ExpPort(5.0),)
+    tau_m: NDArray[np.float64] = 20.0  # type: ignore[assignment]
+    v_rest: NDArray[np.float64] = 0.0  # type: ignore[assignment]
+    v_th: NDArray[np.float64] = 1.0  # type: ignore[assignment]
+    v_reset: NDArray[np.float64] = None  # type: ignore[assignment]
+    i_ext: NDArray[np.float64] = 0.0  # type: ignore[assignment]
+    t_ref: NDArray[np.float64] = 0.0  # type: ignore[assignment]
+    v0: NDArray[np.float64] = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        n = integer("n_neurons", self.n_neurons, 1)
+        v_rest = vector("v_rest", self.v_rest, n)
+        checked: dict[str, Any] = {
+            "n_neurons": n,
+            "n_inputs": integer("n_inputs", self.n_inputs, 0),
+            "ports": _checked_ports(self.ports),
+            "tau_m": vector("tau_m", self.tau_m, n, SHORTEST_TAU, LONGEST),
+            "v_rest": v_rest,
+            "v_th": vector("v_th", self.v_th, n),
+            "v_reset": v_rest if self.v_reset is None else vector("v_reset", self.v_reset, n),
+            "i_ext": vector("i_ext", self.i_ext, n),
+            "t_ref": vector("t_ref", self.t_ref, n, 0.0, LONGEST),
+            "v0": v_rest if self.v0 is None else vector("v0", self.v0, n),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+        for name in ("v_reset", "v0"):
+            _check_below_threshold(name, checked[name], checked["v_th"])
+        object.__setattr__(self, "synapses", self._checked_synapses())
+
+    def _checked_synapses(self) -> Synapses:
+        given = self.synapses
+        if isinstance(given, Synapses):
+            joined = given
+        elif isinstance(given, Sequence):
+            joined = Synapses.concatenate(given)
+        else:
+            raise InvalidTypeError(
+                f"synapses is a {type(given).__name__}; expected Synapses (from_matrix takes "
+                "arrays and SciPy sparse matrices)"
+            )
+        size = len(joined)
+        indices("pre", joined.pre, size, self.n_neurons + self.n_inputs)
+        indices("post", joined.post, size, self.n_neurons)
+        indices("port", joined.port, size, len(self.ports))
+        return joined
+
+    def __repr__(self) -> str:
+        ports = ", ".join(repr(port) for port in self.ports)
+        return (
+            f"<Network: {self.n_neurons} neurons, {self.n_inputs} inputs, "
+            f"{len(self.synapses)} synapses, ports {ports}>"
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+    @property
+    def pre(self) -> NDArray[np.int64]:
+        """(S,) source of each synapse."""
+        return self.synapses.pre
+
+    @property
+    def post(self) -> NDArray[np.int64]:
+        """(S,) target of each synapse."""
+        return self.synapses.post
+
+    @property
+    def weight(self) -> NDArray[np.float64]:
+        """(S,) weight of each synapse."""
+        return self.synapses.weight
+
+    @property
+    def delay(self) -> NDArray[np.float64]:
+        """(S,) delay of each synapse in ms."""
+        return self.synapses.delay
+
+    @property
+    def port(self) -> NDArray[np.int64]:
+        """(S,) port of each synapse."""
+        return self.synapses.port
+
+    @property
+    def tau(self) -> NDArray[np.float64]:
+        """(K,) time constants of the ports in ms; a double_exp gives rise, then decay."""
+        return np.array([tau for port in self.ports for tau in port.time_constants])
+
+    def replace(self, **changes: ArrayLike | Any) -> Network:
+        """Return a network with some parameters changed.
+
+        Any argument of the constructor can be given, and ``pre``, ``post``, ``weight``, ``delay``,
+        ``port`` of the synapses, and ``tau`` with the time constants of all ports.
+        """
+        of_synapses = {name: changes.pop(name) for name in _SYNAPSE_FIELDS if name in changes}
+        if of_synapses:
+            base = changes.pop("synapses", self.synapses)
+            changes["synapses"] = replace(base, **of_synapses)
+        if "tau" in changes:
+            ports = changes.pop("ports", self.ports)
+            changes["ports"] = _ports_with(ports, changes.pop("tau"))
+        known = {field.name for field in fields(self)}
+        for name in changes:
+            if name not in known:
+                raise InvalidTypeError(f"replace got {name}; a network has no such parameter")
+        return replace(self, **changes)
+
+    @cached_property
+    def model(self) -> Model:
+        """Parameters of neurons and ports as the kernels take them."""
+        from refsim.lif import cascade_gain, chain_arrays
+
+        neurons = NeuronArrays(
+            rate=1.0 / self.tau_m,
+            drive=self.v_rest + self.i_ext,
+            v_th=self.v_th,
+            v_reset=self.v_reset,
+            t_ref=self.t_ref,
+        )
+        order = np.array([len(port.time_constants) for port in self.ports])
+        rate = 1.0 / self.tau
+        first = np.concatenate([[0], np.cumsum(order)[:-1]])
+        gain = np.array(
+            [
+                cascade_gain(rate[i], rate[i + 1]) if stages == 2 else 0.0
+                for i, stages in zip(first, order, strict=True)
+            ]
+        )
+        weights, rates = chain_arrays(order, rate, gain)
+        ports = PortArrays(first=first, order=order, rate=rate, gain=gain)
+        return Model(neurons=neurons, ports=ports, chain=ChainArrays(weight=weights, rate=rates))
+
+    @cached_property
+    def wiring(self) -> Wiring:
+        """Synapses sorted by source, delay and number, as the kernels take them."""
+        index = np.lexsort((self.delay, self.pre)).astype(np.int64)
+        counts = np.bincount(self.pre, minlength=self.n_neurons + self.n_inputs)
+        return Wiring(
+            start=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            post=self.post[index],
+            port=self.port[index],
+            weight=self.weight[index],
+            delay=self.delay[index],
+            index=index,
+        )
+
+    @property
+    def has_equal_delays(self) -> bool:
+        """Whether all synapses have the same delay, so that arrivals keep the order of spikes."""
+        return len(self.synapses) == 0 or bool(np.all(self.delay == self.delay[0]))
+
+
+def _checked_ports(ports: Any) -> tuple[Port, ...]:
+    given = (ports,) if isinstance(ports, ExpPort | DoubleExpPort) else ports
+    if not isinstance(given, Sequence) or isinstance(given, str):
+        raise InvalidTypeError(
+            f"ports is a {type(ports).__name__}; expected a sequence of ExpPort and DoubleExpPort"
+        )
+    for i, port in enumerate(given):
+        if not isinstance(port, ExpPort | DoubleExpPort):
+            raise InvalidTypeError(
+                f"ports[{i}] is a {type(port).__name__}; expected ExpPort or DoubleExpPort"
+            )
+    if not given:
+        raise InvalidValueError("ports is empty; expected at least one port")
+    return tuple(given)
+
+
+def _ports_with(ports: Sequence[Port], tau: Any) -> tuple[Port, ...]:
+    sizes = [len(port.time_constants) for port in ports]
+    values = vector("tau", tau, sum(sizes), SHORTEST_TAU, LONGEST)
+    parts = np.split(values, np.cumsum(sizes)[:-1])
+    return tuple(type(port)(*map(float, part)) for port, part in zip(ports, parts, strict=True))
+
+
+def _check_below_threshold(
+    name: str, value: NDArray[np.float64], v_th: NDArray[np.float64]
+) -> None:
+    bad = np.flatnonzero(value >= v_th)
+    if bad.size:
+        i = int(bad[0])
+        raise InvalidValueError(
+            f"{name}[{i}] is {value[i]:.17g}; expected a voltage below v_th[{i}] = {v_th[i]:.17g}"
+        )
+

@@ -1,0 +1,166 @@
+"""The result of a simulation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from refsim.inputs import Samples, SpikeTrain
+from refsim.network import Network
+from refsim.types import Tape
+from refsim.validate import LONGEST, indices, scalar, vector
+
+
+class Spikes(NamedTuple):
+    """Spikes sorted by (time, neuron); with the slopes, all that the adjoint keeps of a run."""
+
+    time: NDArray[np.float64]  # (k,) ms
+    neuron: NDArray[np.int64]  # (k,)
+    slope_before: NDArray[np.float64]  # (k,) dV/dt at the crossing
+    slope_after: NDArray[np.float64]  # (k,) dV/dt at the release, 0 if that is after the end
+
+
+class EventCounts(NamedTuple):
+    """What a run has done."""
+
+    spikes: int
+    inputs: int  # input spikes
+    arrivals: int  # synaptic events
+    searches: int  # searches for a threshold crossing
+
+
+class Conditioning(NamedTuple):
+    """How far a run is from a change of its spike pattern.
+
+    Near such a change gradients grow without bound (slope) or jump (gaps); a comparison that
+    fails there says little. Each is inf where there is nothing to compare.
+    """
+
+    min_slope: float  # dV/dt at the most grazing crossing
+    min_slope_spike: int  # which spike that is, -1 for none
+    min_gap: float  # ms, between a crossing of a neuron and an arrival at it
+    min_release_gap: float  # ms, between the end of refractoriness and an arrival
+
+    @classmethod
+    def of(cls, tape: Tape, gap: float, release_gap: float) -> Conditioning:
+        """Collect the figures of a run."""
+        if not len(tape.time):
+            return cls(np.inf, -1, float(gap), float(release_gap))
+        k = int(np.argmin(tape.slope_before))
+        return cls(float(tape.slope_before[k]), k, float(gap), float(release_gap))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Simulation:
+    """Spikes, sampled voltages and what the adjoint needs.
+
+    Attributes
+    ----------
+    network, inputs, samples
+        What was simulated.
+    duration : float
+        End of the simulation in ms; of a partial result, the time that it has reached.
+    spikes : Spikes
+        Spikes sorted by (time, neuron).
+    voltages : (V,) float
+        Voltages at the samples, in the order given; nan where a partial result has not come.
+    conditioning : Conditioning
+        Distance from the next change of the spike pattern.
+    counts : EventCounts
+        Numbers of events.
+    queue : str
+        Structure of the event queue, "heap" or "fifo".
+    origin : (e,) int
+        Source of each emission in order: a row of spikes, or -1 - i for the i-th input spike in
+        order of time.
+    """
+
+    network: Network
+    inputs: SpikeTrain
+    duration: float
+    samples: Samples
+    spikes: Spikes
+    voltages: NDArray[np.float64]
+    conditioning: Conditioning
+    counts: EventCounts
+    queue: str
+    origin: NDArray[np.int64] = field(repr=False)
+
+    def __repr__(self) -> str:
+        return (
+            f"<Simulation: {self.counts.spikes} spikes of {self.network.n_neurons} neurons in "
+            f"{self.duration:g} ms, {self.counts.arrivals} arrivals, {self.queue}>"
+        )
+
+    def by_neuron(self) -> list[NDArray[np.float64]]:
+        """Return the spike times of each neuron in ms."""
+        order = np.argsort(self.spikes.neuron, kind="stable")
+        counts = np.bincount(self.spikes.neuron, minlength=self.network.n_neurons)
+        return np.split(self.spikes.time[order], np.cumsum(counts)[:-1])
+
+    def rates(self) -> NDArray[np.float64]:
+        """Return the mean rate of each neuron in Hz."""
+        counts = np.bincount(self.spikes.neuron, minlength=self.network.n_neurons)
+        return counts * (1000.0 / self.duration)
+
+    def to_numpy(self) -> NDArray[np.void]:
+        """Return the spikes as a structured array with the fields of Spikes."""
+        dtype = [(name, column.dtype) for name, column in self.spikes._asdict().items()]
+        rows = np.zeros(len(self.spikes.time), dtype=dtype)
+        for name, column in self.spikes._asdict().items():
+            rows[name] = column
+        return rows
+
+    def trace(
+        self, neurons: ArrayLike | None = None, times: ArrayLike | None = None, dt: float = 0.1
+    ) -> Trace:
+        """Compute voltages on a dense grid from the events, after the simulation.
+
+        Parameters
+        ----------
+        neurons : (m,) int, optional
+            Neurons wanted, all by default.
+        times : (k,) float, optional
+            Times in ms in ascending order; every ``dt`` from 0 to the end by default.
+        dt : float
+            Step of the default grid in ms.
+
+        Returns
+        -------
+        Trace
+            Times (k,) and voltages (m, k), the same to the last bit as samples there.
+        """
+        from refsim.trace import replay
+
+        n = self.network.n_neurons
+        wanted = np.arange(n) if neurons is None else np.atleast_1d(neurons)
+        wanted = indices("neurons", wanted, None, n)
+        if times is None:
+            dt = scalar("dt", dt, 0.0, LONGEST, strict=True)
+            grid = np.arange(int(np.floor(self.duration / dt + 1e-9)) + 1) * dt
+            grid = np.minimum(grid, self.duration)
+        else:
+            grid = vector("times", times, None, 0.0, self.duration)
+            if np.any(np.diff(grid) < 0):
+                raise _unsorted(grid)
+        return Trace(grid, wanted, np.array([replay(self, int(i), grid) for i in wanted]))
+
+
+class Trace(NamedTuple):
+    """Voltages on a grid of times."""
+
+    time: NDArray[np.float64]  # (k,) ms
+    neuron: NDArray[np.int64]  # (m,)
+    voltage: NDArray[np.float64]  # (m, k)
+
+
+def _unsorted(times: NDArray[np.float64]) -> Exception:
+    from refsim.errors import InvalidValueError
+
+    i = int(np.flatnonzero(np.diff(times) < 0)[0])
+    return InvalidValueError(
+        f"times[{i + 1}] is {times[i + 1]} after {times[i]}; expected ascending times"
+    )

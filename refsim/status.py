@@ -1,0 +1,6 @@
+"""How a run of the event loop ended."""
+
+RUNNING = 0  # the share of events of this call is used up; call again
+DONE = 1  # nothing is left up to the end
+SPIKE_LIMIT = 2  # the tape has reached the limit given by the user
+FULL = 3  # the queue or the tape is full; grow it and call again
