@@ -23,7 +23,12 @@ from adjoint.types import Cotangents, Parameters, Tangents, as_parameters
 from queues import heap
 from refsim import model as neuron
 from refsim.engine import MAX_SPIKES, Run
-from refsim.errors import IllConditionedWarning, InvalidTypeError, UndefinedGradientError
+from refsim.errors import (
+    IllConditionedWarning,
+    InvalidTypeError,
+    InvalidValueError,
+    UndefinedGradientError,
+)
 from refsim.inputs import Samples, SpikeTrain
 from refsim.network import Network
 from refsim.simulation import Simulation
@@ -35,8 +40,6 @@ _SHARE = 2_000_000
 # A slope this small against (v_th - v_reset)/tau_m moves a spike a million times as far as the
 # parameter that moves it: half of the digits of a finite difference are gone.
 _GRAZING = 1e-6
-
-Pullback = Callable[..., Parameters]
 
 
 def vjp(
@@ -56,7 +59,7 @@ def vjp(
     -------
     simulation : Simulation
         The result.
-    pullback : callable
+    pullback : Pullback
         ``pullback(time_bar=None, voltage_bar=None)`` takes the cotangents dL/d(spike time) (k,)
         and dL/d(sampled voltage) (V,), and returns the gradient of L by all parameters. It can be
         called any number of times.
@@ -75,7 +78,7 @@ def vjp(
     run = Run(network, inputs, duration, samples, queue, max_spikes)
     simulation = run.execute()
     _warn_of_grazing(simulation)
-    return simulation, _pullback(run, simulation)
+    return simulation, Pullback(run, simulation)
 
 
 def _warn_of_grazing(simulation: Simulation) -> None:
@@ -94,16 +97,47 @@ def _warn_of_grazing(simulation: Simulation) -> None:
         )
 
 
-def _pullback(run: Run, simulation: Simulation) -> Pullback:
-    problem, tape = run.problem, run.tape()
-    n_spikes, n_samples = len(tape.time), len(simulation.samples)
-    pending = _pending(run, tape, simulation.origin)
-    before = _spike_before(tape, run.network.n_neurons)
+class Pullback:
+    """Vector-Jacobian product of a finished simulation; made by :func:`vjp`."""
 
-    def pullback(
-        time_bar: ArrayLike | None = None, voltage_bar: ArrayLike | None = None
+    def __init__(self, run: Run, simulation: Simulation):
+        self._run = run
+        self._simulation = simulation
+        self._tape = run.tape()
+        self._pending = _pending(run, self._tape, simulation.origin)
+        self._before, self._last = _spike_before(self._tape, run.network.n_neurons)
+
+    def __call__(
+        self, time_bar: ArrayLike | None = None, voltage_bar: ArrayLike | None = None
     ) -> Parameters:
-        """Return the gradient of a loss with these cotangents of spike times and voltages."""
+        """Return the gradient of a loss with these cotangents of spike times and voltages.
+
+        Parameters
+        ----------
+        time_bar : (k,) float, optional
+            dL/d(spike time), spikes sorted by (time, neuron).
+        voltage_bar : (V,) float, optional
+            dL/d(sampled voltage), in the order of the samples.
+        """
+        run = self._run
+        work = self._backward(time_bar, voltage_bar)
+        input_bar = np.zeros(len(self._simulation.inputs))
+        input_bar[run.input_order] = work.input_bar
+        wiring_bar = work.wiring_bar
+        return gradient(run.network, work.model_bar, wiring_bar.weight, wiring_bar.delay, input_bar)
+
+    def spike_cotangents(
+        self, time_bar: ArrayLike | None = None, voltage_bar: ArrayLike | None = None
+    ) -> NDArray[np.float64]:
+        """Return the total dL/d(spike time) (k,): direct, and through all that the spike causes.
+
+        The effect on the neuron's own later spikes through its reset is not part of it.
+        """
+        return self._backward(time_bar, voltage_bar).spike_bar
+
+    def _backward(self, time_bar: ArrayLike | None, voltage_bar: ArrayLike | None) -> ReverseWork:
+        run, problem = self._run, self._run.problem
+        n_spikes, n_samples = len(self._tape.time), len(self._simulation.samples)
         spike_bar = vector("time_bar", 0.0 if time_bar is None else time_bar, n_spikes)
         sample_bar = vector("voltage_bar", 0.0 if voltage_bar is None else voltage_bar, n_samples)
         reverse = ReverseProblem(
@@ -112,21 +146,15 @@ def _pullback(run: Run, simulation: Simulation) -> Pullback:
             inputs=problem.inputs,
             samples=problem.samples,
             sample_bar=sample_bar[run.sample_order],
-            tape=tape,
-            before=before[0],
-            origin=simulation.origin,
-            pending=pending,
+            tape=self._tape,
+            before=self._before,
+            origin=self._simulation.origin,
+            pending=self._pending,
         )
-        work = _reverse_work(run, spike_bar, before[1])
-        _check_slopes(tape, _execute(reverse, work, simulation))
-        input_bar = np.zeros(len(simulation.inputs))
-        input_bar[run.input_order] = work.input_bar
-        wiring_bar = work.wiring_bar
-        return gradient(
-            run.network, work.model_bar, wiring_bar.weight, wiring_bar.delay, input_bar
-        )
-
-    return pullback
+        work = _reverse_work(run, spike_bar, self._last)
+        work = _execute(reverse, work, self._simulation)
+        _check_slopes(self._tape, work)
+        return work
 
 
 def _pending(run: Run, tape: Tape, origin: NDArray[np.int64]) -> Pending:
@@ -151,9 +179,7 @@ def _spike_before(tape: Tape, n: int) -> tuple[NDArray[np.int64], NDArray[np.int
     return before, last
 
 
-def _reverse_work(
-    run: Run, spike_bar: NDArray[np.float64], last: NDArray[np.int64]
-) -> ReverseWork:
+def _reverse_work(run: Run, spike_bar: NDArray[np.float64], last: NDArray[np.int64]) -> ReverseWork:
     network = run.network
     ports = network.model.ports
     size = len(network.synapses)
@@ -184,9 +210,7 @@ def _execute(problem: ReverseProblem, work: ReverseWork, simulation: Simulation)
     return work
 
 
-def _enter_last_holds(
-    problem: ReverseProblem, work: ReverseWork, simulation: Simulation
-) -> None:
+def _enter_last_holds(problem: ReverseProblem, work: ReverseWork, simulation: Simulation) -> None:
     """Mark the neurons that are refractory at the end."""
     last = work.adjoint.spike
     spiked = np.flatnonzero(last >= 0)
@@ -261,6 +285,8 @@ def value_and_grad(loss: Callable[[Simulation], tuple[float, Any]]) -> Callable[
     callable
         With the arguments of :func:`refsim.simulate`; returns (value, gradient).
     """
+    if not callable(loss):
+        raise InvalidTypeError(f"loss is a {type(loss).__name__}; expected a callable")
 
     def evaluated(
         network: Network,
@@ -275,6 +301,11 @@ def value_and_grad(loss: Callable[[Simulation], tuple[float, Any]]) -> Callable[
                 f"loss returned a {type(outcome).__name__}; expected (value, cotangents)"
             )
         value, bars = outcome
+        if isinstance(bars, tuple) and len(bars) != 2:
+            raise InvalidValueError(
+                f"cotangents of the loss is a tuple of {len(bars)}; expected "
+                "(dL/d spike times, dL/d voltages), or an array dL/d(spike times)"
+            )
         cotangents = Cotangents(*bars) if isinstance(bars, tuple) else Cotangents(time=bars)
         return value, pullback(cotangents.time, cotangents.voltage)
 

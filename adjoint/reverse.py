@@ -163,12 +163,8 @@ def _sample_vjp(problem, work):
     neuron.sample_vjp(work.adjoint, work.model_bar, n, problem.sample_bar[i])
 
 
-@jit
-def run_back(problem, work, share):
-    """Process about ``share`` events and return a status.
-
-    At equal times samples come first, then arrivals by decreasing order of emission, then spikes.
-    """
+@inner_jit
+def _run_back(problem, work, share):
     used = np.int64(0)
     pending = problem.pending
     while used < share:
@@ -203,8 +199,22 @@ def run_back(problem, work, share):
 
 
 @jit
-def finish_back(problem, work, v0):
-    """Take every neuron back to time 0."""
+def run_back(problem, work, share):
+    """Process about ``share`` events and return a status.
+
+    At equal times samples come first, then arrivals by decreasing order of emission, then spikes.
+    """
+    return _run_back(problem, work, share)
+
+
+@inner_jit
+def _finish_back(problem, work, v0):
     for n in range(v0.shape[0]):
         neuron.flow_vjp(problem.model, work.adjoint, work.model_bar, n, 0.0)
         neuron.start_vjp(problem.model, work.adjoint, work.model_bar, n, v0[n])
+
+
+@jit
+def finish_back(problem, work, v0):
+    """Take every neuron back to time 0."""
+    _finish_back(problem, work, v0)

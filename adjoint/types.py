@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from refsim.cases import gradient_sizes
-from refsim.errors import InvalidTypeError
+from refsim.errors import InvalidTypeError, InvalidValueError
 from refsim.network import Network
 from refsim.validate import vector
 
@@ -50,7 +50,15 @@ class Parameters:
         return ((field.name, getattr(self, field.name)) for field in fields(self))
 
     def dot(self, other: Parameters) -> float:
-        """Return the inner product with ``other``."""
+        """Return the inner product with ``other``, a gradient or direction of the same network."""
+        if not isinstance(other, Parameters):
+            raise InvalidTypeError(f"other is a {type(other).__name__}; expected Parameters")
+        for name, values in self.items():
+            if np.shape(values) != np.shape(getattr(other, name)):
+                raise InvalidValueError(
+                    f"other.{name} has shape {np.shape(getattr(other, name))}; "
+                    f"expected {np.shape(values)}"
+                )
         return float(sum(np.dot(values, getattr(other, name)) for name, values in self.items()))
 
 

@@ -88,7 +88,7 @@ def cache_folder() -> Path | None:
     return None
 
 
-def _compiled(function: _F, callable_from_python: bool) -> _F:
+def _compiled(function: _F, **options: Any) -> _F:
     if numba.config.DISABLE_JIT:
         return function
     folder = cache_folder()
@@ -99,8 +99,8 @@ def _compiled(function: _F, callable_from_python: bool) -> _F:
             cache=folder is not None,
             error_model="numpy",
             nogil=True,
-            no_cpython_wrapper=not callable_from_python,
             no_cfunc_wrapper=True,
+            **options,
         )(function)
     finally:
         numba.config.CACHE_DIR = previous
@@ -112,7 +112,7 @@ def jit(function: _F) -> _F:
     Under ``NUMBA_DISABLE_JIT=1`` the function itself is returned. The interpreter lock is
     released while the function runs.
     """
-    return _compiled(function, callable_from_python=True)
+    return _compiled(function)
 
 
 def inner_jit(function: _F) -> _F:
@@ -121,4 +121,4 @@ def inner_jit(function: _F) -> _F:
     The wrapper for Python unpacks every array of a tuple: for a tuple of sixty arrays its
     compilation takes 0.8 s, ten times as long as that of a small function itself.
     """
-    return _compiled(function, callable_from_python=False)
+    return _compiled(function, no_cpython_wrapper=True, _nrt=False)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refsim.errors import InvalidTypeError, InvalidValueError, RefsimError
-from refsim.inputs import Samples, SpikeTrain, checked_samples
+from refsim.inputs import Samples, SpikeTrain, checked_inputs, checked_samples
 from refsim.network import Network
 from refsim.ports import DoubleExpPort, ExpPort, Port
 from refsim.synapses import Synapses
-from refsim.validate import LONGEST, scalar, vector
+from refsim.validate import LONGEST, indices, scalar, shown, vector
 
 FORMAT = "snn-gradient-case/1"
+_DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _NEURON_PARAMETERS = ("tau_m", "v_th", "v_reset", "v_rest", "i_ext", "t_ref", "v0")
 
 
@@ -81,13 +83,16 @@ def make_case(
     voltage_bar: Any = None,
 ) -> Case:
     """Return a case from the arguments of a simulation; missing cotangents of samples are 0."""
-    checked = checked_samples(samples, network.n_neurons, duration)
+    if not isinstance(network, Network):
+        raise InvalidTypeError(f"network is a {type(network).__name__}; expected Network")
+    end = scalar("duration", duration, 0.0, LONGEST, strict=True)
+    checked = checked_samples(samples, network.n_neurons, end)
     bar = 0.0 if voltage_bar is None else voltage_bar
     return Case(
         name=name,
         network=network,
-        inputs=SpikeTrain.empty(network.n_inputs) if inputs is None else inputs,
-        duration=float(duration),
+        inputs=checked_inputs(inputs, network.n_inputs),
+        duration=end,
         samples=checked,
         time_bar=None if time_bar is None else vector("time_bar", time_bar, None),
         voltage_bar=vector("voltage_bar", bar, len(checked)),
@@ -96,7 +101,7 @@ def make_case(
 
 def _member(data: Any, key: str, kind: type | tuple[type, ...], where: str) -> Any:
     if not isinstance(data, dict):
-        raise CaseFileError(f"{where or 'the file'} is a {type(data).__name__}; expected an object")
+        raise CaseFileError(f"{where or 'the file'} is {_json_name(data)}; expected an object")
     path = f"{where}.{key}" if where else key
     if key not in data:
         raise CaseFileError(f"{path} is missing")
@@ -125,38 +130,57 @@ def _json_name(value: Any) -> str:
     return _JSON_NAMES.get(type(value), type(value).__name__)
 
 
+def _check_members(data: dict[str, Any], known: Iterable[str], where: str) -> None:
+    """Refuse members that would be ignored: what they ask for would be missing in the result."""
+    names = list(known)
+    for key in data:
+        if key not in names:
+            raise CaseFileError(
+                f"{where}.{shown(key)} is not known; expected members among {', '.join(names)}"
+            )
+
+
 def _optional(data: dict[str, Any], key: str, kind: Any, where: str, default: Any) -> Any:
     return _member(data, key, kind, where) if key in data else default
 
 
+_PORTS: dict[str, tuple[type[Port], tuple[str, ...]]] = {
+    "exp": (ExpPort, ("tau",)),
+    "double_exp": (DoubleExpPort, ("tau_rise", "tau_decay")),
+}
+
+
 def _port(data: Any, where: str) -> Port:
     kind = _member(data, "kind", str, where)
-    number = (int, float)
-    if kind == "exp":
-        return ExpPort(_member(data, "tau", number, where))
-    if kind == "double_exp":
-        return DoubleExpPort(
-            _member(data, "tau_rise", number, where), _member(data, "tau_decay", number, where)
-        )
-    raise CaseFileError(f"{where}.kind is {kind!r}; expected 'exp' or 'double_exp'")
+    if kind not in _PORTS:
+        raise CaseFileError(f"{where}.kind is {shown(kind)}; expected 'exp' or 'double_exp'")
+    port, names = _PORTS[kind]
+    _check_members(data, ("kind", *names), where)
+    values = [_member(data, name, (int, float), where) for name in names]
+    try:
+        return port(*values)
+    except (InvalidValueError, InvalidTypeError) as error:
+        raise CaseFileError(f"{where}.{error}") from None
 
 
 def _network(data: dict[str, Any]) -> Network:
     neurons = _member(data, "neurons", dict, "")
     model = _optional(neurons, "model", str, "neurons", "lif")
     if model != "lif":
-        raise CaseFileError(f"neurons.model is {model!r}; expected 'lif'")
+        raise CaseFileError(f"neurons.model is {shown(model)}; expected 'lif'")
+    _check_members(neurons, ("n", "model", "ports", *_NEURON_PARAMETERS), "neurons")
     synapses = _member(data, "synapses", dict, "")
+    _check_members(synapses, ("pre", "post", "weight", "delay", "port"), "synapses")
     size = len(_member(synapses, "pre", list, "synapses"))
     ports = _member(neurons, "ports", list, "neurons")
     return Network(
         _member(neurons, "n", int, "neurons"),
         Synapses(
-            _member(synapses, "pre", list, "synapses"),  # type: ignore[arg-type]
-            _member(synapses, "post", list, "synapses"),  # type: ignore[arg-type]
-            _member(synapses, "weight", list, "synapses"),  # type: ignore[arg-type]
-            _member(synapses, "delay", list, "synapses"),  # type: ignore[arg-type]
-            _optional(synapses, "port", list, "synapses", [0] * size),  # type: ignore[arg-type]
+            _member(synapses, "pre", list, "synapses"),
+            _member(synapses, "post", list, "synapses"),
+            _member(synapses, "weight", list, "synapses"),
+            _member(synapses, "delay", list, "synapses"),
+            _optional(synapses, "port", list, "synapses", [0] * size),
         ),
         n_inputs=_member(_member(data, "inputs", dict, ""), "n", int, "inputs"),
         ports=tuple(_port(port, f"neurons.ports[{i}]") for i, port in enumerate(ports)),
@@ -171,6 +195,7 @@ def _samples(data: dict[str, Any]) -> tuple[Samples, list[float]]:
     for i, row in enumerate(rows):
         where = f"voltage_samples[{i}]"
         neurons.append(_member(row, "neuron", int, where))
+        _check_members(row, ("neuron", "time", "cotangent"), where)
         times.append(_member(row, "time", number, where))
         bars.append(_optional(row, "cotangent", number, where, 0.0))
     return Samples(neurons, times), bars  # type: ignore[arg-type]
@@ -180,20 +205,20 @@ def _numbers(values: Any, where: str) -> NDArray[np.float64]:
     """Read numbers, or decimal strings, to the nearest float64."""
     if not isinstance(values, list):
         raise CaseFileError(f"{where} is {_json_name(values)}; expected a list")
-    out = []
-    for i, value in enumerate(values):
-        try:
-            if isinstance(value, bool):
-                raise ValueError
-            number = float(value)
-        except (TypeError, ValueError):
-            raise CaseFileError(
-                f"{where}[{i}] is {value!r}; expected a number or a decimal string"
-            ) from None
-        if not np.isfinite(number):
-            raise CaseFileError(f"{where}[{i}] is {value!r}; expected a finite number")
-        out.append(number)
-    return np.array(out)
+    return np.array([_number(value, f"{where}[{i}]") for i, value in enumerate(values)])
+
+
+def _number(value: Any, where: str) -> float:
+    decimal = isinstance(value, str) and _DECIMAL.fullmatch(value)
+    if isinstance(value, bool) or not (isinstance(value, int | float) or decimal):
+        raise CaseFileError(f"{where} is {shown(value)}; expected a number or a decimal string")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = np.inf
+    if not np.isfinite(number):
+        raise CaseFileError(f"{where} is {shown(value)}; expected a finite number")
+    return number
 
 
 def _expected(data: dict[str, Any], case: Case) -> Expected:
@@ -209,15 +234,7 @@ def _expected(data: dict[str, Any], case: Case) -> Expected:
             raise CaseFileError(
                 f"{where} has {len(gradient[name])} entries; expected {sizes[name]}"
             )
-    times = _numbers(known["spike_times"], "expected.spike_times") if "spike_times" in known else None
-    neurons = None
-    if "spike_neurons" in known:
-        neurons = _numbers(known["spike_neurons"], "expected.spike_neurons").astype(np.int64)
-        if times is None or len(times) != len(neurons):
-            raise CaseFileError(
-                f"expected.spike_neurons has {len(neurons)} entries; expected one for each of "
-                "expected.spike_times"
-            )
+    times, neurons = _expected_spikes(known, case)
     voltages = _numbers(known["voltages"], "expected.voltages") if "voltages" in known else None
     if voltages is not None and len(voltages) != len(case.samples):
         raise CaseFileError(
@@ -225,6 +242,37 @@ def _expected(data: dict[str, Any], case: Case) -> Expected:
             "for each of voltage_samples"
         )
     return Expected(times, neurons, voltages, gradient)
+
+
+def _expected_spikes(
+    known: dict[str, Any], case: Case
+) -> tuple[NDArray[np.float64] | None, NDArray[np.int64] | None]:
+    if "spike_times" not in known:
+        if "spike_neurons" in known:
+            raise CaseFileError("expected.spike_times is missing, and spike_neurons is given")
+        return None, None
+    times = _numbers(known["spike_times"], "expected.spike_times")
+    late = np.flatnonzero(np.diff(times) < 0)
+    if late.size:
+        i = int(late[0])
+        raise CaseFileError(
+            f"expected.spike_times[{i + 1}] is {times[i + 1]} after {times[i]}; "
+            "expected ascending times"
+        )
+    if case.time_bar is not None and len(case.time_bar) != len(times):
+        raise CaseFileError(
+            f"cotangent has {len(case.time_bar)} entries; expected one for each of the "
+            f"{len(times)} expected.spike_times"
+        )
+    if "spike_neurons" not in known:
+        return times, None
+    given = _member(known, "spike_neurons", list, "expected")
+    if len(given) != len(times):
+        raise CaseFileError(
+            f"expected.spike_neurons has {len(given)} entries; expected one for each of the "
+            f"{len(times)} expected.spike_times"
+        )
+    return times, indices("expected.spike_neurons", given, None, case.network.n_neurons)
 
 
 def gradient_sizes(network: Network, n_input_spikes: int) -> dict[str, int]:
@@ -245,13 +293,14 @@ def from_dict(data: Any, name: str = "case") -> Case:
     """
     format_ = _member(data, "format", str, "")
     if format_ != FORMAT:
-        raise CaseFileError(f"format is {format_!r}; expected {FORMAT!r}")
+        raise CaseFileError(f"format is {shown(format_)}; expected {FORMAT!r}")
     try:
         network = _network(data)
         given = _member(data, "inputs", dict, "")
+        _check_members(given, ("n", "times", "sources"), "inputs")
         inputs = SpikeTrain(
-            _member(given, "times", list, "inputs"),  # type: ignore[arg-type]
-            _member(given, "sources", list, "inputs"),  # type: ignore[arg-type]
+            _member(given, "times", list, "inputs"),
+            _member(given, "sources", list, "inputs"),
             network.n_inputs,
         )
         duration = scalar(
@@ -269,14 +318,36 @@ def from_dict(data: Any, name: str = "case") -> Case:
             time_bar=None if cotangent is None else _numbers(cotangent, "cotangent"),
             voltage_bar=vector("voltage_samples.cotangent", bars, len(samples)),
         )
+        return replace(case, expected=_expected(data, case))
     except (InvalidValueError, InvalidTypeError) as error:
         raise error if isinstance(error, CaseFileError) else CaseFileError(str(error)) from None
-    expected = _expected(data, case)
-    return Case(**{**case.__dict__, "expected": expected})
 
 
 def _not_a_number(text: str) -> None:
     raise CaseFileError(f"{text} is not a JSON number; expected finite decimals")
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of members, of which JSON lets the last of a name hide the others."""
+    data = dict(pairs)
+    if len(data) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise CaseFileError(f"{shown(twice)} is given twice; expected each member once")
+    return data
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_not_a_number, object_pairs_hook=_without_repeats)
+    except json.JSONDecodeError as error:
+        raise CaseFileError(
+            f"is not JSON: {error.msg} at line {error.lineno} column {error.colno}"
+        ) from None
+    except CaseFileError:
+        raise
+    except ValueError as error:  # an integer of more than 4300 digits
+        raise CaseFileError(f"holds a number that cannot be read: {error}") from None
 
 
 def load(path: str | os.PathLike[str]) -> Case:
@@ -287,22 +358,27 @@ def load(path: str | os.PathLike[str]) -> Case:
     CaseFileError
         If the file cannot be read, is not JSON, or does not describe a case.
     """
-    path = Path(path)
+    path = _checked_path(path)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_not_a_number)
-        return from_dict(data, path.stem)
+        return from_dict(_parsed(path.read_text(encoding="utf-8")), path.stem)
     except OSError as error:
         raise CaseFileError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise CaseFileError(f"{path}: is not UTF-8 text") from None
-    except json.JSONDecodeError as error:
-        raise CaseFileError(
-            f"{path}: is not JSON: {error.msg} at line {error.lineno} column {error.colno}"
-        ) from None
     except RecursionError:
         raise CaseFileError(f"{path}: is nested too deeply") from None
     except CaseFileError as error:
         raise CaseFileError(f"{path}: {error}") from None
+
+
+def _checked_path(path: Any) -> Path:
+    try:
+        checked = Path(path)
+    except TypeError:
+        raise InvalidTypeError(f"path is {shown(path)}; expected the path of a file") from None
+    if "\0" in str(checked):
+        raise InvalidValueError(f"path is {shown(path)}; expected a path without a null character")
+    return checked
 
 
 def to_dict(case: Case) -> dict[str, Any]:
@@ -339,7 +415,23 @@ def to_dict(case: Case) -> dict[str, Any]:
         ]
     if case.time_bar is not None:
         data["cotangent"] = case.time_bar.tolist()
+    expected = _expected_members(case.expected)
+    if expected:
+        data["expected"] = expected
     return data
+
+
+def _expected_members(expected: Expected) -> dict[str, Any]:
+    known: dict[str, Any] = {}
+    if expected.spike_times is not None:
+        known["spike_times"] = digits(expected.spike_times)
+    if expected.spike_neurons is not None:
+        known["spike_neurons"] = expected.spike_neurons.tolist()
+    if expected.voltages is not None:
+        known["voltages"] = digits(expected.voltages)
+    if expected.gradient:
+        known["gradient"] = {name: digits(values) for name, values in expected.gradient.items()}
+    return known
 
 
 def digits(values: Any) -> list[str]:
@@ -349,7 +441,7 @@ def digits(values: Any) -> list[str]:
 
 def write_whole(path: str | os.PathLike[str], write: Callable[[Any], object]) -> None:
     """Write a text file whole or not at all: ``write`` fills a file that then takes its place."""
-    path = Path(path)
+    path = _checked_path(path)
     folder = path.parent
     try:
         handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.", text=True)
@@ -376,5 +468,15 @@ class OutputError(RefsimError, OSError):
 
 def save(case: Case, path: str | os.PathLike[str], extra: dict[str, Any] | None = None) -> None:
     """Write a case file, with ``extra`` members such as "expected"; whole or not at all."""
-    data = to_dict(case) | (extra or {})
-    write_whole(path, lambda stream: json.dump(data, stream, indent=1))
+    if not isinstance(case, Case):
+        raise InvalidTypeError(f"case is a {type(case).__name__}; expected Case")
+    added = {} if extra is None else extra
+    if not isinstance(added, dict):
+        raise InvalidTypeError(f"extra is {shown(extra)}; expected a dictionary of members")
+    try:
+        text = json.dumps(to_dict(case) | added, indent=1, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InvalidValueError(
+            f"extra is {shown(extra)}; expected members that JSON can hold: {error}"
+        ) from None
+    write_whole(path, lambda stream: stream.write(text))

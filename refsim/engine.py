@@ -216,6 +216,7 @@ class Run:
             state=state,
             state_dot=state_dot,
             crossings=indexed_heap.empty(n),
+            is_exact=np.zeros(n, dtype=np.int64),
             queue=dispatch.empty(room),
             tape=tape,
             origin=np.zeros(room, dtype=np.int64),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from refsim.simulation import Simulation
@@ -37,6 +37,9 @@ class SpikeLimitError(RefsimError, RuntimeError):
         super().__init__(message)
         self.partial = partial
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.args[0], self.partial)
+
 
 class SimulationInterrupted(KeyboardInterrupt):
     """A simulation was stopped from the keyboard.
@@ -50,6 +53,9 @@ class SimulationInterrupted(KeyboardInterrupt):
     def __init__(self, message: str, partial: Simulation):
         super().__init__(message)
         self.partial = partial
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.args[0], self.partial)
 
 
 class IllConditionedWarning(UserWarning):

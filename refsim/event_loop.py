@@ -77,7 +77,8 @@ class Work(NamedTuple):
 
     state: State
     state_dot: StateTangent
-    crossings: IndexedHeapArrays
+    crossings: IndexedHeapArrays  # next crossings, or times before which there is none
+    is_exact: Int  # (n,) 1 where the heap holds the crossing itself
     queue: EventQueueArrays
     tape: Tape
     origin: Int  # by order of emission: row of the tape, or -1 - number of the input spike
@@ -148,10 +149,28 @@ def _copy_row(table, n, row):
 
 
 @inner_jit
-def predict(problem, work, n, now):
-    """Enter the next crossing of neuron ``n``, if there is no further arrival, in the heap."""
+def expect(problem, work, n, now):
+    """Enter a time before which neuron ``n`` does not cross, whatever comes, in the heap."""
+    state = work.state
+    start = max(state.time[n], state.release[n])
+    wait = neuron.earliest_crossing(problem.model, n, state.v[n], state.current[n])
+    t = math.inf
+    if wait < math.inf:
+        t = max(start + wait, np.nextafter(now, math.inf))
+    work.is_exact[n] = 0
+    indexed_heap.update(work.crossings, n, t if t <= problem.t_end else math.inf)
+
+
+@inner_jit
+def predict(problem, work, n):
+    """Replace the earliest time of a crossing of neuron ``n`` by the crossing itself.
+
+    This waits until the loop has come to that time, for most searches would be in vain: another
+    arrival comes first. The crossing is computed from the state at the last one all the same.
+    """
     state = work.state
     work.counts.searches[0] += 1
+    expected = work.crossings.time[n]
     x = work.scratch.current
     _copy_row(state.current, n, x)
     start = state.time[n]
@@ -160,11 +179,13 @@ def predict(problem, work, n, now):
         start = state.release[n]
     t = math.inf
     if start <= problem.t_end:
-        horizon = problem.t_end - start
+        # A few last bits beyond the end: the root of a spike at the end may be rounded up.
+        horizon = (problem.t_end - start) + 4e-15 * problem.t_end
         wait = neuron.next_crossing(problem.model, n, state.v[n], x, horizon, work.scratch)
         if wait < math.inf:
-            t = max(min(start + wait, problem.t_end), np.nextafter(now, math.inf))
-    indexed_heap.update(work.crossings, n, t if t <= problem.t_end else math.inf)
+            t = max(min(start + wait, problem.t_end), expected)
+    work.is_exact[n] = 1
+    indexed_heap.update(work.crossings, n, t)
 
 
 @inner_jit
@@ -209,7 +230,7 @@ def _fire(problem, work):
     work.counts.spikes[0] += 1
     if state.release[n] <= t:
         advance(problem, work, n, t)
-    predict(problem, work, n, t)
+    expect(problem, work, n, t)
     _emit(problem, work, n, t, t_dot, k)
 
 
@@ -261,7 +282,7 @@ def _receive(problem, work, synapse, t, t_dot):
     neuron.arrive(problem.model, wiring.port[synapse], weight, state.current[n])
     _note_gaps(work, n, t)
     work.counts.arrivals[0] += 1
-    predict(problem, work, n, t)
+    expect(problem, work, n, t)
 
 
 @inner_jit
@@ -350,11 +371,16 @@ def _next_times(problem, work):
     return crossing, given, arrival, sample
 
 
+@inner_jit
+def _start(problem, work):
+    for n in range(work.state.v.shape[0]):
+        expect(problem, work, n, 0.0)
+
+
 @jit
 def start(problem, work):
-    """Predict the first crossing of every neuron."""
-    for n in range(work.state.v.shape[0]):
-        predict(problem, work, n, 0.0)
+    """Expect the first crossing of every neuron."""
+    _start(problem, work)
 
 
 @inner_jit
@@ -366,13 +392,8 @@ def _has_room(problem, work):
     return dispatch.has_room(problem.queue_kind, work.queue)
 
 
-@jit
-def run(problem, work, share):
-    """Process about ``share`` events and return a status.
-
-    Input spikes and samples lie in [0, t_end]; crossings and arrivals after t_end are never
-    entered, so the run is done when nothing is left.
-    """
+@inner_jit
+def _run(problem, work, share):
     used = np.int64(0)
     while used < share:
         if not _has_room(problem, work):
@@ -382,6 +403,10 @@ def run(problem, work, share):
         if crossing <= given and crossing <= arrival and crossing <= sample:
             if crossing == math.inf:
                 return DONE
+            n = work.crossings.item[0]
+            if work.is_exact[n] == 0:
+                predict(problem, work, n)
+                continue
             if work.counts.spikes[0] == problem.max_spikes:
                 return SPIKE_LIMIT
             _fire(problem, work)
@@ -397,9 +422,24 @@ def run(problem, work, share):
 
 
 @jit
-def finish(problem, work):
-    """Note the slope at the releases that no later event has reached."""
+def run(problem, work, share):
+    """Process about ``share`` events and return a status.
+
+    Input spikes and samples lie in [0, t_end]; crossings and arrivals after t_end are never
+    entered, so the run is done when nothing is left.
+    """
+    return _run(problem, work, share)
+
+
+@inner_jit
+def _finish(problem, work):
     for n in range(work.state.v.shape[0]):
         release = work.state.release[n]
         if release >= 0.0 and release <= problem.t_end:
             advance(problem, work, n, release)
+
+
+@jit
+def finish(problem, work):
+    """Note the slope at the releases that no later event has reached."""
+    _finish(problem, work)

@@ -10,11 +10,24 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from refsim.errors import InvalidTypeError, InvalidValueError
-from refsim.validate import LONGEST, indices, integer, scalar, vector
+from refsim.validate import (
+    LARGEST_INT,
+    LONGEST,
+    MOST,
+    ReadOnlyArrays,
+    generator,
+    indices,
+    integer,
+    members,
+    scalar,
+    vector,
+)
+
+_MOST_SPIKES = 1e9  # of Poisson trains, 8 GB of times
 
 
 @dataclass(frozen=True, eq=False)
-class SpikeTrain:
+class SpikeTrain(ReadOnlyArrays):
     """Spikes of input channels, in any order; gradients keep the order given.
 
     Parameters
@@ -32,7 +45,7 @@ class SpikeTrain:
     n_inputs: int
 
     def __post_init__(self) -> None:
-        n_inputs = integer("n_inputs", self.n_inputs, 0)
+        n_inputs = integer("n_inputs", self.n_inputs, 0, MOST)
         times = vector("times", self.times, None, 0.0, LONGEST)
         object.__setattr__(self, "n_inputs", n_inputs)
         object.__setattr__(self, "times", times)
@@ -45,7 +58,8 @@ class SpikeTrain:
     @classmethod
     def from_lists(cls, trains: Sequence[ArrayLike]) -> SpikeTrain:
         """Make a spike train from one list of times for each channel."""
-        parts = [vector(f"trains[{i}]", train, None, 0.0) for i, train in enumerate(trains)]
+        given = members("trains", trains, "lists of times, one for each channel")
+        parts = [vector(f"trains[{i}]", train, None, 0.0, LONGEST) for i, train in enumerate(given)]
         times = np.concatenate(parts) if parts else np.zeros(0)
         sources = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
         order = np.argsort(times, kind="stable")
@@ -73,16 +87,17 @@ def poisson_inputs(
     seed : int or numpy.random.Generator
         Source of randomness.
     """
-    rng = np.random.default_rng(seed)
-    n_inputs = integer("n_inputs", n_inputs, 0)
+    rng = generator("seed", seed)
+    n_inputs = integer("n_inputs", n_inputs, 0, MOST)
     t_end = scalar("t_end", t_end, 0.0, LONGEST)
     mean = vector("rate", rate, n_inputs, 0.0, 1e9) * (t_end / 1000.0)
+    scalar("expected number of spikes, from rate and t_end,", mean.sum(), 0.0, _MOST_SPIKES)
     counts = rng.poisson(mean)
     return SpikeTrain.from_lists([np.sort(rng.uniform(0.0, t_end, k)) for k in counts])
 
 
 @dataclass(frozen=True, eq=False)
-class Samples:
+class Samples(ReadOnlyArrays):
     """Times at which voltages are read, in any order; results keep the order given.
 
     Parameters
@@ -98,8 +113,7 @@ class Samples:
 
     def __post_init__(self) -> None:
         times = vector("samples.times", self.times, None, 0.0, LONGEST)
-        high = np.iinfo(np.int64).max
-        neurons = indices("samples.neurons", self.neurons, times.shape[0], high)
+        neurons = indices("samples.neurons", self.neurons, times.shape[0], LARGEST_INT)
         object.__setattr__(self, "neurons", neurons)
         object.__setattr__(self, "times", times)
 

@@ -20,7 +20,7 @@ import math
 
 import numpy as np
 
-from queues.jit import jit
+from queues.jit import inner_jit
 from refsim.exponentials import convolve2
 from refsim.lif import flow_voltage, slope
 from refsim.types import Scratch
@@ -36,7 +36,7 @@ def scratch(n_states: int) -> Scratch:
     )
 
 
-@jit
+@inner_jit
 def _member(model, n, v, x, j, dt):
     """Return member ``j`` of the chain of neuron ``n`` after ``dt``."""
     if j == 0:
@@ -62,7 +62,7 @@ def _member(model, n, v, x, j, dt):
     return model.neurons.rate[n] * total
 
 
-@jit
+@inner_jit
 def _member_rate(model, n, j):
     """Return the rate that leads from member ``j`` to the next."""
     if j == 0:
@@ -72,7 +72,7 @@ def _member_rate(model, n, j):
     return model.chain.rate[j - 2]
 
 
-@jit
+@inner_jit
 def _root(model, n, v, x, j, low, high, rising):
     """Return the root of member ``j`` between ``low`` and ``high``, where it changes sign once.
 
@@ -101,7 +101,7 @@ def _root(model, n, v, x, j, low, high, rising):
     return high
 
 
-@jit
+@inner_jit
 def _roots(model, n, v, x, j, horizon, edges, n_edges, roots):
     """Write the roots of member ``j`` in (0, horizon) to ``roots`` and return their number.
 
@@ -121,37 +121,48 @@ def _roots(model, n, v, x, j, horizon, edges, n_edges, roots):
     return found
 
 
-@jit
-def _cannot_fire(model, n, v, x):
-    """Return True where a bound, which costs no exponential, keeps the voltage below threshold.
+@inner_jit
+def earliest_crossing(model, n, v, x):
+    """Return a time from now before which there is no crossing, inf where there is none at all.
 
-    The response of the voltage to the state of a filter with rate r is at most
-    min(1, rate/r) times that state, to the first state of a cascade at most gain/r times as much.
+    This costs no exponential, and is what most arrivals need: the next one comes before that time.
+    The response of the voltage to the state of a filter with rate r is at most min(1, rate/r)
+    times that state, to the first state of a cascade at most gain/r times as much; so the voltage
+    stays below a bound. And on its last way up from v it rises no faster than
+    rate (drive - v + all that the currents can reach).
     """
     a = model.neurons.rate[n]
+    drive = model.neurons.drive[n]
+    v_th = model.neurons.v_th[n]
     ports = model.ports
-    bound = max(v, model.neurons.drive[n])
+    highest = max(v, drive)
+    reach = 0.0
     falling = True
     for p in range(ports.first.shape[0]):
         i = ports.first[p]
         last = i + ports.order[p] - 1
-        share = min(1.0, a / ports.rate[last])
-        bound += share * max(x[last], 0.0)
+        current = max(x[last], 0.0)
+        falling = falling and model.chain.weight[0, i] * x[i] <= 0.0
         if ports.order[p] == 2:
-            bound += share * ports.gain[p] / ports.rate[i] * max(x[i], 0.0)
-        for k in range(i, last + 1):
-            falling = falling and model.chain.weight[0, k] * x[k] <= 0.0
-    # The sum has a handful of terms: 1e-14 of their size covers its rounding.
-    slack = 1e-14 * (abs(bound) + abs(v) + abs(model.neurons.drive[n]))
-    if bound + slack < model.neurons.v_th[n]:
-        return True
-    return falling and slope(model, n, v, x) <= 0.0
+            current += ports.gain[p] / ports.rate[i] * max(x[i], 0.0)
+            falling = falling and model.chain.weight[0, last] * x[last] <= 0.0
+        reach += current
+        highest += min(1.0, a / ports.rate[last]) * current
+    # The sums have a handful of terms: 1e-14 of their size covers their rounding.
+    if highest + 1e-14 * (abs(highest) + abs(v) + abs(drive)) < v_th:
+        return math.inf
+    if falling and slope(model, n, v, x) <= 0.0:
+        return math.inf
+    steepest = a * (drive - v + reach)
+    if v >= v_th or steepest <= 0.0:
+        return 0.0
+    return (1.0 - 1e-9) * ((v_th - v) / steepest)
 
 
-@jit
+@inner_jit
 def next_crossing(model, n, v, x, horizon, scratch):
     """Return the time from now to the first upward crossing, inf if none up to ``horizon``."""
-    if _cannot_fire(model, n, v, x):
+    if earliest_crossing(model, n, v, x) > horizon:
         return math.inf
     v_th = model.neurons.v_th[n]
     if v >= v_th and slope(model, n, v, x) > 0.0:

@@ -14,7 +14,7 @@ from refsim.lif import (
     flow_voltage_jvp,
     slope,
 )
-from refsim.lif_crossing import next_crossing, scratch
+from refsim.lif_crossing import earliest_crossing, next_crossing, scratch
 from refsim.lif_vjp import (
     adjoint_state,
     arrive_vjp,
@@ -30,6 +30,7 @@ __all__ = [
     "arrive",
     "arrive_jvp",
     "arrive_vjp",
+    "earliest_crossing",
     "fire_vjp",
     "flow_current",
     "flow_current_jvp",

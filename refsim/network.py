@@ -8,19 +8,28 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from refsim.errors import InvalidTypeError, InvalidValueError
 from refsim.ports import DoubleExpPort, ExpPort, Port
 from refsim.synapses import Synapses
 from refsim.types import ChainArrays, Model, NeuronArrays, PortArrays, Wiring
-from refsim.validate import LONGEST, SHORTEST_TAU, indices, integer, vector
+from refsim.validate import (
+    LONGEST,
+    MOST,
+    SHORTEST_TAU,
+    ReadOnlyArrays,
+    indices,
+    integer,
+    shown,
+    vector,
+)
 
 _SYNAPSE_FIELDS = ("pre", "post", "weight", "delay", "port")
 
 
 @dataclass(frozen=True, eq=False)
-class Network:
+class Network(ReadOnlyArrays):
     """A network of leaky integrate-and-fire neurons with delayed synapses.
 
     Between spikes, tau_m V' = -(V - v_rest) + i_ext + sum of the port currents. When V crosses
@@ -66,11 +75,11 @@ class Network:
     v0: NDArray[np.float64] = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        n = integer("n_neurons", self.n_neurons, 1)
+        n = integer("n_neurons", self.n_neurons, 1, MOST)
         v_rest = vector("v_rest", self.v_rest, n)
         checked: dict[str, Any] = {
             "n_neurons": n,
-            "n_inputs": integer("n_inputs", self.n_inputs, 0),
+            "n_inputs": integer("n_inputs", self.n_inputs, 0, MOST),
             "ports": _checked_ports(self.ports),
             "tau_m": vector("tau_m", self.tau_m, n, SHORTEST_TAU, LONGEST),
             "v_rest": v_rest,
@@ -87,16 +96,7 @@ class Network:
         object.__setattr__(self, "synapses", self._checked_synapses())
 
     def _checked_synapses(self) -> Synapses:
-        given = self.synapses
-        if isinstance(given, Synapses):
-            joined = given
-        elif isinstance(given, Sequence):
-            joined = Synapses.concatenate(given)
-        else:
-            raise InvalidTypeError(
-                f"synapses is a {type(given).__name__}; expected Synapses (from_matrix takes "
-                "arrays and SciPy sparse matrices)"
-            )
+        joined = _joined_synapses(self.synapses)
         size = len(joined)
         indices("pre", joined.pre, size, self.n_neurons + self.n_inputs)
         indices("post", joined.post, size, self.n_neurons)
@@ -112,9 +112,6 @@ class Network:
 
     def __getstate__(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
 
     @property
     def pre(self) -> NDArray[np.int64]:
@@ -146,7 +143,7 @@ class Network:
         """(K,) time constants of the ports in ms; a double_exp gives rise, then decay."""
         return np.array([tau for port in self.ports for tau in port.time_constants])
 
-    def replace(self, **changes: ArrayLike | Any) -> Network:
+    def replace(self, **changes: Any) -> Network:
         """Return a network with some parameters changed.
 
         Any argument of the constructor can be given, and ``pre``, ``post``, ``weight``, ``delay``,
@@ -154,15 +151,18 @@ class Network:
         """
         of_synapses = {name: changes.pop(name) for name in _SYNAPSE_FIELDS if name in changes}
         if of_synapses:
-            base = changes.pop("synapses", self.synapses)
+            base = _joined_synapses(changes.pop("synapses", self.synapses))
             changes["synapses"] = replace(base, **of_synapses)
         if "tau" in changes:
-            ports = changes.pop("ports", self.ports)
+            ports = _checked_ports(changes.pop("ports", self.ports))
             changes["ports"] = _ports_with(ports, changes.pop("tau"))
-        known = {field.name for field in fields(self)}
-        for name in changes:
+        known = [field.name for field in fields(self)]
+        for name, value in changes.items():
             if name not in known:
-                raise InvalidTypeError(f"replace got {name}; a network has no such parameter")
+                names = ", ".join([*known, *_SYNAPSE_FIELDS, "tau"])
+                raise InvalidTypeError(
+                    f"replace got {name} = {shown(value)}; expected names among {names}"
+                )
         return replace(self, **changes)
 
     @cached_property
@@ -210,6 +210,17 @@ class Network:
         return len(self.synapses) == 0 or bool(np.all(self.delay == self.delay[0]))
 
 
+def _joined_synapses(given: Any) -> Synapses:
+    if isinstance(given, Synapses):
+        return given
+    if isinstance(given, list | tuple):
+        return Synapses.concatenate(given)
+    raise InvalidTypeError(
+        f"synapses is a {type(given).__name__}; expected Synapses, or a list of them (from_matrix "
+        "takes arrays and SciPy sparse matrices)"
+    )
+
+
 def _checked_ports(ports: Any) -> tuple[Port, ...]:
     given = (ports,) if isinstance(ports, ExpPort | DoubleExpPort) else ports
     if not isinstance(given, Sequence) or isinstance(given, str):
@@ -242,4 +253,3 @@ def _check_below_threshold(
         raise InvalidValueError(
             f"{name}[{i}] is {value[i]:.17g}; expected a voltage below v_th[{i}] = {v_th[i]:.17g}"
         )
-

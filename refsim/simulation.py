@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from refsim.errors import InvalidValueError
 from refsim.inputs import Samples, SpikeTrain
 from refsim.network import Network
 from refsim.types import Tape
-from refsim.validate import LONGEST, indices, scalar, vector
+from refsim.validate import (
+    LONGEST,
+    ReadOnlyArrays,
+    as_array,
+    freeze_all,
+    indices,
+    scalar,
+    vector,
+)
+
+_MOST_VOLTAGES = 1e9  # of a trace on the default grid, 8 GB
 
 
 class Spikes(NamedTuple):
@@ -54,7 +65,7 @@ class Conditioning(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Simulation:
+class Simulation(ReadOnlyArrays):
     """Spikes, sampled voltages and what the adjoint needs.
 
     Attributes
@@ -89,6 +100,9 @@ class Simulation:
     queue: str
     origin: NDArray[np.int64] = field(repr=False)
 
+    def __post_init__(self) -> None:
+        freeze_all((self.spikes, self.voltages, self.origin))
+
     def __repr__(self) -> str:
         return (
             f"<Simulation: {self.counts.spikes} spikes of {self.network.n_neurons} neurons in "
@@ -102,9 +116,12 @@ class Simulation:
         return np.split(self.spikes.time[order], np.cumsum(counts)[:-1])
 
     def rates(self) -> NDArray[np.float64]:
-        """Return the mean rate of each neuron in Hz."""
+        """Return the mean rate of each neuron in Hz, 0 for one that is silent."""
         counts = np.bincount(self.spikes.neuron, minlength=self.network.n_neurons)
-        return counts * (1000.0 / self.duration)
+        rates = np.zeros(len(counts))
+        with np.errstate(over="ignore"):  # a spike in a duration of 1e-310 ms: the rate is inf
+            np.divide(counts * 1000.0, self.duration, out=rates, where=counts > 0)
+        return rates
 
     def to_numpy(self) -> NDArray[np.void]:
         """Return the spikes as a structured array with the fields of Spikes."""
@@ -136,17 +153,35 @@ class Simulation:
         from refsim.trace import replay
 
         n = self.network.n_neurons
-        wanted = np.arange(n) if neurons is None else np.atleast_1d(neurons)
-        wanted = indices("neurons", wanted, None, n)
-        if times is None:
-            dt = scalar("dt", dt, 0.0, LONGEST, strict=True)
-            grid = np.arange(int(np.floor(self.duration / dt + 1e-9)) + 1) * dt
-            grid = np.minimum(grid, self.duration)
-        else:
-            grid = vector("times", times, None, 0.0, self.duration)
-            if np.any(np.diff(grid) < 0):
-                raise _unsorted(grid)
-        return Trace(grid, wanted, np.array([replay(self, int(i), grid) for i in wanted]))
+        wanted = np.arange(n) if neurons is None else as_array("neurons", neurons, "integers")
+        wanted = indices("neurons", np.atleast_1d(wanted), None, n)
+        grid = self._grid(dt, len(wanted)) if times is None else self._ascending(times)
+        voltage = np.zeros((len(wanted), len(grid)))
+        for row, i in zip(voltage, wanted, strict=True):
+            row[:] = replay(self, int(i), grid)
+        return Trace(grid, wanted, voltage)
+
+    def _grid(self, dt: Any, n_wanted: int) -> NDArray[np.float64]:
+        """Return the times every ``dt`` up to the end."""
+        dt = scalar("dt", dt, 0.0, LONGEST, strict=True)
+        steps = self.duration / dt
+        if steps * n_wanted > _MOST_VOLTAGES:
+            raise InvalidValueError(
+                f"dt is {dt} for {self.duration:g} ms of {n_wanted} neurons; expected a step "
+                f"that gives at most {_MOST_VOLTAGES:g} voltages"
+            )
+        return np.minimum(np.arange(int(np.floor(steps + 1e-9)) + 1) * dt, self.duration)
+
+    def _ascending(self, times: Any) -> NDArray[np.float64]:
+        """Return ``times``, which must be within the simulation and ascend."""
+        grid = vector("times", times, None, 0.0, self.duration)
+        descents = np.flatnonzero(np.diff(grid) < 0)
+        if descents.size:
+            i = int(descents[0])
+            raise InvalidValueError(
+                f"times[{i + 1}] is {grid[i + 1]} after {grid[i]}; expected ascending times"
+            )
+        return grid
 
 
 class Trace(NamedTuple):
@@ -155,12 +190,3 @@ class Trace(NamedTuple):
     time: NDArray[np.float64]  # (k,) ms
     neuron: NDArray[np.int64]  # (m,)
     voltage: NDArray[np.float64]  # (m, k)
-
-
-def _unsorted(times: NDArray[np.float64]) -> Exception:
-    from refsim.errors import InvalidValueError
-
-    i = int(np.flatnonzero(np.diff(times) < 0)[0])
-    return InvalidValueError(
-        f"times[{i + 1}] is {times[i + 1]} after {times[i]}; expected ascending times"
-    )

@@ -14,13 +14,25 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from refsim.errors import InvalidTypeError, InvalidValueError
-from refsim.validate import LARGEST, LONGEST, indices, integer, scalar, vector
-
-_ANY = np.iinfo(np.int64).max
+from refsim.validate import (
+    LARGEST_INT,
+    LONGEST,
+    MOST,
+    ReadOnlyArrays,
+    as_array,
+    boolean,
+    generator,
+    indices,
+    integer,
+    members,
+    scalar,
+    shown,
+    vector,
+)
 
 
 @dataclass(frozen=True, eq=False)
-class Synapses:
+class Synapses(ReadOnlyArrays):
     """A list of synapses; vectors of equal length, a single number is repeated.
 
     Parameters
@@ -47,14 +59,14 @@ class Synapses:
     port: NDArray[np.int64] = 0  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        pre = indices("pre", self.pre, None, _ANY)
+        pre = indices("pre", self.pre, None, LARGEST_INT)
         size = pre.shape[0]
         checked = {
             "pre": pre,
-            "post": indices("post", self.post, size, _ANY),
-            "weight": vector("weight", self.weight, size, -LARGEST, LARGEST),
+            "post": indices("post", self.post, size, LARGEST_INT),
+            "weight": vector("weight", self.weight, size),
             "delay": vector("delay", self.delay, size, 0.0, LONGEST),
-            "port": indices("port", self.port, size, _ANY),
+            "port": indices("port", self.port, size, LARGEST_INT),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
@@ -65,6 +77,7 @@ class Synapses:
     @staticmethod
     def concatenate(parts: Sequence[Synapses]) -> Synapses:
         """Join lists of synapses in the order given."""
+        parts = members("synapses", parts, "Synapses")
         for part in parts:
             if not isinstance(part, Synapses):
                 raise InvalidTypeError(
@@ -97,21 +110,24 @@ def connect(
     weight, delay, port : number or (S,)
         Weight, delay in ms and port of each synapse.
     """
-    size = max(np.size(pre), np.size(post)) if np.ndim(pre) or np.ndim(post) else 1
+    sources = as_array("pre", pre, "integers")
+    targets = as_array("post", post, "integers")
+    size = max((array.size for array in (sources, targets) if array.ndim), default=1)
     return Synapses(
-        indices("pre", pre, size, _ANY),
-        post,  # type: ignore[arg-type]
+        indices("pre", sources, size, LARGEST_INT),
+        targets,
         weight,  # type: ignore[arg-type]
         delay,  # type: ignore[arg-type]
         port,  # type: ignore[arg-type]
     )
 
 
-def _group(name: str, members: Any) -> NDArray[np.int64]:
+def _group(name: str, given: Any) -> NDArray[np.int64]:
     """Return indices; a count k stands for 0 to k - 1."""
-    if np.ndim(members) == 0:
-        return np.arange(integer(name, members, 0))
-    return indices(name, members, None, _ANY)
+    array = as_array(name, given, "integers")
+    if array.ndim == 0:
+        return np.arange(integer(name, given, 0, MOST))
+    return indices(name, array, None, LARGEST_INT)
 
 
 def all_to_all(
@@ -139,16 +155,19 @@ def all_to_all(
     sources = _group("pre", pre)
     targets = _group("post", post)
     shape = (len(sources), len(targets))
+    integer("number of pairs of pre and post", len(sources) * len(targets), 0, MOST)
     rows, columns = np.indices(shape).reshape(2, -1)
-    keep = np.ones(rows.shape, dtype=bool) if autapses else sources[rows] != targets[columns]
+    keep = np.ones(rows.shape, dtype=bool)
+    if not boolean("autapses", autapses):
+        keep = sources[rows] != targets[columns]
 
-    def chosen(name: str, value: ArrayLike) -> Any:
-        array = np.asarray(value)
-        if array.ndim == 2:
-            if array.shape != shape:
-                raise InvalidValueError(f"{name} has shape {array.shape}; expected {shape}")
-            return array.reshape(-1)[keep]
-        return value
+    def chosen(name: str, value: ArrayLike) -> NDArray[Any]:
+        array = as_array(name, value, "real numbers")
+        if array.ndim < 2:
+            return array
+        if array.shape != shape:
+            raise InvalidValueError(f"{name} has shape {array.shape}; expected {shape}")
+        return array.reshape(-1)[keep]
 
     return Synapses(
         sources[rows][keep],
@@ -192,20 +211,24 @@ def random(
     """
     sources = _group("pre", pre)
     targets = _group("post", post)
-    rng = np.random.default_rng(seed)
+    rng = generator("seed", seed)
+    with_autapses = boolean("autapses", autapses)
     if (in_degree is None) == (probability is None):
         raise InvalidValueError(
-            f"in_degree is {in_degree} and probability is {probability}; "
+            f"in_degree is {shown(in_degree)} and probability is {shown(probability)}; "
             "expected exactly one of them"
         )
+    if probability is not None:
+        share = scalar("probability", probability, 0.0, 1.0)
+    else:
+        integer("in_degree", in_degree, 0, len(sources))
     chosen = []
     for target in targets:
-        candidates = sources if autapses else sources[sources != target]
+        candidates = sources if with_autapses else sources[sources != target]
         if in_degree is not None:
             degree = integer("in_degree", in_degree, 0, len(candidates))
             chosen.append(rng.choice(candidates, degree, replace=False))
         else:
-            share = scalar("probability", probability, 0.0, 1.0)
             chosen.append(candidates[rng.random(len(candidates)) < share])
     lengths = [len(part) for part in chosen]
     found = np.concatenate(chosen) if chosen else np.zeros(0, dtype=np.int64)
@@ -229,9 +252,10 @@ def layered(
     port : int
         Port of the targets.
     """
-    counts = [integer(f"sizes[{i}]", size, 1) for i, size in enumerate(sizes)]
+    given = members("sizes", sizes, "integers")
+    counts = [integer(f"sizes[{i}]", size, 1, MOST) for i, size in enumerate(given)]
     if len(counts) < 2:
-        raise InvalidValueError(f"sizes is {list(sizes)}; expected two layers or more")
+        raise InvalidValueError(f"sizes is {shown(given)}; expected two layers or more")
     n_neurons = sum(counts[1:])
     layers = [n_neurons + np.arange(counts[0])]
     first = 0
@@ -240,8 +264,10 @@ def layered(
         first += count
 
     def of_pair(name: str, value: Any, i: int) -> Any:
-        if np.isscalar(value) or np.ndim(value) == 0:
-            return value
+        if not isinstance(value, list | tuple):
+            value = as_array(name, value, "real numbers")
+            if value.ndim == 0:
+                return value
         if len(value) != len(counts) - 1:
             raise InvalidValueError(
                 f"{name} has {len(value)} entries; expected one for each of the "
@@ -276,25 +302,49 @@ def from_matrix(matrix: Any, delay: ArrayLike = 1.0, port: int = 0) -> Synapses:
     port : int
         Port of the targets.
     """
+    weights = _matrix("matrix", matrix)
+    if weights.ndim != 2:
+        raise InvalidValueError(f"matrix has shape {weights.shape}; expected two dimensions")
+    pre, post, entries = _entries(weights)
+    delays = _matrix("delay", delay)
+    if delays.ndim == 2:
+        if delays.shape != weights.shape:
+            raise InvalidValueError(
+                f"delay has shape {delays.shape}; expected {weights.shape}, as matrix"
+            )
+        delays = _delays_at(delays, pre, post)
+    return Synapses(pre, post, vector("matrix", entries, None), delays, port)  # type: ignore[arg-type]
+
+
+def _matrix(name: str, given: Any) -> Any:
+    """Return an array, or a sparse matrix whose entries lie in the order of rows, each once."""
     from scipy import sparse
 
-    if sparse.issparse(matrix):
-        entries = matrix.tocsr().tocoo()
-        pre, post, weight = entries.row, entries.col, entries.data
-    else:
-        dense = np.asarray(matrix)
-        if dense.ndim != 2:
-            raise InvalidValueError(f"matrix has shape {dense.shape}; expected two dimensions")
-        pre, post = np.nonzero(dense)
-        weight = dense[pre, post]
-    if sparse.issparse(delay):
-        delay = np.asarray(delay.tocsr()[pre, post]).reshape(-1)
-    elif np.ndim(delay) == 2:
-        delay = np.asarray(delay)[pre, post]
-    return Synapses(
-        np.asarray(pre, dtype=np.int64),
-        np.asarray(post, dtype=np.int64),
-        weight,
-        delay,  # type: ignore[arg-type]
-        port,  # type: ignore[arg-type]
-    )
+    if not sparse.issparse(given):
+        return as_array(name, given, "real numbers")
+    if given.ndim != 2:
+        return given
+    rows = given.tocsr(copy=True)
+    rows.sum_duplicates()
+    return rows.tocoo()
+
+
+def _entries(matrix: Any) -> tuple[Any, Any, Any]:
+    """Return rows, columns and values of what a matrix from :func:`_matrix` stores."""
+    if not isinstance(matrix, np.ndarray):
+        return matrix.row.astype(np.int64), matrix.col.astype(np.int64), matrix.data
+    rows, columns = np.nonzero(matrix)
+    return rows, columns, matrix[rows, columns]
+
+
+def _delays_at(delays: Any, pre: Any, post: Any) -> Any:
+    """Return the entries of a matrix of delays, which must store one for each synapse."""
+    if isinstance(delays, np.ndarray):
+        return delays[pre, post]
+    rows, columns, values = _entries(delays)
+    if not (np.array_equal(rows, pre) and np.array_equal(columns, post)):
+        raise InvalidValueError(
+            f"delay stores {len(rows)} entries; expected one at each of the {len(pre)} places "
+            "where matrix has one"
+        )
+    return values

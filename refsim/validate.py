@@ -15,39 +15,106 @@ from refsim.errors import InvalidTypeError, InvalidValueError
 LARGEST = 1e100
 LONGEST = 1e12  # ms
 SHORTEST_TAU = 1e-9  # ms
+# Neurons, channels or members of a group: what 32 bits count, 16 GiB for a column of numbers.
+MOST = 2**31 - 1
+LARGEST_INT = 2**63 - 1
 
 
-def _shown(value: Any) -> str:
-    text = repr(value.item() if isinstance(value, np.generic) else value)
+def shown(value: Any) -> str:
+    """Return ``value`` as it stands in a message: one line of at most 60 characters."""
+    try:
+        text = repr(value.item() if isinstance(value, np.generic) else value)
+    except Exception:  # of the value's own making, or an integer of more than 4300 digits
+        text = f"a {type(value).__name__} that cannot be printed"
+    text = " ".join(text.split())
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def integer(name: str, value: Any, low: int, high: int | None = None) -> int:
-    """Return ``value`` as an int in [low, high]."""
-    expected = f"an integer >= {low}" if high is None else f"an integer in [{low}, {high}]"
+def _index(name: str, value: Any, expected: str) -> int:
     try:
         number = operator.index(value)
     except TypeError:
-        raise InvalidTypeError(f"{name} is {_shown(value)}; expected {expected}") from None
-    if isinstance(value, bool | np.bool_):
-        raise InvalidTypeError(f"{name} is {_shown(value)}; expected {expected}")
-    if number < low or (high is not None and number > high):
-        raise InvalidValueError(f"{name} is {number}; expected {expected}")
+        number = None
+    if number is None or isinstance(value, bool | np.bool_):
+        raise InvalidTypeError(f"{name} is {shown(value)}; expected {expected}")
     return number
 
 
-def _real_array(name: str, value: Any) -> NDArray[np.float64]:
+def integer(name: str, value: Any, low: int, high: int = LARGEST_INT) -> int:
+    """Return ``value`` as an int in [low, high]."""
+    expected = f"an integer in [{low}, {high}]"
+    number = _index(name, value, f"an integer >= {low}" if high == LARGEST_INT else expected)
+    if not low <= number <= high:
+        raise InvalidValueError(f"{name} is {shown(number)}; expected {expected}")
+    return number
+
+
+def boolean(name: str, value: Any) -> bool:
+    """Return ``value``, which must be true or false and nothing that merely counts as one."""
+    if not isinstance(value, bool | np.bool_):
+        raise InvalidTypeError(f"{name} is {shown(value)}; expected True or False")
+    return bool(value)
+
+
+def members(name: str, value: Any, of: str) -> list[Any]:
+    """Return the members of an iterable ``value`` that is no text."""
     try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise InvalidTypeError(f"{name} is not a regular array of numbers: {error}") from None
+        if isinstance(value, str | bytes):
+            raise TypeError
+        return list(value)
+    except TypeError:
+        raise InvalidTypeError(f"{name} is {shown(value)}; expected a sequence of {of}") from None
+
+
+def generator(name: str, value: Any) -> np.random.Generator:
+    """Return ``value``, a source of randomness, or one that starts from the integer ``value``."""
+    if isinstance(value, np.random.Generator):
+        return value
+    expected = "an integer >= 0 or a numpy.random.Generator"
+    seed = _index(name, value, expected)
+    if seed < 0:
+        raise InvalidValueError(f"{name} is {shown(value)}; expected {expected}")
+    return np.random.default_rng(seed)
+
+
+def _holds_bool(value: Any) -> bool:
+    """Return whether a list mixes booleans with numbers, which NumPy takes for 0 and 1."""
+    if isinstance(value, list | tuple):
+        return any(map(_holds_bool, value))
+    return isinstance(value, bool | np.bool_)
+
+
+def as_array(name: str, value: Any, of: str) -> NDArray[Any]:
+    """Return ``value`` as an array that hides no entry behind a mask or a boolean."""
+    try:
+        array = np.asanyarray(value)
+    except (ValueError, TypeError, RuntimeError, ArithmeticError) as error:
+        raise InvalidTypeError(
+            f"{name} is {shown(value)}; expected a regular array of {of}: {error}"
+        ) from None
+    if isinstance(array, np.ma.MaskedArray):
+        if np.ma.is_masked(array):
+            hidden = int(np.count_nonzero(np.ma.getmaskarray(array)))
+            raise InvalidValueError(
+                f"{name} is a masked array that hides {hidden} of {array.size} entries; "
+                f"expected {of} without a mask"
+            )
+        array = array.data
+    if array.dtype.kind != "b" and _holds_bool(value):
+        raise InvalidTypeError(f"{name} is {shown(value)}, with a boolean in it; expected {of}")
+    return np.asarray(array)
+
+
+def _real_array(name: str, value: Any) -> NDArray[np.float64]:
+    array = as_array(name, value, "real numbers")
     if array.size == 0:
         return np.zeros(array.shape)
     if array.dtype.kind not in "iuf":
         raise InvalidTypeError(
-            f"{name} is {_shown(value)} of dtype {array.dtype}; expected real numbers"
+            f"{name} is {shown(value)} of dtype {array.dtype}; expected real numbers"
         )
-    return array.astype(np.float64)
+    with np.errstate(over="ignore"):  # what float64 cannot hold is inf, and refused as such
+        return array.astype(np.float64)
 
 
 def _check_range(
@@ -67,7 +134,7 @@ def _check_range(
     if not np.isfinite(value):
         raise InvalidValueError(f"{where} is {value}; expected a finite number")
     sign = ">" if strict else ">="
-    raise InvalidValueError(f"{where} is {_shown(value)}; expected {sign} {low:g} and <= {high:g}")
+    raise InvalidValueError(f"{where} is {shown(value)}; expected {sign} {low:g} and <= {high:g}")
 
 
 def scalar(
@@ -91,6 +158,29 @@ def frozen(array: NDArray[Any]) -> NDArray[Any]:
     return array
 
 
+def freeze_all(values: Iterable[Any]) -> None:
+    """Make the arrays among ``values``, and in tuples among them, read-only."""
+    for value in values:
+        if isinstance(value, np.ndarray):
+            frozen(value)
+        elif isinstance(value, tuple):
+            freeze_all(value)
+
+
+class ReadOnlyArrays:
+    """A base of classes with read-only arrays: copies and pickles of them are read-only too."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        freeze_all(state.values())
+        self.__dict__.update(state)
+
+
+def _check_shape(name: str, array: NDArray[Any], size: int | None) -> None:
+    if array.ndim != 1 or (size is not None and array.shape[0] != size):
+        wanted = "(k,)" if size is None else f"({size},) or a single number"
+        raise InvalidValueError(f"{name} has shape {array.shape}; expected {wanted}")
+
+
 def vector(
     name: str,
     value: Any,
@@ -104,34 +194,33 @@ def vector(
     if array.ndim == 0 and size is not None:
         _check_range(name, array, low, high, strict)
         return frozen(np.full(size, float(array)))
-    if array.ndim != 1 or (size is not None and array.shape[0] != size):
-        wanted = "(k,)" if size is None else f"({size},) or a single number"
-        raise InvalidValueError(f"{name} has shape {array.shape}; expected {wanted}")
+    _check_shape(name, array, size)
     _check_range(name, array, low, high, strict)
-    return frozen(array.copy() if array is value else array)
+    return frozen(array)
 
 
 def indices(name: str, value: Any, size: int | None, high: int) -> NDArray[np.int64]:
     """Return ``value`` as a read-only vector of ``size`` integers in [0, high)."""
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise InvalidTypeError(f"{name} is not a regular array of integers: {error}") from None
+    array = as_array(name, value, "integers")
     if array.size and array.dtype.kind not in "iu":
         raise InvalidTypeError(
-            f"{name} is {_shown(value)} of dtype {array.dtype}; expected integers"
+            f"{name} is {shown(value)} of dtype {array.dtype}; expected integers"
         )
-    if array.ndim == 0 and size is not None:
-        array = np.full(size, array)
-    if array.ndim != 1 or (size is not None and array.shape[0] != size):
-        wanted = "(k,)" if size is None else f"({size},) or a single number"
-        raise InvalidValueError(f"{name} has shape {array.shape}; expected {wanted}")
-    bad = np.flatnonzero((array < 0) | (array >= high)) if array.size else ()
-    if len(bad):
+    single = array.ndim == 0 and size is not None
+    if not single:
+        _check_shape(name, array, size)
+    if array.size:
+        _check_indices(name, array, high)
+    return frozen(np.full(size or 0, array, np.int64) if single else array.astype(np.int64))
+
+
+def _check_indices(name: str, array: NDArray[Any], high: int) -> None:
+    bad = np.flatnonzero((array < 0) | (array >= high))
+    if bad.size:
         i = int(bad[0])
+        where = f"{name}[{i}]" if array.ndim else name
         expected = f"an index from 0 to {high - 1}" if high > 0 else "no entry: there is nothing"
-        raise InvalidValueError(f"{name}[{i}] is {array[i]}; expected {expected}")
-    return frozen(array.astype(np.int64))
+        raise InvalidValueError(f"{where} is {array.flat[i]}; expected {expected}")
 
 
 def choice(name: str, value: Any, options: Iterable[str]) -> str:
@@ -139,5 +228,5 @@ def choice(name: str, value: Any, options: Iterable[str]) -> str:
     names = list(options)
     if not isinstance(value, str) or value not in names:
         listed = ", ".join(repr(option) for option in names)
-        raise InvalidValueError(f"{name} is {_shown(value)}; expected one of {listed}")
+        raise InvalidValueError(f"{name} is {shown(value)}; expected one of {listed}")
     return value

@@ -1,0 +1,1 @@
+"""Certification of spikes and gradients by independent judges."""

@@ -1,0 +1,73 @@
+"""Known values: spike times, voltages and gradients that come with a case."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adjoint.check import Evaluation, Judgement
+
+SPIKE_TOLERANCE = 1e-12
+GRADIENT_TOLERANCE = 1e-10
+
+
+def relative(ours: NDArray[np.float64], known: NDArray[np.float64]) -> float:
+    """Return the largest difference relative to the largest known value."""
+    if not len(known):
+        return 0.0
+    difference = float(np.max(np.abs(ours - known)))
+    size = float(np.max(np.abs(known)))
+    return difference / size if size > 0.0 else difference
+
+
+def _without_half(
+    ours: NDArray[np.float64], known: NDArray[np.float64], at_bound: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], bool]:
+    """Undo the halving of derivatives at the end of a parameter's domain.
+
+    A central difference across a bound at zero, with values below clamped to zero, is the mean of
+    the derivative from the right and of zero. Where all such entries are half of ours, the file
+    was made in that way, and they are doubled.
+    """
+    if not at_bound.any() or not np.any(known[at_bound]):
+        return known, False
+    scale = np.max(np.abs(ours))
+    halved = np.abs(2.0 * known - ours)[at_bound] <= GRADIENT_TOLERANCE * scale
+    if not halved.all():
+        return known, False
+    return np.where(at_bound, 2.0 * known, known), True
+
+
+def judge(evaluation: Evaluation) -> Judgement:
+    """Compare with the known values; each error is given as a multiple of its tolerance."""
+    case, simulation = evaluation.case, evaluation.simulation
+    known = case.expected
+    errors: dict[str, tuple[float, float]] = {}
+    notes = []
+    if known.spike_neurons is not None and not np.array_equal(
+        simulation.spikes.neuron, known.spike_neurons
+    ):
+        found, wanted = len(simulation.spikes.time), len(known.spike_neurons)
+        note = f"{found} spikes, {wanted} in the file"
+        return Judgement(case.name, "known values", "fail", np.inf, 0.0, "spikes", note)
+    if known.spike_times is not None:
+        errors["spike_times"] = (
+            float(np.max(np.abs(simulation.spikes.time / known.spike_times - 1.0), initial=0.0)),
+            SPIKE_TOLERANCE,
+        )
+    if known.voltages is not None:
+        errors["voltages"] = (relative(simulation.voltages, known.voltages), SPIKE_TOLERANCE)
+    bounds = {"t_ref": case.network.t_ref == 0.0, "delay": case.network.delay == 0.0}
+    for name, values in known.gradient.items():
+        ours = getattr(evaluation.gradient, name)
+        if name in bounds:
+            values, halved = _without_half(ours, values, bounds[name])
+            if halved:
+                notes.append(f"{name} at 0: file holds half of the derivative from the right")
+        errors[name] = (relative(ours, values), GRADIENT_TOLERANCE)
+    if not errors:
+        return Judgement(case.name, "known values", "skip", np.nan, np.nan, "", "none in the case")
+    worst = max(errors, key=lambda name: errors[name][0] / errors[name][1])
+    error, tolerance = errors[worst]
+    verdict = "pass" if error <= tolerance else "fail"
+    return Judgement(case.name, "known values", verdict, error, tolerance, worst, "; ".join(notes))

@@ -1,0 +1,157 @@
+"""Finite differences with Richardson extrapolation, in double precision.
+
+For a step h, h/2, h/4, ... the differences are extrapolated to h = 0 by Neville's scheme, in
+powers of h^2 for central differences, of h where a parameter at zero can only grow. The entry of
+the scheme that differs least from its neighbours is taken, with that difference as its error
+(C. J. F. Ridders, Advances in Engineering Software 4 (1982) 75). A step that changes the spike
+pattern is not used; a kink inside the steps shows as a large error, and the verdict is then "skip".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adjoint.check import Evaluation, Judgement
+from adjoint.types import Parameters
+from validation.perturbation import BOUNDED, PatternChangedError, loss_change, value_of
+
+# A difference of step h has a rounding error of eps |t|/h, and extrapolation allows relative steps
+# of some 1e-3, so 1e-9 is usual. Ten times the error that the scheme itself reports is allowed on
+# top; where that is more than WORST_ERROR, a kink lies within the steps and smaller ones are tried.
+TOLERANCE = 1e-7
+WORST_ERROR = 1e-7
+FIRST_STEPS = (4e-3, 2e-4, 1e-5)
+LEVELS = 8
+REDUCTION = 2.0
+
+
+def extrapolated(change: Callable[[float], float], step: float, one_sided: bool) -> tuple:
+    """Return a derivative and an estimate of its error.
+
+    Parameters
+    ----------
+    change : callable
+        ``change(h)`` is f(x + h) - f(x); it raises PatternChangedError where f is not smooth.
+    step : float
+        First step.
+    one_sided : bool
+        Whether h must be positive.
+
+    Raises
+    ------
+    PatternChangedError
+        If no step is small enough.
+    """
+    power = REDUCTION if one_sided else REDUCTION * REDUCTION
+    row: list[float] = []
+    best, best_error = math.nan, math.inf
+    for level in range(3 * LEVELS):
+        h = step / REDUCTION**level
+        try:
+            value = change(h) / h if one_sided else (change(h) - change(-h)) / (2.0 * h)
+        except PatternChangedError:
+            row = []
+            continue
+        previous, row, factor = row, [value], 1.0
+        for j, old in enumerate(previous):
+            factor *= power
+            row.append(row[j] + (row[j] - old) / (factor - 1.0))
+            error = max(abs(row[-1] - row[j]), abs(row[-1] - old))
+            if error < best_error:
+                best, best_error = row[-1], error
+        if len(row) > LEVELS or (len(row) > 2 and abs(row[-1] - previous[-1]) > 2 * best_error):
+            break
+    if not math.isfinite(best):
+        raise PatternChangedError("no step keeps the spike pattern")
+    return best, best_error
+
+
+def _unit(evaluation: Evaluation, name: str, direction: NDArray[np.float64]) -> Parameters:
+    zeros = {key: np.zeros(len(values)) for key, values in evaluation.gradient.items()}
+    return Parameters(**(zeros | {name: direction}))
+
+
+def _directions(
+    evaluation: Evaluation, name: str, entries: int, rng: np.random.Generator
+) -> list[NDArray[np.float64]]:
+    """Return single entries, the largest of the gradient first, and one random direction."""
+    gradient = getattr(evaluation.gradient, name)
+    size = len(gradient)
+    if size == 0:
+        return []
+    scale = _scale(evaluation, name)
+    largest = int(np.argmax(np.abs(gradient)))
+    chosen = [largest, *rng.permutation(size)[: entries - 1]]
+    singles = [np.where(np.arange(size) == i, scale, 0.0) for i in dict.fromkeys(chosen)]
+    spread = rng.choice([-1.0, 1.0], size) * scale / math.sqrt(size)
+    if name in BOUNDED:
+        spread = np.where(value_of(evaluation.case, name) == 0.0, np.abs(spread), spread)
+    return [*singles, spread] if size > 1 else singles
+
+
+def _scale(evaluation: Evaluation, name: str) -> NDArray[np.float64]:
+    """Return a natural size of a change of each parameter."""
+    case = evaluation.case
+    network = case.network
+    if name in ("tau_m", "tau"):
+        return value_of(case, name)
+    if name in ("delay", "t_ref", "input_times"):
+        return np.full(len(value_of(case, name)), float(np.median(network.tau)))
+    if name == "weight":
+        typical = np.median(np.abs(network.weight)) if len(network.weight) else 1.0
+        return np.maximum(np.abs(network.weight), typical)
+    return np.maximum(network.v_th - network.v_reset, np.abs(network.v_th - network.v_rest))
+
+
+def compare(
+    evaluation: Evaluation, name: str, direction: NDArray[np.float64], floor: float
+) -> tuple:
+    """Return (difference, size, own error of the difference quotient) along a direction."""
+    case = evaluation.case
+    towards = _unit(evaluation, name, direction)
+    at_zero = value_of(case, name) == 0.0
+    one_sided = name in BOUNDED and bool(np.any(at_zero & (direction != 0.0)))
+
+    def change(step: float) -> float:
+        return loss_change(case, evaluation.simulation, towards, step)
+
+    ours = getattr(evaluation.gradient, name)
+    size = float(np.abs(ours * direction).sum() + np.abs(ours).max() * np.abs(direction).max())
+    size = max(size, floor)
+    for step in FIRST_STEPS:
+        found, error = extrapolated(change, step, one_sided)
+        if error <= WORST_ERROR * size:
+            return abs(found - float(np.dot(ours, direction))), size, error
+    raise PatternChangedError("a kink lies too near")
+
+
+def judge(evaluation: Evaluation, entries: int = 2, seed: int = 0) -> Judgement:
+    """Compare single entries and a random direction of every group with difference quotients."""
+    rng = np.random.default_rng(seed)
+    worst = (0.0, 0.0, TOLERANCE, "")  # ratio to tolerance, error, tolerance, group
+    skipped, compared = [], 0
+    floor = 1e-5 * max(1.0, float(np.abs(evaluation.case.time_bar).sum()))
+    for name, _ in evaluation.gradient.items():
+        for direction in _directions(evaluation, name, entries, rng):
+            try:
+                difference, size, own = compare(evaluation, name, direction, floor)
+            except PatternChangedError:
+                skipped.append(name)
+                continue
+            compared += 1
+            tolerance = TOLERANCE + 10.0 * own / size
+            error = difference / size
+            if error / tolerance > worst[0]:
+                worst = (error / tolerance, error, tolerance, name)
+    note = f"{compared} quotients"
+    if skipped:
+        names = ", ".join(dict.fromkeys(skipped))
+        note += f"; {len(skipped)} left out near a change of the pattern ({names})"
+    verdict = "skip" if compared == 0 else "pass" if worst[0] <= 1.0 else "fail"
+    return Judgement(
+        evaluation.case.name, "finite differences", verdict, worst[1], worst[2], worst[3], note
+    )

@@ -1,0 +1,67 @@
+"""A case moved along a direction of its parameters, and spikes matched across such moves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adjoint.types import Parameters
+from refsim.cases import Case
+from refsim.engine import simulate
+from refsim.errors import InvalidValueError
+from refsim.inputs import SpikeTrain
+from refsim.simulation import Simulation
+
+# Parameters that cannot be negative; at zero only the derivative from the right exists.
+BOUNDED = ("delay", "t_ref", "input_times")
+
+
+class PatternChangedError(Exception):
+    """The moved network spikes more or less often, or is not a network any more."""
+
+
+def value_of(case: Case, name: str) -> NDArray[np.float64]:
+    """Return the values of one group of parameters."""
+    return case.inputs.times if name == "input_times" else getattr(case.network, name)
+
+
+def moved(case: Case, direction: Parameters, step: float) -> Case:
+    """Return the case with every parameter moved by ``step`` times its direction."""
+    changes = {
+        name: value_of(case, name) + step * values
+        for name, values in direction.items()
+        if np.any(values)
+    }
+    times = changes.pop("input_times", case.inputs.times)
+    inputs = SpikeTrain(times, case.inputs.sources, case.inputs.n_inputs)
+    network = case.network.replace(**changes) if changes else case.network
+    return replace(case, network=network, inputs=inputs)
+
+
+def by_neuron_order(simulation: Simulation) -> NDArray[np.int64]:
+    """Return the rows of spikes sorted by neuron, then time: the same spikes after any move."""
+    return np.argsort(simulation.spikes.neuron, kind="stable")
+
+
+def loss_change(case: Case, base: Simulation, direction: Parameters, step: float) -> float:
+    """Return how much the loss of the case changes with a move, spike by spike.
+
+    Raises
+    ------
+    PatternChangedError
+        If a neuron spikes more or less often.
+    """
+    try:
+        there = moved(case, direction, step)
+    except InvalidValueError as error:
+        raise PatternChangedError(str(error)) from None
+    run = simulate(there.network, there.inputs, there.duration, samples=there.samples)
+    rows, rows_base = by_neuron_order(run), by_neuron_order(base)
+    if not np.array_equal(run.spikes.neuron[rows], base.spikes.neuron[rows_base]):
+        raise PatternChangedError("a neuron spikes more or less often")
+    assert case.time_bar is not None
+    change = run.spikes.time[rows] - base.spikes.time[rows_base]
+    of_voltages = case.voltage_bar * (run.voltages - base.voltages)
+    return float(np.dot(case.time_bar[rows_base], change) + of_voltages.sum())

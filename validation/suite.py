@@ -1,0 +1,58 @@
+"""The cases of ``refsim validate`` and the judges that see them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import NamedTuple
+
+from adjoint.check import Evaluation, Judge, Judgement, evaluate
+from refsim.cases import Case, load
+from refsim.simulation import Conditioning
+from validation import case_files, duality, finite_differences, high_precision, identities
+
+JUDGES: dict[str, Judge] = {
+    "known values": case_files.judge,
+    "duality": duality.judge,
+    "identities": identities.judge,
+    "finite differences": finite_differences.judge,
+    "mpmath oracle": high_precision.judge,
+}
+
+
+class Row(NamedTuple):
+    """One judgement, with the conditioning of its case."""
+
+    judgement: Judgement
+    conditioning: Conditioning
+
+
+def stored_cases() -> list[Case]:
+    """Return the case files that come with the package."""
+    folder = Path(str(files("validation.cases")))
+    return [load(path) for path in sorted(folder.glob("*.json"))]
+
+
+def standard_cases() -> list[Case]:
+    """Return stored cases, the zoo of networks and samples of the Yin-Yang data set."""
+    from validation.yinyang import yin_yang_case
+    from validation.zoo import zoo
+
+    return [*stored_cases(), *zoo(), *(yin_yang_case(sample=i) for i in range(3))]
+
+
+def _judge_quietly(judge: Judge, name: str, evaluation: Evaluation) -> Judgement:
+    judgement = judge(evaluation)
+    return judgement._replace(judge=name)
+
+
+def run(cases: Iterable[Case]) -> Iterator[Row]:
+    """Let every judge see every case; rows come as they are made."""
+    for case in cases:
+        evaluation = evaluate(case)
+        for name, judge in JUDGES.items():
+            judgement = _judge_quietly(judge, name, evaluation)
+            if name == "known values" and judgement.verdict == "skip":
+                continue
+            yield Row(judgement, evaluation.simulation.conditioning)
