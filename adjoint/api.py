@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -68,7 +68,8 @@ def vjp(
     ------
     InvalidValueError, InvalidTypeError, SpikeLimitError, SimulationInterrupted
         As :func:`refsim.simulate`. The pullback raises InvalidValueError for cotangents of the
-        wrong shape, and UndefinedGradientError if a spike grazes the threshold with slope zero.
+        wrong shape, and UndefinedGradientError if a spike grazes the threshold with slope zero or
+        if a derivative leaves the range of float64.
 
     Warns
     -----
@@ -83,18 +84,29 @@ def vjp(
 
 def _warn_of_grazing(simulation: Simulation) -> None:
     spikes, network = simulation.spikes, simulation.network
-    if not len(spikes.time):
-        return
     scale = ((network.v_th - network.v_reset) / network.tau_m)[spikes.neuron]
-    k = int(np.argmin(spikes.slope_before / scale))
-    slope = spikes.slope_before[k]
-    if slope < _GRAZING * scale[k]:
+    grazing = np.flatnonzero(spikes.slope_before < _GRAZING * scale)
+    if grazing.size:
+        k = int(grazing[np.argmin(spikes.slope_before[grazing])])
         warnings.warn(
-            f"neuron {spikes.neuron[k]} grazes its threshold at {spikes.time[k]:.9g} ms with "
-            f"dV/dt = {slope:.3g}; gradients that pass through this spike are ill-conditioned",
+            f"neuron {spikes.neuron[k]} grazes its threshold at {spikes.time[k]:.9g} ms with dV/dt "
+            f"= {spikes.slope_before[k]:.3g}; gradients that pass through this spike are "
+            "ill-conditioned",
             IllConditionedWarning,
             stacklevel=3,
         )
+
+
+def _check_finite(kind: str, groups: Iterable[tuple[str, NDArray[np.float64]]]) -> None:
+    """Refuse derivatives that have grown out of float64, as they do over long chaotic runs."""
+    for name, values in groups:
+        bad = np.flatnonzero(~np.isfinite(values))
+        if bad.size:
+            i = int(bad[0])
+            raise UndefinedGradientError(
+                f"{kind}.{name}[{i}] is {values[i]}; expected a number in the range of float64. "
+                "Sensitivities grow with every spike of unstable activity: simulate a shorter time"
+            )
 
 
 class Pullback:
@@ -124,7 +136,11 @@ class Pullback:
         input_bar = np.zeros(len(self._simulation.inputs))
         input_bar[run.input_order] = work.input_bar
         wiring_bar = work.wiring_bar
-        return gradient(run.network, work.model_bar, wiring_bar.weight, wiring_bar.delay, input_bar)
+        result = gradient(
+            run.network, work.model_bar, wiring_bar.weight, wiring_bar.delay, input_bar
+        )
+        _check_finite("gradient", result.items())
+        return result
 
     def spike_cotangents(
         self, time_bar: ArrayLike | None = None, voltage_bar: ArrayLike | None = None
@@ -256,6 +272,11 @@ def jvp(
         The result, the same to the last bit as without tangents.
     tangents : Tangents
         Tangents of the spike times (k,) and of the sampled voltages (V,).
+
+    Raises
+    ------
+    UndefinedGradientError
+        If a tangent leaves the range of float64; others as :func:`refsim.simulate`.
     """
     plain = Run(network, inputs, duration, samples, queue, max_spikes)
     direction = as_parameters(
@@ -268,7 +289,9 @@ def jvp(
     _warn_of_grazing(simulation)
     voltage = np.zeros(len(simulation.samples))
     voltage[run.sample_order] = run.problem.samples.tangent
-    return simulation, Tangents(run.tape().tangent, voltage)
+    result = Tangents(run.tape().tangent, voltage)
+    _check_finite("tangents", result._asdict().items())
+    return simulation, result
 
 
 def value_and_grad(loss: Callable[[Simulation], tuple[float, Any]]) -> Callable[..., Any]:

@@ -71,15 +71,21 @@ class Evaluation:
     simulation: Simulation
     pullback: Pullback
 
+    @property
+    def time_bar(self) -> NDArray[np.float64]:
+        """(k,) cotangents of the spike times."""
+        assert self.case.time_bar is not None
+        return self.case.time_bar
+
     @cached_property
     def gradient(self) -> Parameters:
         """Our gradient of the loss of the case."""
-        return self.pullback(self.case.time_bar, self.case.voltage_bar)
+        return self.pullback(self.time_bar, self.case.voltage_bar)
 
     @cached_property
     def spike_bar(self) -> NDArray[np.float64]:
         """(k,) total dL/d(spike time), including what a spike causes later."""
-        return self.pullback.spike_cotangents(self.case.time_bar, self.case.voltage_bar)
+        return self.pullback.spike_cotangents(self.time_bar, self.case.voltage_bar)
 
 
 Judge = Callable[[Evaluation], Judgement]

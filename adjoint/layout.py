@@ -31,7 +31,7 @@ def kernel_tangents(network: Network, direction: Parameters) -> KernelTangents:
     ports = PortArrays(model.ports.first, model.ports.order, rate_dot, gain_dot)
     return KernelTangents(
         ModelTangent(neurons, ports),
-        WiringTangent(direction.weight[wiring.index], direction.delay[wiring.index]),
+        WiringTangent(direction.weight[wiring.number], direction.delay[wiring.number]),
         direction.input_times.copy(),
     )
 
@@ -51,9 +51,9 @@ def gradient(
         rate_bar[i] += by_r * bar.port_gain[p]
         rate_bar[i + 1] += by_s * bar.port_gain[p]
     weight = np.empty_like(weight_bar)
-    weight[wiring.index] = weight_bar
+    weight[wiring.number] = weight_bar
     delay = np.empty_like(delay_bar)
-    delay[wiring.index] = delay_bar
+    delay[wiring.number] = delay_bar
     return Parameters(
         weight=weight,
         delay=delay,

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from adjoint.api import jvp
 from refsim.cases import gradient_sizes
-from refsim.engine import checked_network
+from refsim.engine import simulate
 from refsim.errors import InvalidValueError
-from refsim.inputs import Samples, SpikeTrain, checked_inputs
+from refsim.inputs import Samples, SpikeTrain
+from refsim.network import Network
 from refsim.plot import BLUE, GREY, VERMILION, Pieces, axes, between_spikes, draw_threshold
 from refsim.simulation import Simulation
 from refsim.validate import choice, integer, scalar
@@ -23,7 +24,7 @@ _HALF_WIDTH = 0.08  # of the default band at its median, as a share of v_th - v_
 
 
 def sensitivity(
-    network: object,
+    network: Network,
     inputs: SpikeTrain | None,
     duration: float,
     neuron: int,
@@ -34,7 +35,7 @@ def sensitivity(
     dt: float = 0.1,
     ax: Axes | None = None,
 ) -> Axes:
-    r"""Draw a voltage with its exact sensitivity to one parameter p as a shaded band.
+    """Draw a voltage with its exact sensitivity to one parameter p as a shaded band.
 
     The band is V +- epsilon dV/dp, from a Jacobian-vector product at dense samples; the thin line
     is the edge V + epsilon dV/dp, and shows the sign. The derivative is taken at fixed time: where
@@ -66,41 +67,65 @@ def sensitivity(
         With the band and four lines: its edge, voltage, threshold and spike marks.
     """
     ax = axes(ax)
-    checked = checked_network(network)
-    neuron = integer("neuron", neuron, 0, checked.n_neurons - 1)
-    sizes = gradient_sizes(checked, len(checked_inputs(inputs, checked.n_inputs)))
-    size = sizes[choice("parameter", parameter, sizes)]
-    if not size:
-        raise InvalidValueError(f"parameter is {parameter!r}; the network has none of them")
-    direction = np.zeros(size)
-    direction[integer("index", index, 0, size - 1)] = 1.0
-
-    plain, _ = jvp(checked, inputs, duration)
+    plain = simulate(network, inputs, duration)
+    neuron = integer("neuron", neuron, 0, network.n_neurons - 1)
+    direction = _unit(plain, parameter, index)
     pieces = between_spikes(plain, neuron, dt)
-    samples = Samples(np.full(len(pieces.time), neuron), pieces.time)
-    simulation, tangents = jvp(checked, inputs, duration, {parameter: direction}, samples=samples)
-    voltage, voltage_dot = simulation.voltages.copy(), tangents.voltage.copy()
-    _set_before_spikes(
-        simulation, neuron, pieces, voltage, voltage_dot, tangents.time,
-        v_th_dot=direction[neuron] if parameter == "v_th" else 0.0,
-    )  # fmt: skip
-    span = float(checked.v_th[neuron] - checked.v_reset[neuron])
-    half = _epsilon(epsilon, voltage_dot, span) * voltage_dot
-
-    # A nan after the moment before each spike breaks the curves.
-    gaps = np.flatnonzero(pieces.is_end) + 1
-    time, middle, half = (np.insert(row, gaps, np.nan) for row in (pieces.time, voltage, half))
-    step = _epsilon(epsilon, voltage_dot, span)
-    name = f"{parameter}[{index}]"
+    time, voltage, voltage_dot = _dense(plain, neuron, pieces, {parameter: direction})
+    span = float(network.v_th[neuron] - network.v_reset[neuron])
+    step = _default_step(voltage_dot, span) if epsilon is None else scalar("epsilon", epsilon)
+    edge = voltage + step * voltage_dot
     ax.fill_between(
-        time, middle - half, middle + half, color=VERMILION, alpha=0.25, linewidth=0,
-        label=f"V ± {step:.2g} dV/d{name}",
-    )  # fmt: skip
-    ax.plot(time, middle + half, color=VERMILION, linewidth=0.8, alpha=0.9)
-    ax.plot(time, middle, color=BLUE, linewidth=1.5, label=f"V of neuron {neuron}")
-    draw_threshold(ax, simulation, neuron, GREY)
-    ax.set_xlim(0.0, simulation.duration)
-    ax.set_ylim(np.nanmin(middle) - 0.3 * span, np.nanmax(middle) + 0.3 * span)
+        time,
+        voltage - step * voltage_dot,
+        edge,
+        color=VERMILION,
+        alpha=0.25,
+        linewidth=0.0,
+        label=f"V ± {step:.2g} · dV/d {parameter}[{index}]",
+    )
+    ax.plot(time, edge, color=VERMILION, linewidth=0.9)
+    ax.plot(time, voltage, color=BLUE, linewidth=1.6, label=f"V of neuron {neuron}")
+    draw_threshold(ax, plain, neuron, GREY)
+    ax.set_xlim(0.0, plain.duration)
+    ax.set_ylim(np.nanmin(voltage) - 0.3 * span, np.nanmax(voltage) + 0.3 * span)
     ax.set_xlabel("time (ms)")
     ax.set_ylabel("voltage")
     return ax
+
+
+def _unit(simulation: Simulation, parameter: str, index: int) -> NDArray[np.float64]:
+    """Return the direction of one parameter."""
+    sizes = gradient_sizes(simulation.network, len(simulation.inputs))
+    size = sizes[choice("parameter", parameter, sizes)]
+    if not size:
+        raise InvalidValueError(f"parameter is {parameter!r}, of which there are none here")
+    direction = np.zeros(size)
+    direction[integer("index", index, 0, size - 1)] = 1.0
+    return direction
+
+
+def _dense(
+    plain: Simulation, neuron: int, pieces: Pieces, tangents: dict[str, NDArray[np.float64]]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return times, voltages and their tangents, with a nan at the jump of each spike."""
+    samples = Samples(np.full(len(pieces.time), neuron), pieces.time)
+    simulation, dot = jvp(plain.network, plain.inputs, plain.duration, tangents, samples=samples)
+    voltage, voltage_dot = simulation.voltages.copy(), dot.voltage.copy()
+    # V(t_k) = v_th for every p, hence the voltage at a fixed time just before the spike moves so.
+    rows = np.flatnonzero(simulation.spikes.neuron == neuron)
+    v_th_dot = tangents["v_th"][neuron] if "v_th" in tangents else 0.0
+    voltage[pieces.is_end] = plain.network.v_th[neuron]
+    voltage_dot[pieces.is_end] = v_th_dot - simulation.spikes.slope_before[rows] * dot.time[rows]
+    gaps = np.flatnonzero(pieces.is_end) + 1
+    time, voltage, voltage_dot = (
+        np.insert(row, gaps, np.nan) for row in (pieces.time, voltage, voltage_dot)
+    )
+    return time, voltage, voltage_dot
+
+
+def _default_step(voltage_dot: NDArray[np.float64], span: float) -> float:
+    """Return a change of the parameter whose band is legible wherever it is not empty."""
+    sizes = np.abs(voltage_dot[np.isfinite(voltage_dot)])
+    sizes = sizes[sizes > 1e-9 * sizes.max()] if sizes.size else sizes
+    return _HALF_WIDTH * span / float(np.median(sizes)) if sizes.size else 1.0

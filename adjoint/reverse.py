@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from queues import heap
-from queues.jit import inner_jit, jit
+from queues.jit import inner_kernel, jit
 from queues.types import HeapArrays
 from refsim import model as neuron
 from refsim.event_loop import emission
@@ -79,7 +79,7 @@ def last_arrivals(wiring, inputs, tape, origin, t_end, time, synapse):
                 break
 
 
-@inner_jit
+@inner_kernel
 def back_to(problem, work, n, t):
     """Make the adjoint of neuron ``n`` readable at ``t``: enter refractoriness if it lies there."""
     adj = work.adjoint
@@ -91,7 +91,7 @@ def back_to(problem, work, n, t):
         enter_hold(problem, work, n, release)
 
 
-@inner_jit
+@inner_kernel
 def enter_hold(problem, work, n, release):
     """Take the adjoint of neuron ``n`` back over the end of its refractoriness."""
     adj = work.adjoint
@@ -100,7 +100,7 @@ def enter_hold(problem, work, n, release):
     neuron.release_vjp(problem.model, adj, work.model_bar, n)
 
 
-@inner_jit
+@inner_kernel
 def _deliver_vjp(problem, work):
     """Read the adjoint at the latest arrivals in the queue and move their source on."""
     wiring = problem.wiring
@@ -133,7 +133,7 @@ def _deliver_vjp(problem, work):
         heap.pop(queue)
 
 
-@inner_jit
+@inner_kernel
 def _fire_vjp(problem, work):
     """Cross the latest spike not yet reached."""
     work.spikes[0] -= 1
@@ -151,7 +151,7 @@ def _fire_vjp(problem, work):
     adj.spike[n] = problem.before[k]
 
 
-@inner_jit
+@inner_kernel
 def _sample_vjp(problem, work):
     """Add the cotangent of the latest sample not yet reached."""
     work.samples[0] -= 1
@@ -163,7 +163,7 @@ def _sample_vjp(problem, work):
     neuron.sample_vjp(work.adjoint, work.model_bar, n, problem.sample_bar[i])
 
 
-@inner_jit
+@inner_kernel
 def _run_back(problem, work, share):
     used = np.int64(0)
     pending = problem.pending
@@ -207,7 +207,7 @@ def run_back(problem, work, share):
     return _run_back(problem, work, share)
 
 
-@inner_jit
+@inner_kernel
 def _finish_back(problem, work, v0):
     for n in range(v0.shape[0]):
         neuron.flow_vjp(problem.model, work.adjoint, work.model_bar, n, 0.0)

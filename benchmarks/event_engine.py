@@ -132,7 +132,13 @@ def main():
     form = "{:<32} {:>7} {:>10} {:>9} {:>8} {:>12} {:>13} {:>12}"
     print(
         form.format(
-            "workload", "spikes", "events", "rate Hz", "queue", "fwd ns/event", "back ns/event",
+            "workload",
+            "spikes",
+            "events",
+            "rate Hz",
+            "queue",
+            "fwd ns/event",
+            "back ns/event",
             "tape B/spike",
         )
     )
@@ -141,9 +147,14 @@ def main():
         rows.append(row)
         print(
             form.format(
-                label, row["spikes"], row["synaptic_events"], f"{row['rate_hz']:.1f}",
-                row["queue"], f"{row['forward_ns_per_event']:.0f}",
-                f"{row['backward_ns_per_event']:.0f}", f"{row['tape_bytes_per_spike']:.0f}",
+                label,
+                row["spikes"],
+                row["synaptic_events"],
+                f"{row['rate_hz']:.1f}",
+                row["queue"],
+                f"{row['forward_ns_per_event']:.0f}",
+                f"{row['backward_ns_per_event']:.0f}",
+                f"{row['tape_bytes_per_spike']:.0f}",
             ),
             flush=True,
         )

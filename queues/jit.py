@@ -21,6 +21,10 @@ import numba
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
+# Numba's settings and options that its stubs do not list.
+_config: Any = numba.config
+_njit: Any = numba.njit
+
 # A kernel may call kernels of these packages; each lies beside this one.
 _KERNEL_PACKAGES = ("queues", "refsim", "adjoint", "validation")
 _FOLDERS_KEPT = 8
@@ -88,14 +92,14 @@ def cache_folder() -> Path | None:
     return None
 
 
-def _compiled(function: _F, **options: Any) -> _F:
-    if numba.config.DISABLE_JIT:
+def _compiled(function: _F, **options: bool) -> _F:
+    if _config.DISABLE_JIT:
         return function
     folder = cache_folder()
-    previous = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(folder or "")
+    previous = _config.CACHE_DIR
+    _config.CACHE_DIR = str(folder or "")
     try:
-        return numba.njit(
+        return _njit(
             cache=folder is not None,
             error_model="numpy",
             nogil=True,
@@ -103,7 +107,7 @@ def _compiled(function: _F, **options: Any) -> _F:
             **options,
         )(function)
     finally:
-        numba.config.CACHE_DIR = previous
+        _config.CACHE_DIR = previous
 
 
 def jit(function: _F) -> _F:
@@ -115,10 +119,32 @@ def jit(function: _F) -> _F:
     return _compiled(function)
 
 
-def inner_jit(function: _F) -> _F:
-    """Compile a function that only kernels call.
+def kernel(function: _F) -> _F:
+    """Compile a function that allocates nothing, without counting of references.
+
+    Numba counts the references of every array in a tuple that is passed on; in an event loop
+    whose tuples hold sixty arrays that took ten times as long as the events.
+    """
+    return _compiled(function, _nrt=False)
+
+
+def inner_kernel(function: _F) -> _F:
+    """Compile a kernel that only kernels call.
 
     The wrapper for Python unpacks every array of a tuple: for a tuple of sixty arrays its
     compilation takes 0.8 s, ten times as long as that of a small function itself.
     """
-    return _compiled(function, no_cpython_wrapper=True, _nrt=False)
+    compiled = _compiled(function, _nrt=False, no_cpython_wrapper=True)
+    if compiled is not function:
+        _refuse_calls_from_python(compiled, function.__name__)
+    return compiled
+
+
+def _refuse_calls_from_python(dispatcher: Any, name: str) -> None:
+    """Make a call from Python raise; without a wrapper it would jump to address zero."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise TypeError(f"{name} can only be called by compiled kernels")
+
+    dispatcher._compile_for_args = refuse
+    dispatcher._insert = lambda *_, **__: None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from refsim._version import __version__
 
 if TYPE_CHECKING:
+    from refsim.engine import simulate
     from refsim.errors import (
         IllConditionedWarning,
         InvalidTypeError,
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from refsim.inputs import Samples, SpikeTrain, poisson_inputs
     from refsim.network import Network
     from refsim.ports import DoubleExpPort, ExpPort
-    from refsim.engine import simulate
     from refsim.simulation import Simulation
     from refsim.synapses import Synapses, all_to_all, connect, from_matrix, layered, random
 

@@ -81,7 +81,6 @@ def simulate(
     return Run(network, inputs, duration, samples, queue, max_spikes).execute()
 
 
-
 def checked_network(network: Any) -> Network:
     """Return ``network``, which must be one."""
     if not isinstance(network, Network):
@@ -120,7 +119,8 @@ def no_tangents() -> Tangents:
     return Tangents(ModelTangent(neurons, ports), WiringTangent(_EMPTY, _EMPTY), _EMPTY)
 
 
-def _doubled(column: np.ndarray) -> np.ndarray:
+def _doubled(column: Any) -> Any:
+    """Return a copy of a column with as much room again."""
     return np.concatenate([column, np.zeros_like(column)])
 
 
@@ -211,7 +211,9 @@ class Run:
             last_spike=np.full(n, -1, dtype=np.int64),
             last_arrival=np.full(n, -np.inf),
         )
-        state_dot = StateTangent(v=np.zeros(m), current=np.zeros((m, n_states)), release=np.zeros(m))
+        state_dot = StateTangent(
+            v=np.zeros(m), current=np.zeros((m, n_states)), release=np.zeros(m)
+        )
         return Work(
             state=state,
             state_dot=state_dot,
@@ -262,7 +264,8 @@ class Run:
     def tape(self) -> Tape:
         """Return the rows of the tape that are in use."""
         k = int(self.work.counts.spikes[0])
-        return Tape(*(column[:k].copy() for column in self.work.tape))
+        used = {name: column[:k].copy() for name, column in self.work.tape._asdict().items()}
+        return Tape(**used)
 
     def result(self, duration: float) -> Simulation:
         """Return what has been simulated, as the user sees it."""

@@ -63,4 +63,4 @@ class IllConditionedWarning(UserWarning):
 
 
 class UndefinedGradientError(RefsimError, ArithmeticError):
-    """A spike grazes the threshold, so that the gradient does not exist."""
+    """The gradient does not exist, at a spike that grazes, or is too large for float64."""

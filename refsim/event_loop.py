@@ -16,7 +16,7 @@ import numpy as np
 from queues import dispatch, indexed_heap
 from queues.dispatch import EventQueueArrays
 from queues.indexed_heap import IndexedHeapArrays
-from queues.jit import inner_jit, jit
+from queues.jit import inner_kernel, jit
 from refsim import model as neuron
 from refsim.status import DONE, FULL, RUNNING, SPIKE_LIMIT
 from refsim.types import (
@@ -87,7 +87,7 @@ class Work(NamedTuple):
     scratch: Scratch
 
 
-@inner_jit
+@inner_kernel
 def _flow(problem, work, n, dt):
     """Let neuron ``n``, which is not refractory, run freely for ``dt``."""
     state = work.state
@@ -102,7 +102,7 @@ def _flow(problem, work, n, dt):
     neuron.flow_current(problem.model, x, dt)
 
 
-@inner_jit
+@inner_kernel
 def _hold(problem, work, n, dt):
     """Let the currents of the refractory neuron ``n`` run for ``dt``."""
     x = work.state.current[n]
@@ -112,7 +112,7 @@ def _hold(problem, work, n, dt):
     neuron.flow_current(problem.model, x, dt)
 
 
-@inner_jit
+@inner_kernel
 def _release(problem, work, n):
     """End the refractoriness of neuron ``n`` now, and note the slope at which it leaves."""
     state = work.state
@@ -124,7 +124,7 @@ def _release(problem, work, n):
     state.release[n] = -1.0
 
 
-@inner_jit
+@inner_kernel
 def advance(problem, work, n, t):
     """Bring neuron ``n`` to time ``t``; at the end of refractoriness it is free."""
     state = work.state
@@ -141,14 +141,14 @@ def advance(problem, work, n, t):
     state.time[n] = t
 
 
-@inner_jit
+@inner_kernel
 def _copy_row(table, n, row):
     # Written out: the assignment of a slice compiles the text of numba's errors with it.
     for k in range(row.shape[0]):
         row[k] = table[n, k]
 
 
-@inner_jit
+@inner_kernel
 def expect(problem, work, n, now):
     """Enter a time before which neuron ``n`` does not cross, whatever comes, in the heap."""
     state = work.state
@@ -161,7 +161,7 @@ def expect(problem, work, n, now):
     indexed_heap.update(work.crossings, n, t if t <= problem.t_end else math.inf)
 
 
-@inner_jit
+@inner_kernel
 def predict(problem, work, n):
     """Replace the earliest time of a crossing of neuron ``n`` by the crossing itself.
 
@@ -188,7 +188,7 @@ def predict(problem, work, n):
     indexed_heap.update(work.crossings, n, t)
 
 
-@inner_jit
+@inner_kernel
 def _emit(problem, work, source, t, t_dot, origin):
     """Put the first arrivals of a spike of ``source`` in the queue."""
     order = work.counts.emitted[0]
@@ -201,7 +201,7 @@ def _emit(problem, work, source, t, t_dot, origin):
             dispatch.add(problem.queue_kind, work.queue, arrival, order, first, t_dot)
 
 
-@inner_jit
+@inner_kernel
 def _fire(problem, work):
     """Record the earliest crossing as a spike and reset the neuron."""
     state = work.state
@@ -234,7 +234,7 @@ def _fire(problem, work):
     _emit(problem, work, n, t, t_dot, k)
 
 
-@inner_jit
+@inner_kernel
 def _emit_input(problem, work):
     """Emit the next input spike."""
     i = work.counts.inputs[0]
@@ -244,7 +244,7 @@ def _emit_input(problem, work):
     _emit(problem, work, inputs.source[i], inputs.time[i], t_dot, -1 - i)
 
 
-@inner_jit
+@inner_kernel
 def _note_gaps(work, n, t):
     """Update the margins with an arrival at neuron ``n``."""
     state = work.state
@@ -254,7 +254,7 @@ def _note_gaps(work, n, t):
         work.margins.gap[0] = min(work.margins.gap[0], t - work.tape.time[k])
 
 
-@inner_jit
+@inner_kernel
 def _receive(problem, work, synapse, t, t_dot):
     """Let a spike arrive over ``synapse`` at time ``t``."""
     wiring = problem.wiring
@@ -285,7 +285,7 @@ def _receive(problem, work, synapse, t, t_dot):
     expect(problem, work, n, t)
 
 
-@inner_jit
+@inner_kernel
 def emission(wiring, inputs, tape, origin):
     """Return (time, source) of a spike of a neuron or of an input channel."""
     if origin >= 0:
@@ -293,7 +293,7 @@ def emission(wiring, inputs, tape, origin):
     return inputs.time[-1 - origin], inputs.source[-1 - origin]
 
 
-@inner_jit
+@inner_kernel
 def _deliver(problem, work):
     """Deliver the earliest arrivals of one spike."""
     wiring = problem.wiring
@@ -313,7 +313,7 @@ def _deliver(problem, work):
     dispatch.pop(kind, work.queue)
 
 
-@inner_jit
+@inner_kernel
 def _sample(problem, work):
     """Read one voltage without advancing the neuron, so that samples cannot change a bit."""
     model = problem.model
@@ -353,7 +353,7 @@ def _sample(problem, work):
         )
 
 
-@inner_jit
+@inner_kernel
 def _next_times(problem, work):
     """Return the times of the next crossing, input, arrival and sample; inf for none."""
     crossing = math.inf
@@ -371,7 +371,7 @@ def _next_times(problem, work):
     return crossing, given, arrival, sample
 
 
-@inner_jit
+@inner_kernel
 def _start(problem, work):
     for n in range(work.state.v.shape[0]):
         expect(problem, work, n, 0.0)
@@ -383,7 +383,7 @@ def start(problem, work):
     _start(problem, work)
 
 
-@inner_jit
+@inner_kernel
 def _has_room(problem, work):
     """Return whether one more spike and one more emission find room."""
     counts = work.counts
@@ -392,7 +392,7 @@ def _has_room(problem, work):
     return dispatch.has_room(problem.queue_kind, work.queue)
 
 
-@inner_jit
+@inner_kernel
 def _run(problem, work, share):
     used = np.int64(0)
     while used < share:
@@ -431,7 +431,7 @@ def run(problem, work, share):
     return _run(problem, work, share)
 
 
-@inner_jit
+@inner_kernel
 def _finish(problem, work):
     for n in range(work.state.v.shape[0]):
         release = work.state.release[n]

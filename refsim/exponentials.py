@@ -18,13 +18,13 @@ import math
 
 import numpy as np
 
-from queues.jit import jit
+from queues.jit import kernel
 
 # Terms of the series of three or four points at distances below one: 1 / 22! < 1e-21.
 _TERMS = 19
 
 
-@jit
+@kernel
 def convolve2(a, b, dt):
     """Return (e^{-a t} * e^{-b t})(dt): the response of one filter to the decay of another."""
     slow = a
@@ -37,7 +37,7 @@ def convolve2(a, b, dt):
     return dt * math.exp(-slow * dt) * (-math.expm1(-x) / x)
 
 
-@jit
+@kernel
 def _sorted3(a, b, c):
     if a > b:
         a, b = b, a
@@ -48,7 +48,7 @@ def _sorted3(a, b, c):
     return a, b, c
 
 
-@jit
+@kernel
 def _series3(p, q):
     """Sum over j of (-1)^j h_j(0, p, q) / (j + 2)!, h_j complete homogeneous polynomials."""
     power = 1.0
@@ -63,7 +63,7 @@ def _series3(p, q):
     return total
 
 
-@jit
+@kernel
 def _series4(p, q, r):
     """Sum over j of (-1)^j h_j(0, p, q, r) / (j + 3)!."""
     power = 1.0
@@ -80,7 +80,7 @@ def _series4(p, q, r):
     return total
 
 
-@jit
+@kernel
 def convolve3(a, b, c, dt):
     """Return (e^{-a t} * e^{-b t} * e^{-c t})(dt)."""
     a, b, c = _sorted3(a, b, c)
@@ -89,7 +89,7 @@ def convolve3(a, b, c, dt):
     return (convolve2(a, b, dt) - convolve2(b, c, dt)) / (c - a)
 
 
-@jit
+@kernel
 def convolve4(a, b, c, d, dt):
     """Return (e^{-a t} * e^{-b t} * e^{-c t} * e^{-d t})(dt)."""
     a, b, c = _sorted3(a, b, c)

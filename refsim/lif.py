@@ -16,11 +16,11 @@ import math
 
 import numpy as np
 
-from queues.jit import inner_jit
+from queues.jit import kernel
 from refsim.exponentials import convolve2, convolve3, convolve4
 
 
-@inner_jit
+@kernel
 def slope(model, n, v, x):
     """Return dV/dt of neuron ``n`` at voltage ``v``."""
     total = model.neurons.drive[n] - v
@@ -30,7 +30,7 @@ def slope(model, n, v, x):
     return model.neurons.rate[n] * total
 
 
-@inner_jit
+@kernel
 def flow_voltage(model, n, v, x, dt):
     """Return the voltage after ``dt`` without arrivals."""
     a = model.neurons.rate[n]
@@ -49,7 +49,7 @@ def flow_voltage(model, n, v, x, dt):
     return v
 
 
-@inner_jit
+@kernel
 def flow_current(model, x, dt):
     """Advance the synaptic states by ``dt`` in place."""
     ports = model.ports
@@ -62,13 +62,13 @@ def flow_current(model, x, dt):
         x[i] = x[i] * math.exp(-r * dt)
 
 
-@inner_jit
+@kernel
 def arrive(model, p, weight, x):
     """Let a spike arrive at port ``p``."""
     x[model.ports.first[p]] += weight
 
 
-@inner_jit
+@kernel
 def flow_voltage_jvp(model, dot, n, v, v_dot, x, x_dot, dt):
     """Return the tangent of the voltage after ``dt``."""
     a = model.neurons.rate[n]
@@ -93,7 +93,7 @@ def flow_voltage_jvp(model, dot, n, v, v_dot, x, x_dot, dt):
     return out
 
 
-@inner_jit
+@kernel
 def _cascade_jvp(model, dot, n, p, x, x_dot, dt):
     """Return the part of port ``p``, a cascade of two, in the tangent of the voltage."""
     i = model.ports.first[p]
@@ -118,7 +118,7 @@ def _cascade_jvp(model, dot, n, p, x, x_dot, dt):
     return out
 
 
-@inner_jit
+@kernel
 def flow_current_jvp(model, dot, x, x_dot, dt):
     """Advance the tangents of the synaptic states by ``dt`` in place; ``x`` is not changed."""
     ports = model.ports
@@ -139,7 +139,7 @@ def flow_current_jvp(model, dot, x, x_dot, dt):
         x_dot[i] = (x_dot[i] - r_dot * dt * x[i]) * math.exp(-r * dt)
 
 
-@inner_jit
+@kernel
 def arrive_jvp(model, n, p, weight, weight_dot, t_dot, held, v_dot, x_dot):
     """Return the tangent of the voltage after an arrival; ``x_dot`` is changed in place.
 

@@ -20,7 +20,7 @@ import math
 
 import numpy as np
 
-from queues.jit import inner_jit
+from queues.jit import kernel
 from refsim.exponentials import convolve2
 from refsim.lif import flow_voltage, slope
 from refsim.types import Scratch
@@ -36,7 +36,7 @@ def scratch(n_states: int) -> Scratch:
     )
 
 
-@inner_jit
+@kernel
 def _member(model, n, v, x, j, dt):
     """Return member ``j`` of the chain of neuron ``n`` after ``dt``."""
     if j == 0:
@@ -62,7 +62,7 @@ def _member(model, n, v, x, j, dt):
     return model.neurons.rate[n] * total
 
 
-@inner_jit
+@kernel
 def _member_rate(model, n, j):
     """Return the rate that leads from member ``j`` to the next."""
     if j == 0:
@@ -72,7 +72,7 @@ def _member_rate(model, n, j):
     return model.chain.rate[j - 2]
 
 
-@inner_jit
+@kernel
 def _root(model, n, v, x, j, low, high, rising):
     """Return the root of member ``j`` between ``low`` and ``high``, where it changes sign once.
 
@@ -101,7 +101,7 @@ def _root(model, n, v, x, j, low, high, rising):
     return high
 
 
-@inner_jit
+@kernel
 def _roots(model, n, v, x, j, horizon, edges, n_edges, roots):
     """Write the roots of member ``j`` in (0, horizon) to ``roots`` and return their number.
 
@@ -121,7 +121,7 @@ def _roots(model, n, v, x, j, horizon, edges, n_edges, roots):
     return found
 
 
-@inner_jit
+@kernel
 def earliest_crossing(model, n, v, x):
     """Return a time from now before which there is no crossing, inf where there is none at all.
 
@@ -159,7 +159,7 @@ def earliest_crossing(model, n, v, x):
     return (1.0 - 1e-9) * ((v_th - v) / steepest)
 
 
-@inner_jit
+@kernel
 def next_crossing(model, n, v, x, horizon, scratch):
     """Return the time from now to the first upward crossing, inf if none up to ``horizon``."""
     if earliest_crossing(model, n, v, x) > horizon:

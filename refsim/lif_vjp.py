@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from queues.jit import inner_jit
+from queues.jit import kernel
 from refsim.exponentials import convolve2, convolve3, convolve4
 from refsim.types import Float, Int
 
@@ -85,7 +85,7 @@ def adjoint_state(n: int, n_states: int, n_ports: int, t_end: float) -> tuple:
     return state, bar
 
 
-@inner_jit
+@kernel
 def _filter(model, adj, n, i, dt):
     """Return (x, rate_x, own) of a single or second filter ``i`` a time ``dt`` earlier."""
     a = model.neurons.rate[n]
@@ -103,7 +103,7 @@ def _filter(model, adj, n, i, dt):
     return x, rate_x, own
 
 
-@inner_jit
+@kernel
 def _first_of_two(model, adj, n, p, dt):
     """Return (x, rate_x, own, cross) of the first filter of cascade ``p`` ``dt`` earlier."""
     i = model.ports.first[p]
@@ -130,7 +130,7 @@ def _first_of_two(model, adj, n, p, dt):
     return x, rate_x, own, cross
 
 
-@inner_jit
+@kernel
 def flow_vjp(model, adj, bar, n, t):
     """Take the adjoint of neuron ``n`` back to time ``t`` of the same piece of its flow."""
     dt = adj.time[n] - t
@@ -157,7 +157,7 @@ def flow_vjp(model, adj, bar, n, t):
     adj.time[n] = t
 
 
-@inner_jit
+@kernel
 def arrive_vjp(model, adj, bar, n, p, weight, t):
     """Return dL/dweight and dL/dt of an arrival at ``t``; the state of the adjoint is only read."""
     dt = adj.time[n] - t
@@ -181,7 +181,7 @@ def arrive_vjp(model, adj, bar, n, p, weight, t):
     return x, weight * (model.ports.rate[i] * x - driven)
 
 
-@inner_jit
+@kernel
 def release_vjp(model, adj, bar, n):
     """Enter refractoriness from its end: the voltage before does not matter any more."""
     bar.rate[n] += (model.neurons.v_reset[n] - model.neurons.drive[n]) * adj.rate_v[n]
@@ -191,7 +191,7 @@ def release_vjp(model, adj, bar, n):
     adj.held[n] = 1
 
 
-@inner_jit
+@kernel
 def fire_vjp(adj, bar, n, slope_before, slope_after, time_bar):
     """Cross a spike backwards, with dL/dt = ``time_bar`` from all that it caused elsewhere."""
     after = adj.after[n]
@@ -207,7 +207,7 @@ def fire_vjp(adj, bar, n, slope_before, slope_after, time_bar):
     adj.held[n] = 0
 
 
-@inner_jit
+@kernel
 def sample_vjp(adj, bar, n, voltage_bar):
     """Add the cotangent of a voltage sample."""
     if adj.held[n] == 1:
@@ -216,7 +216,7 @@ def sample_vjp(adj, bar, n, voltage_bar):
         adj.v[n] += voltage_bar
 
 
-@inner_jit
+@kernel
 def start_vjp(model, adj, bar, n, v0):
     """Finish at time 0, where the voltage is ``v0``."""
     bar.v0[n] += adj.v[n]

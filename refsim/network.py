@@ -25,6 +25,7 @@ from refsim.validate import (
     vector,
 )
 
+_MOST_DIGITS = 200  # of the product of the rates of all ports
 _SYNAPSE_FIELDS = ("pre", "post", "weight", "delay", "port")
 
 
@@ -201,7 +202,7 @@ class Network(ReadOnlyArrays):
             port=self.port[index],
             weight=self.weight[index],
             delay=self.delay[index],
-            index=index,
+            number=index,
         )
 
     @property
@@ -234,7 +235,19 @@ def _checked_ports(ports: Any) -> tuple[Port, ...]:
             )
     if not given:
         raise InvalidValueError("ports is empty; expected at least one port")
+    _check_products([tau for port in given for tau in port.time_constants])
     return tuple(given)
+
+
+def _check_products(tau: Sequence[float]) -> None:
+    """Keep products of all rates, which isolate threshold crossings, within float64."""
+    digits = len(tau) * float(np.abs(np.log10(tau)).max())
+    if digits > _MOST_DIGITS:
+        raise InvalidValueError(
+            f"ports have {len(tau)} time constants from {min(tau):g} to {max(tau):g} ms; expected "
+            f"products of so many within 1e{_MOST_DIGITS} either way: fewer ports, or a unit of "
+            "time in which they are nearer to 1"
+        )
 
 
 def _ports_with(ports: Sequence[Port], tau: Any) -> tuple[Port, ...]:

@@ -7,7 +7,7 @@ readers can tell apart.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -57,13 +57,15 @@ def raster(
     matplotlib.axes.Axes
     """
     ax = axes(ax)
+    from matplotlib.ticker import MaxNLocator
+
     spikes, n = simulation.spikes, simulation.network.n_neurons
     each = color if isinstance(color, str) else [color[i] for i in spikes.neuron]
     low, high = spikes.neuron - 0.4, spikes.neuron + 0.4
-    ax.vlines(spikes.time, low, high, colors=each, linewidths=1.2)
+    ax.vlines(spikes.time, low, high, colors=each, linewidths=1.5)
     ax.set_xlim(0.0, simulation.duration)
     ax.set_ylim(-0.6, n - 0.4)
-    ax.yaxis.get_major_locator().set_params(integer=True)
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("time (ms)")
     ax.set_ylabel("neuron")
     return ax
@@ -122,20 +124,11 @@ def draw_threshold(ax: Axes, simulation: Simulation, neuron: int, colour: str) -
     ax.plot(time, marks, linestyle="none", marker="v", markersize=5, color=colour, clip_on=False)
 
 
-class Pieces:
-    """Times of a picture of one neuron: a grid, and each spike twice.
+class Pieces(NamedTuple):
+    """Times of a picture of one neuron: a grid, and each of its spikes twice."""
 
-    Attributes
-    ----------
-    time : (k,) float
-        Ascending times in ms.
-    is_end : (k,) bool
-        Whether the entry stands for the moment before a spike; the next one is after it.
-    """
-
-    def __init__(self, time: NDArray[np.float64], is_end: NDArray[np.bool_]):
-        self.time = time
-        self.is_end = is_end
+    time: NDArray[np.float64]  # (k,) ms, ascending
+    is_end: NDArray[np.bool_]  # (k,) stands for the moment before a spike; the next is after it
 
 
 def between_spikes(simulation: Simulation, neuron: int, dt: float) -> Pieces:

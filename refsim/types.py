@@ -66,7 +66,7 @@ class Wiring(NamedTuple):
     port: Int  # (S,)
     weight: Float  # (S,)
     delay: Float  # (S,) ms
-    index: Int  # (S,) number of the synapse in the network as given
+    number: Int  # (S,) number of the synapse in the network as given
 
 
 class WiringTangent(NamedTuple):

@@ -129,7 +129,7 @@ def synapses(draw, n, n_inputs, columns, chosen_ports, max_synapses=12):
 def networks(draw, max_neurons=6, max_inputs=3):
     """Draw a network."""
     n = draw(st.integers(1, max_neurons))
-    n_inputs = draw(st.integers(0, max_inputs))
+    n_inputs = min(max_inputs, draw(st.sampled_from([2, 1, 3, 0])))
     known: list[float] = []
     chosen_ports = draw(ports(known))
     columns = draw(neurons(n, known))
@@ -148,7 +148,9 @@ def spike_trains(draw, n_inputs, max_spikes=15):
     if n_inputs == 0:
         return SpikeTrain.empty()
     times = st.sampled_from([0.0, 1.0, 5.0]) | decimals(0.0, DURATION)
-    rows = draw(st.lists(st.tuples(times, st.integers(0, n_inputs - 1)), max_size=max_spikes))
+    least = min(max_spikes, draw(st.sampled_from([0, 5, 8])))
+    row = st.tuples(times, st.integers(0, n_inputs - 1))
+    rows = draw(st.lists(row, min_size=least, max_size=max_spikes))
     return SpikeTrain([t for t, _ in rows], [c for _, c in rows], n_inputs)
 
 
@@ -162,9 +164,7 @@ def cases(draw, max_neurons=6, max_inputs=3, max_spikes=100, min_spikes=0):
     network = draw(networks(max_neurons, max_inputs))
     inputs = draw(spike_trains(network.n_inputs))
     n = network.n_neurons
-    rows = draw(
-        st.lists(st.tuples(st.integers(0, n - 1), decimals(0.0, DURATION)), max_size=4)
-    )
+    rows = draw(st.lists(st.tuples(st.integers(0, n - 1), decimals(0.0, DURATION)), max_size=4))
     samples = Samples([i for i, _ in rows], [t for _, t in rows])
     pattern = draw(st.lists(decimals(-2.0, 2.0), min_size=1, max_size=5))
     voltage_bar = [draw(decimals(-2.0, 2.0)) for _ in rows]

@@ -205,7 +205,9 @@ def test_gradients_are_continuous_through_equal_time_constants():
 
 
 @pytest.mark.parametrize("tau_m", [4.0, 10.0])
-@pytest.mark.parametrize("ratio", [0.1, 0.5, 1 - 1e-9, 1.0, math.nextafter(1.0, 2.0), 1 + 1e-6, 3.0])
+@pytest.mark.parametrize(
+    "ratio", [0.1, 0.5, 1 - 1e-9, 1.0, math.nextafter(1.0, 2.0), 1 + 1e-6, 3.0]
+)
 def test_any_ratio_of_rise_to_decay(ratio, tau_m):
     """With tau_m = 4 all three time constants meet."""
     port = DoubleExpPort(4.0 * ratio, 4.0)
@@ -289,6 +291,18 @@ def test_inhibition_before_the_crossing_prevents_the_spike():
     up, _ = half_ratio_crossing(1.0001)
     simulation = simulate(one_neuron([4.0004, -400.0]), once_each([0.0, up - 1e-6]), 60.0)
     assert len(simulation.spikes.time) == 0
+
+
+@pytest.mark.parametrize("rest", [-65.0, 0.0, 0.3])
+@pytest.mark.parametrize(("tau_m", "tau_s"), [(0.5, 0.5), (0.5, 2.0), (10.0, 5.0), (10.0, 10.0)])
+@pytest.mark.parametrize("duration", [20.0, 40.0, 100.0, 400.0, 1e4, 1e9])
+def test_a_late_end_does_not_hide_a_spike(rest, tau_m, tau_s, duration):
+    """Late in the run what is left of the PSP is below the last bit of the resting potential."""
+    network = one_neuron([8.0], tau_m=tau_m, ports=(ExpPort(tau_s),), v_rest=rest, v_th=rest + 1.0)
+    expected = simulate(network, once_each([0.0]), 10.0 * max(tau_m, tau_s)).spikes.time
+    found = simulate(network, once_each([0.0]), duration).spikes.time
+    assert len(expected) > 0
+    np.testing.assert_allclose(found, expected[expected <= duration], rtol=1e-12, atol=1e-13)
 
 
 # --- grazing ------------------------------------------------------------------------------------
@@ -619,9 +633,7 @@ def test_numbers_of_neurons_do_not_matter():
     number = np.argsort(order)
     sources = np.append(number, n + np.arange(network.n_inputs))
     relabelled = network.replace(
-        synapses=connect(
-            sources[network.pre], number[network.post], network.weight, network.delay
-        ),
+        synapses=connect(sources[network.pre], number[network.post], network.weight, network.delay),
         **{
             name: getattr(network, name)[order]
             for name in ("tau_m", "v_rest", "v_th", "v_reset", "i_ext", "t_ref", "v0")

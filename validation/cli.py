@@ -194,10 +194,11 @@ def _info(arguments: argparse.Namespace) -> int:
     import importlib.metadata
     import platform
 
-    import numba
+    from numba import config
 
     from queues.jit import cache_folder
 
+    settings: Any = config
     print(f"refsim {__version__}")
     print(f"python {platform.python_version()} on {platform.platform()}")
     for name in ("numpy", "numba", "llvmlite", "scipy", "mpmath", "matplotlib", "hypothesis"):
@@ -205,9 +206,9 @@ def _info(arguments: argparse.Namespace) -> int:
             print(f"{name} {importlib.metadata.version(name)}")
         except importlib.metadata.PackageNotFoundError:
             print(f"{name} not installed")
-    mode = "off: plain Python" if numba.config.DISABLE_JIT else "on"
+    mode = "off: plain Python" if settings.DISABLE_JIT else "on"
     print(f"compilation {mode}")
-    print(f"threads {numba.config.NUMBA_NUM_THREADS}")
+    print(f"threads {settings.NUMBA_NUM_THREADS}")
     print(f"compiled code in {cache_folder() or 'no writable folder: compiled in every process'}")
     return 0
 

@@ -33,7 +33,7 @@ def judge(evaluation: Evaluation) -> Judgement:
         simulation, dot = jvp(
             case.network, case.inputs, case.duration, direction, samples=case.samples
         )
-        forward = np.concatenate([case.time_bar * dot.time, case.voltage_bar * dot.voltage])
+        forward = np.concatenate([evaluation.time_bar * dot.time, case.voltage_bar * dot.voltage])
         backward = np.concatenate(
             [values * getattr(direction, name) for name, values in evaluation.gradient.items()]
         )

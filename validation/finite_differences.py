@@ -134,7 +134,7 @@ def judge(evaluation: Evaluation, entries: int = 2, seed: int = 0) -> Judgement:
     rng = np.random.default_rng(seed)
     worst = (0.0, 0.0, TOLERANCE, "")  # ratio to tolerance, error, tolerance, group
     skipped, compared = [], 0
-    floor = 1e-5 * max(1.0, float(np.abs(evaluation.case.time_bar).sum()))
+    floor = 1e-5 * max(1.0, float(np.abs(evaluation.time_bar).sum()))
     for name, _ in evaluation.gradient.items():
         for direction in _directions(evaluation, name, entries, rng):
             try:

@@ -7,6 +7,7 @@ has a share of comparable size in the direction, so an error in any of them show
 
 from __future__ import annotations
 
+from decimal import Context, Decimal
 from fractions import Fraction
 from importlib.util import find_spec
 from typing import Any
@@ -53,8 +54,6 @@ def _shifted(data: dict[str, Any], case: Any, direction: Parameters, h: Fraction
 
 def str_exact(value: Fraction) -> str:
     """Return a decimal string good to 60 digits."""
-    from decimal import Context, Decimal
-
     context = Context(prec=60)
     return str(context.divide(Decimal(value.numerator), Decimal(value.denominator)))
 
@@ -108,9 +107,7 @@ def _compare(evaluation: Evaluation, name: str) -> Judgement:
     return Judgement(case.name, name, verdict, errors[worst], TOLERANCE, worst)
 
 
-def _gradient_error(
-    evaluation: Evaluation, data: dict[str, Any], base: Any, kappa: float
-) -> float:
+def _gradient_error(evaluation: Evaluation, data: dict[str, Any], base: Any, kappa: float) -> float:
     import mpmath
 
     from validation import oracle
@@ -139,7 +136,7 @@ def _matched(evaluation: Evaluation, *runs: Any) -> list[tuple]:
     rows = []
     for indices in zip(*orders, strict=True):
         values = [run.spike_times[i] for run, i in zip(runs, indices, strict=True)]
-        rows.append((case.time_bar[indices[0]], *values))
+        rows.append((evaluation.time_bar[indices[0]], *values))
     for i, bar in enumerate(case.voltage_bar):
         rows.append((bar, *(run.voltages[i] for run in runs)))
     return rows

@@ -53,20 +53,20 @@ def judge(evaluation: Evaluation) -> Judgement:
     """Check the three identities, relative to the size of what is added up."""
     case, simulation = evaluation.case, evaluation.simulation
     time = simulation.spikes.time
-    of_times = evaluation.pullback(case.time_bar)
+    of_times = evaluation.pullback(evaluation.time_bar)
     kappa = slope_condition(simulation)
-    times_bar = np.abs(evaluation.pullback.spike_cotangents(case.time_bar))
+    times_bar = np.abs(evaluation.pullback.spike_cotangents(evaluation.time_bar))
     through = float((kappa * times_bar * time).sum())
     through_shift = float((kappa * times_bar).sum())
     through_voltage = float((kappa * np.abs(evaluation.spike_bar) * time).sum())
     checks = {
-        "time scaling": (_time_terms(case, of_times), case.time_bar * time, through),
+        "time scaling": (_time_terms(case, of_times), evaluation.time_bar * time, through),
         "voltage scaling": (
             _voltage_terms(case, evaluation.gradient),
             case.voltage_bar * simulation.voltages,
             through_voltage,
         ),
-        "time shift": (_shift_terms(case, of_times), case.time_bar, through_shift),
+        "time shift": (_shift_terms(case, of_times), evaluation.time_bar, through_shift),
     }
     errors = {}
     for name, (terms, known, spikes) in checks.items():

@@ -2,7 +2,7 @@
 
 Every network takes the seed of its numbers, and has heterogeneous neurons and standard normal
 cotangents. The default seeds are those of a short search for runs far from a change of the spike
-pattern: the slope of every crossing is above 0.01 (v_th - v_reset)/tau_m, and no arrival is nearer
+pattern: the slope of every crossing is above 0.1 (v_th - v_reset)/tau_m, and no arrival is nearer
 than 0.001 ms to a crossing or to the end of the refractoriness of its target.
 """
 
@@ -44,7 +44,9 @@ def feed_forward_chain(seed: int = 52) -> Case:
         refsim.all_to_all(a, b, _spread(rng, w, (len(a), len(b))), rng.uniform(0.5, 3.0))
         for a, b, w in zip(layers[:-1], layers[1:], scales, strict=True)
     ]
-    network = refsim.Network(12, synapses, n_inputs=2, **_neurons(rng, 12))
+    network = refsim.Network(
+        12, refsim.Synapses.concatenate(synapses), n_inputs=2, **_neurons(rng, 12)
+    )
     return _case("feed-forward chain", network, rng, duration=60.0, rate=120.0)
 
 
@@ -56,7 +58,9 @@ def recurrent(seed: int = 48) -> Case:
         refsim.all_to_all(6, 9, _spread(rng, 0.5, (6, 9)), 1.5, autapses=False),
         refsim.all_to_all(6 + np.arange(3), 9, _spread(rng, -0.8, (3, 9)), 0.75),
     ]
-    network = refsim.Network(9, synapses, n_inputs=3, **_neurons(rng, 9))
+    network = refsim.Network(
+        9, refsim.Synapses.concatenate(synapses), n_inputs=3, **_neurons(rng, 9)
+    )
     return _case("recurrent", network, rng, duration=60.0, rate=100.0)
 
 
@@ -69,7 +73,9 @@ def heterogeneous_delays(seed: int = 2) -> Case:
         refsim.connect(pairs.pre, pairs.post, rng.normal(0.4, 0.8, size), _delays(rng, size)),
         refsim.all_to_all(12 + np.arange(3), 12, _spread(rng, 1.5, (3, 12)), _delays(rng, 36)),
     ]
-    network = refsim.Network(12, synapses, n_inputs=3, **_neurons(rng, 12))
+    network = refsim.Network(
+        12, refsim.Synapses.concatenate(synapses), n_inputs=3, **_neurons(rng, 12)
+    )
     return _case("heterogeneous delays", network, rng, duration=60.0, rate=100.0)
 
 
@@ -81,7 +87,7 @@ def refractory(seed: int = 57) -> Case:
         refsim.all_to_all(5 + np.arange(2), 5, _spread(rng, 3.0, (2, 5)), _delays(rng, 10)),
     ]
     neurons = _neurons(rng, 5, t_ref=rng.uniform(1.0, 6.0, 5))
-    network = refsim.Network(5, synapses, n_inputs=2, **neurons)
+    network = refsim.Network(5, refsim.Synapses.concatenate(synapses), n_inputs=2, **neurons)
     return _case("refractory", network, rng, duration=60.0, rate=150.0)
 
 
@@ -94,7 +100,9 @@ def double_exponential(seed: int = 46) -> Case:
     ]
     neurons = _neurons(rng, 7, t_ref=rng.uniform(0.0, 2.0, 7))
     ports = (refsim.DoubleExpPort(1.2, 6.0),)
-    network = refsim.Network(7, synapses, n_inputs=3, ports=ports, **neurons)
+    network = refsim.Network(
+        7, refsim.Synapses.concatenate(synapses), n_inputs=3, ports=ports, **neurons
+    )
     return _case("double exponential", network, rng, duration=60.0, rate=120.0)
 
 
@@ -110,7 +118,9 @@ def equal_time_constants(seed: int = 5) -> Case:
     ]
     ports = (refsim.ExpPort(8.0), refsim.DoubleExpPort(5.0, 5.0))
     neurons = _neurons(rng, 6, tau_m=np.array([8.0, 8.0, 8.0, 5.0, 5.0, 12.0]))
-    network = refsim.Network(6, synapses, n_inputs=2, ports=ports, **neurons)
+    network = refsim.Network(
+        6, refsim.Synapses.concatenate(synapses), n_inputs=2, ports=ports, **neurons
+    )
     return _case("equal time constants", network, rng, duration=60.0, rate=120.0)
 
 
@@ -126,7 +136,9 @@ def two_ports(seed: int = 10) -> Case:
     ]
     ports = (refsim.ExpPort(3.0), refsim.DoubleExpPort(1.5, 12.0))
     neurons = _neurons(rng, 8, t_ref=rng.uniform(0.0, 2.0, 8))
-    network = refsim.Network(8, synapses, n_inputs=4, ports=ports, **neurons)
+    network = refsim.Network(
+        8, refsim.Synapses.concatenate(synapses), n_inputs=4, ports=ports, **neurons
+    )
     return _case("two ports", network, rng, duration=60.0, rate=100.0)
 
 
@@ -147,7 +159,9 @@ def equal_delays(seed: int = 32) -> Case:
         refsim.all_to_all(8, 8, rng.normal(0.2, 0.6, (8, 8)), 1.5),
         refsim.all_to_all(8 + np.arange(3), 8, _spread(rng, 2.0, (3, 8)), 1.5),
     ]
-    network = refsim.Network(8, synapses, n_inputs=3, **_neurons(rng, 8))
+    network = refsim.Network(
+        8, refsim.Synapses.concatenate(synapses), n_inputs=3, **_neurons(rng, 8)
+    )
     return _case("equal delays", network, rng, duration=60.0, rate=100.0, n_samples=40)
 
 
@@ -162,7 +176,7 @@ def balanced(seed: int = 19) -> Case:
         for pair, w in ((excitatory, 0.4), (inhibitory, -1.6), (given, 1.5))
     ]
     neurons = _neurons(rng, 100, t_ref=rng.uniform(0.5, 2.0, 100))
-    network = refsim.Network(100, synapses, n_inputs=20, **neurons)
+    network = refsim.Network(100, refsim.Synapses.concatenate(synapses), n_inputs=20, **neurons)
     return _case("balanced", network, rng, duration=50.0, rate=50.0)
 
 

@@ -1,0 +1,78 @@
+"""Rules for kernels, read off the syntax tree: they keep both lanes equal to the last bit.
+
+``math`` functions and not NumPy's (which differ in the last bit), no powers, no reductions in an
+order that somebody else chooses, no fastmath, and one decorator for all.
+"""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DECORATORS = {"jit", "kernel", "inner_kernel"}
+# Calls on `np` that are exact or make arrays.
+ALLOWED = {"empty", "zeros", "full", "nextafter", "int64", "uint64", "float64", "inf"}
+SOURCES = sorted(
+    path
+    for package in ("queues", "refsim", "adjoint", "validation")
+    for path in (ROOT / package).glob("*.py")
+)
+
+
+def kernels(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef):
+            names = {d.id for d in node.decorator_list if isinstance(d, ast.Name)}
+            if names & DECORATORS:
+                yield node
+
+
+def violations(function):
+    for node in ast.walk(function):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow | ast.MatMult):
+            yield f"line {node.lineno}: {type(node.op).__name__}"
+        if (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id == "np"
+            and node.attr not in ALLOWED
+        ):
+            yield f"line {node.lineno}: np.{node.attr}"
+        if isinstance(node, ast.Call):
+            name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            if name in ("sum", "pow", "dot", "mean", "prod"):
+                yield f"line {node.lineno}: {name}()"
+
+
+def test_there_are_kernels():
+    assert sum(1 for path in SOURCES for _ in kernels(path)) > 50
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_kernels_keep_the_rules(path):
+    found = [
+        f"{function.name}: {violation}"
+        for function in kernels(path)
+        for violation in violations(function)
+    ]
+    assert not found
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_only_the_decorators_of_the_project_compile(path):
+    if path.name == "jit.py":
+        return
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr in ("njit", "jit", "vectorize"):
+            pytest.fail(f"{path}: line {node.lineno} compiles with numba.{node.attr}")
+        if isinstance(node, ast.ImportFrom) and node.module == "numba":
+            pytest.fail(f"{path}: line {node.lineno} imports from numba")
+        assert not (isinstance(node, ast.keyword) and node.arg == "fastmath")
+
+
+def test_the_rules_see_a_violation():
+    source = "@kernel\ndef f(x):\n    return np.exp(x) ** 2 + x.sum()\n"
+    (function,) = ast.parse(source).body
+    assert len(list(violations(function))) == 3
