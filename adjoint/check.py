@@ -41,6 +41,10 @@ class GradientCheckError(RefsimError, AssertionError):
         self.judgements = judgements
 
 
+class SpikeCountError(InvalidValueError):
+    """A case has cotangents for another number of spikes than there are."""
+
+
 class Judgement(NamedTuple):
     """What one judge says about one case."""
 
@@ -92,14 +96,20 @@ Judge = Callable[[Evaluation], Judgement]
 
 
 def evaluate(case: Case, seed: int = 0) -> Evaluation:
-    """Simulate a case; random cotangents stand in where it has none, or none that fit."""
+    """Simulate a case; random cotangents stand in where it has none.
+
+    Raises
+    ------
+    SpikeCountError
+        If the case has cotangents for another number of spikes than the simulation gives.
+    """
     simulation, pullback = vjp(case.network, case.inputs, case.duration, samples=case.samples)
     n_spikes = len(simulation.spikes.time)
     time_bar = case.time_bar
     if time_bar is None:
         time_bar = np.random.default_rng(seed).normal(size=n_spikes)
     elif len(time_bar) != n_spikes:
-        raise InvalidValueError(
+        raise SpikeCountError(
             f"cotangent has {len(time_bar)} entries; expected one for each of the {n_spikes} "
             "spikes that the simulation gives"
         )

@@ -114,8 +114,8 @@ def connect(
     targets = as_array("post", post, "integers")
     size = max((array.size for array in (sources, targets) if array.ndim), default=1)
     return Synapses(
-        indices("pre", sources, size, LARGEST_INT),
-        targets,
+        indices("pre", pre, size, LARGEST_INT),
+        post,  # type: ignore[arg-type]
         weight,  # type: ignore[arg-type]
         delay,  # type: ignore[arg-type]
         port,  # type: ignore[arg-type]
@@ -161,10 +161,10 @@ def all_to_all(
     if not boolean("autapses", autapses):
         keep = sources[rows] != targets[columns]
 
-    def chosen(name: str, value: ArrayLike) -> NDArray[Any]:
+    def chosen(name: str, value: Any) -> Any:
         array = as_array(name, value, "real numbers")
         if array.ndim < 2:
-            return array
+            return value
         if array.shape != shape:
             raise InvalidValueError(f"{name} has shape {array.shape}; expected {shape}")
         return array.reshape(-1)[keep]
@@ -265,9 +265,9 @@ def layered(
 
     def of_pair(name: str, value: Any, i: int) -> Any:
         if not isinstance(value, list | tuple):
-            value = as_array(name, value, "real numbers")
-            if value.ndim == 0:
+            if as_array(name, value, "real numbers").ndim == 0:
                 return value
+            value = np.asarray(value)
         if len(value) != len(counts) - 1:
             raise InvalidValueError(
                 f"{name} has {len(value)} entries; expected one for each of the "

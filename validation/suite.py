@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
-from adjoint.check import Evaluation, Judge, Judgement, evaluate
+from adjoint.check import Evaluation, Judge, Judgement, SpikeCountError, evaluate
 from refsim.cases import Case, load
 from refsim.simulation import Conditioning
 from validation import case_files, duality, finite_differences, high_precision, identities
@@ -42,17 +43,22 @@ def standard_cases() -> list[Case]:
     return [*stored_cases(), *zoo(), *(yin_yang_case(sample=i) for i in range(3))]
 
 
-def _judge_quietly(judge: Judge, name: str, evaluation: Evaluation) -> Judgement:
-    judgement = judge(evaluation)
-    return judgement._replace(judge=name)
+def _evaluate(case: Case) -> Evaluation:
+    """Evaluate a case; where a file knows other spikes than ours, its cotangents fit nothing."""
+    try:
+        return evaluate(case)
+    except SpikeCountError:
+        if case.expected.spike_times is None:
+            raise
+        return evaluate(replace(case, time_bar=None))
 
 
 def run(cases: Iterable[Case]) -> Iterator[Row]:
     """Let every judge see every case; rows come as they are made."""
     for case in cases:
-        evaluation = evaluate(case)
+        evaluation = _evaluate(case)
         for name, judge in JUDGES.items():
-            judgement = _judge_quietly(judge, name, evaluation)
+            judgement = judge(evaluation)._replace(judge=name)
             if name == "known values" and judgement.verdict == "skip":
                 continue
             yield Row(judgement, evaluation.simulation.conditioning)

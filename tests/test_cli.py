@@ -1,0 +1,228 @@
+"""The command ``refsim`` as a user meets it."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from refsim.cases import load
+from validation import cli
+
+CASES = Path(__file__).parents[1] / "validation" / "cases"
+CHAIN = str(CASES / "chain.json")
+
+
+def document(**changes):
+    data = json.loads(Path(CHAIN).read_text())
+    for path, value in changes.items():
+        *parents, last = path.split("__")
+        place = data
+        for parent in parents:
+            place = place[parent]
+        if value is KeyError:
+            del place[last]
+        else:
+            place[last] = value
+    return data
+
+
+def test_validate_a_file(capsys, tmp_path):
+    out = tmp_path / "table.json"
+    assert cli.main(["validate", CHAIN, "--json", str(out)]) == 0
+    text = capsys.readouterr().out
+    assert "known values" in text
+    assert "0 failed" in text
+    table = json.loads(out.read_text())
+    assert {row["judge"] for row in table["rows"]} >= {"known values", "duality", "identities"}
+    assert all(row["verdict"] in ("pass", "skip") for row in table["rows"])
+    assert all(row["min_slope"] > 0.0 for row in table["rows"])
+
+
+@pytest.mark.parametrize(
+    ("group", "factor"), [("weight", 1.0 + 1e-9), ("delay", -1.0), ("t_ref", 0.75)]
+)
+def test_validate_sees_a_wrong_gradient(group, factor, capsys, tmp_path):
+    data = document()
+    values = data["expected"]["gradient"][group]
+    data["expected"]["gradient"][group] = [factor * float(value) for value in values]
+    path = tmp_path / "wrong.json"
+    path.write_text(json.dumps(data))
+    assert cli.main(["validate", str(path)]) == 1
+    line = next(line for line in capsys.readouterr().out.splitlines() if "known values" in line)
+    assert "FAIL" in line
+    assert group in line
+
+
+def test_validate_sees_a_wrong_spike_time_and_a_missing_spike(capsys, tmp_path):
+    data = document()
+    data["expected"]["spike_times"][3] = float(data["expected"]["spike_times"][3]) + 1e-9
+    path = tmp_path / "late.json"
+    path.write_text(json.dumps(data))
+    assert cli.main(["validate", str(path)]) == 1
+    data = document()
+    data["cotangent"].pop()
+    for name in ("spike_times", "spike_neurons"):
+        data["expected"][name].pop()
+    path.write_text(json.dumps(data))
+    assert cli.main(["validate", str(path)]) == 1
+    assert "12 spikes, 11 in the file" in capsys.readouterr().out
+
+
+def test_validate_names_derivatives_halved_at_the_end_of_a_domain(capsys, tmp_path):
+    data = document()
+    values = data["expected"]["gradient"]["t_ref"]
+    data["expected"]["gradient"]["t_ref"] = [0.5 * float(value) for value in values]
+    path = tmp_path / "half.json"
+    path.write_text(json.dumps(data))
+    assert cli.main(["validate", str(path)]) == 0
+    assert "file holds half of the derivative from the right" in capsys.readouterr().out
+
+
+def test_run_prints_spikes(capsys):
+    assert cli.main(["run", CHAIN]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    expected = load(CHAIN).expected
+    assert [int(neuron) for _, neuron in rows] == expected.spike_neurons.tolist()
+    assert np.allclose([float(t) for t, _ in rows], expected.spike_times, rtol=4e-15, atol=0.0)
+
+
+def test_run_saves_a_case_file(tmp_path):
+    out = tmp_path / "out.json"
+    assert cli.main(["run", str(CASES / "voltage.json"), "--out", str(out)]) == 0
+    case = load(out)
+    known = load(CASES / "voltage.json").expected
+    assert np.allclose(case.expected.spike_times, known.spike_times, rtol=4e-15, atol=0.0)
+    assert np.allclose(case.expected.voltages, known.voltages, rtol=1e-14, atol=1e-15)
+
+
+def test_grad_writes_a_case_file_with_17_digits(capsys, tmp_path):
+    out = tmp_path / "out.json"
+    assert cli.main(["grad", CHAIN, "--out", str(out)]) == 0
+    assert cli.main(["validate", str(out)]) == 0
+    assert cli.main(["grad", CHAIN]) == 0
+    printed = json.loads(capsys.readouterr().out.split("skipped in", 1)[1].split("\n", 1)[1])
+    assert printed == json.loads(out.read_text())
+    known = load(CHAIN).expected.gradient
+    for name, values in load(out).expected.gradient.items():
+        assert np.max(np.abs(values - known[name])) <= 1e-13 * np.max(np.abs(known[name]))
+
+
+def test_info_says_what_is_needed_for_a_report(capsys):
+    assert cli.main(["info"]) == 0
+    text = capsys.readouterr().out
+    for word in ("refsim", "python", "numpy", "numba", "threads", "compil"):
+        assert word in text
+
+
+@pytest.mark.parametrize("command", [[], ["validate"], ["run"], ["grad"], ["info"]])
+def test_help_everywhere(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([*command, "--help"])
+    assert stop.value.code == 0
+    assert "usage: refsim" in capsys.readouterr().out
+
+
+BAD_LINES = {
+    "no command": ([], "required: COMMAND"),
+    "unknown command": (["simulate"], "invalid choice: 'simulate'"),
+    "unknown option": (["validate", "--fast"], "unrecognized arguments: --fast"),
+    "run without a file": (["run"], "required: FILE.json"),
+    "grad without a file": (["grad"], "required: FILE.json"),
+    "grad of two files": (["grad", CHAIN, CHAIN], "unrecognized arguments"),
+    "option without value": (["validate", "--json"], "expected one argument"),
+    "info with a file": (["info", CHAIN], "unrecognized arguments"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_LINES)
+def test_wrong_arguments(name, capsys):
+    line, message = BAD_LINES[name]
+    with pytest.raises(SystemExit) as stop:
+        cli.main(line)
+    assert stop.value.code == cli.EXIT_USAGE
+    assert message in capsys.readouterr().err
+
+
+BAD_FILES = {
+    "no such file": (None, "cannot be read: No such file"),
+    "a folder": ("folder", "cannot be read: Is a directory"),
+    "not JSON": ("{", "is not JSON"),
+    "binary": (b"\x80\x81\x82", "is not UTF-8"),
+    "a list": ("[]", "the file is a list; expected an object"),
+    "other format": (document(format="snn/2"), "format is 'snn/2'; expected"),
+    "no neurons": (document(neurons=KeyError), "neurons is missing"),
+    "other model": (document(neurons__model="adex"), "neurons.model is 'adex'"),
+    "nan": (document(duration=float("nan")), "NaN is not a JSON number"),
+    "negative delay": (document(synapses__delay=[-1.0] + [1.0] * 8), "delay[0] is -1"),
+    "state above threshold": (document(neurons__v0=[9.0, 0, 0, 0]), "v0[0] is 9"),
+    "no duration": (document(duration=0), "duration is 0"),
+    "index out of range": (document(synapses__post=[7] + [0] * 8), "post[0] is 7"),
+    "cotangents of other spikes": (document(cotangent=[1.0]), "cotangent has 1 entries"),
+}
+
+
+@pytest.mark.parametrize("command", ["validate", "grad", "run"])
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_wrong_files(name, command, capsys, tmp_path):
+    content, message = BAD_FILES[name]
+    path = tmp_path / "case.json"
+    if content == "folder":
+        path.mkdir()
+    elif isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+    if name == "cotangents of other spikes" and command == "run":
+        pytest.skip("a simulation needs no cotangents")
+    assert cli.main([command, str(path)]) == cli.EXIT_USAGE
+    error = capsys.readouterr().err
+    assert error.startswith("refsim: error: ")
+    assert "case.json" in error
+    assert message in error
+    assert "Traceback" not in error
+
+
+def test_grad_needs_cotangents(capsys, tmp_path):
+    path = tmp_path / "case.json"
+    path.write_text(json.dumps(document(cotangent=KeyError)))
+    assert cli.main(["grad", str(path)]) == cli.EXIT_USAGE
+    assert "cotangent is missing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["run"], ["grad"]])
+def test_an_output_that_cannot_be_written(command, capsys, tmp_path):
+    out = tmp_path / "no" / "folder" / "out.json"
+    assert cli.main([*command, CHAIN, "--out", str(out)]) == cli.EXIT_USAGE
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_runaway_activity_is_an_error_and_not_a_hang(capsys, tmp_path, monkeypatch):
+    data = document(
+        synapses={"pre": [0], "post": [0], "weight": [1e6], "delay": [0.0], "port": [0]},
+        neurons__i_ext=[2.0] * 4,
+        expected=KeyError,
+    )
+    path = tmp_path / "case.json"
+    path.write_text(json.dumps(data))
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "0")
+    assert cli.main(["run", str(path)]) == cli.EXIT_USAGE
+    assert "max_spikes is 1000000" in capsys.readouterr().err
+
+
+def test_the_installed_command_runs_in_a_process(tmp_path):
+    program = shutil.which("refsim", path=str(Path(sys.executable).parent))
+    if program is None:
+        pytest.skip("refsim is not installed in this environment")
+    run = subprocess.run(
+        [program, "run", CHAIN], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    assert len(run.stdout.splitlines()) == 12
+    wrong = subprocess.run(
+        [program, "run", "missing.json"], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert wrong.returncode == cli.EXIT_USAGE
+    assert "Traceback" not in wrong.stderr
