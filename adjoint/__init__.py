@@ -36,6 +36,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "plot":
+        return import_module("adjoint.plot")
     if name not in _HOMES:
         raise AttributeError(f"module 'adjoint' has no attribute {name!r}")
     value = getattr(import_module(f"adjoint.{_HOMES[name]}"), name)
@@ -44,4 +46,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, "plot"])

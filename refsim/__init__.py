@@ -6,6 +6,8 @@ Times in ms, rates in Hz, voltages in the unit of the user. See ``adjoint`` for 
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from refsim._version import __version__
@@ -54,6 +56,8 @@ _HOMES = {
     "random": "synapses",
 }
 
+_SUBMODULES = ("cases", "plot")
+
 __all__ = [
     "DoubleExpPort",
     "ExpPort",
@@ -81,7 +85,24 @@ __all__ = [
 ]
 
 
+def _check_neighbour(name: str) -> None:
+    """Explain a foreign package that hides one of ours; it would fail much later otherwise."""
+    spec = find_spec(name)
+    ours = Path(__file__).resolve().parents[1]
+    if spec is None or spec.origin is None or Path(spec.origin).resolve().parents[1] != ours:
+        found = "is missing" if spec is None else f"comes from {spec.origin}"
+        raise ImportError(
+            f"the package {name!r} {found}; refsim expects its own in {ours}. Remove or rename "
+            "what hides it"
+        )
+
+
+_check_neighbour("queues")
+
+
 def __getattr__(name: str) -> Any:
+    if name in _SUBMODULES:
+        return import_module(f"refsim.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'refsim' has no attribute {name!r}")
     value = getattr(import_module(f"refsim.{_HOMES[name]}"), name)
@@ -90,4 +111,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, *_SUBMODULES])

@@ -198,7 +198,7 @@ def _samples(data: dict[str, Any]) -> tuple[Samples, list[float]]:
         _check_members(row, ("neuron", "time", "cotangent"), where)
         times.append(_member(row, "time", number, where))
         bars.append(_optional(row, "cotangent", number, where, 0.0))
-    return Samples(neurons, times), bars  # type: ignore[arg-type]
+    return Samples(neurons, times), bars
 
 
 def _numbers(values: Any, where: str) -> NDArray[np.float64]:

@@ -26,7 +26,7 @@ from refsim.validate import (
 _MOST_SPIKES = 1e9  # of Poisson trains, 8 GB of times
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class SpikeTrain(ReadOnlyArrays):
     """Spikes of input channels, in any order; gradients keep the order given.
 
@@ -44,13 +44,14 @@ class SpikeTrain(ReadOnlyArrays):
     sources: NDArray[np.int64]
     n_inputs: int
 
-    def __post_init__(self) -> None:
-        n_inputs = integer("n_inputs", self.n_inputs, 0, MOST)
-        times = vector("times", self.times, None, 0.0, LONGEST)
-        object.__setattr__(self, "n_inputs", n_inputs)
-        object.__setattr__(self, "times", times)
-        sources = indices("sources", self.sources, times.shape[0], n_inputs)
-        object.__setattr__(self, "sources", sources)
+    def __init__(self, times: ArrayLike, sources: ArrayLike, n_inputs: int):
+        checked_times = vector("times", times, None, 0.0, LONGEST)
+        channels = integer("n_inputs", n_inputs, 0, MOST)
+        object.__setattr__(self, "times", checked_times)
+        object.__setattr__(
+            self, "sources", indices("sources", sources, len(checked_times), channels)
+        )
+        object.__setattr__(self, "n_inputs", channels)
 
     def __len__(self) -> int:
         return self.times.shape[0]
@@ -96,7 +97,7 @@ def poisson_inputs(
     return SpikeTrain.from_lists([np.sort(rng.uniform(0.0, t_end, k)) for k in counts])
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Samples(ReadOnlyArrays):
     """Times at which voltages are read, in any order; results keep the order given.
 
@@ -111,11 +112,12 @@ class Samples(ReadOnlyArrays):
     neurons: NDArray[np.int64]
     times: NDArray[np.float64]
 
-    def __post_init__(self) -> None:
-        times = vector("samples.times", self.times, None, 0.0, LONGEST)
-        neurons = indices("samples.neurons", self.neurons, times.shape[0], LARGEST_INT)
-        object.__setattr__(self, "neurons", neurons)
-        object.__setattr__(self, "times", times)
+    def __init__(self, neurons: ArrayLike, times: ArrayLike):
+        checked_times = vector("samples.times", times, None, 0.0, LONGEST)
+        size = len(checked_times)
+        checked = indices("samples.neurons", neurons, size, LARGEST_INT)
+        object.__setattr__(self, "neurons", checked)
+        object.__setattr__(self, "times", checked_times)
 
     def __len__(self) -> int:
         return self.times.shape[0]
@@ -137,7 +139,7 @@ def checked_inputs(inputs: Any, n_inputs: int) -> SpikeTrain:
 def checked_samples(samples: Any, n_neurons: int, duration: float) -> Samples:
     """Return ``samples`` (Samples, a pair of neurons and times, or None) within bounds."""
     if samples is None:
-        return Samples([], [])  # type: ignore[arg-type]
+        return Samples([], [])
     if not isinstance(samples, Samples):
         if not isinstance(samples, tuple) or len(samples) != 2:
             raise InvalidTypeError(

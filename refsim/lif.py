@@ -31,22 +31,28 @@ def slope(model, n, v, x):
 
 
 @kernel
-def flow_voltage(model, n, v, x, dt):
-    """Return the voltage after ``dt`` without arrivals."""
+def flow_excursion(model, n, u, x, dt):
+    """Return the distance of the voltage from the drive after ``dt``; it is ``u`` now."""
     a = model.neurons.rate[n]
-    drive = model.neurons.drive[n]
     ports = model.ports
-    v = drive + (v - drive) * math.exp(-a * dt)
+    u = u * math.exp(-a * dt)
     for p in range(ports.first.shape[0]):
         i = ports.first[p]
         r = ports.rate[i]
         if ports.order[p] == 1:
-            v += a * x[i] * convolve2(a, r, dt)
+            u += a * x[i] * convolve2(a, r, dt)
         else:
             s = ports.rate[i + 1]
-            v += a * x[i + 1] * convolve2(a, s, dt)
-            v += a * ports.gain[p] * x[i] * convolve3(a, r, s, dt)
-    return v
+            u += a * x[i + 1] * convolve2(a, s, dt)
+            u += a * ports.gain[p] * x[i] * convolve3(a, r, s, dt)
+    return u
+
+
+@kernel
+def flow_voltage(model, n, v, x, dt):
+    """Return the voltage after ``dt`` without arrivals."""
+    drive = model.neurons.drive[n]
+    return drive + flow_excursion(model, n, v - drive, x, dt)
 
 
 @kernel
@@ -156,10 +162,16 @@ def arrive_jvp(model, n, p, weight, weight_dot, t_dot, held, v_dot, x_dot):
     return v_dot
 
 
+def _log_ratio(r: float, s: float) -> float:
+    """Return log(r/s) without loss where the two are close."""
+    z = (r - s) / s
+    return math.log1p(z) if abs(z) < 0.5 else math.log(r / s)
+
+
 def cascade_gain(r: float, s: float) -> float:
     """Return the gain of a cascade of rates ``r``, ``s`` that gives a response of unit peak."""
     z = (r - s) / s
-    return r * math.exp(math.log1p(z) / z if z != 0.0 else 1.0)
+    return r * math.exp(_log_ratio(r, s) / z if z != 0.0 else 1.0)
 
 
 def cascade_gain_derivatives(r: float, s: float) -> tuple[float, float]:
@@ -172,7 +184,7 @@ def cascade_gain_derivatives(r: float, s: float) -> tuple[float, float]:
     if abs(z) < 0.2:
         u_prime = float(sum(-k * (-z) ** (k - 1) / (k + 1) for k in range(1, 27)))
     else:
-        u_prime = (1.0 / (1.0 + z) - math.log1p(z) / z) / z
+        u_prime = (s / r - _log_ratio(r, s) / z) / z
     gain = cascade_gain(r, s)
     return gain / r + gain * u_prime / s, -gain * u_prime * r / (s * s)
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from queues.jit import kernel
 from refsim.exponentials import convolve2
-from refsim.lif import flow_voltage, slope
+from refsim.lif import flow_excursion, flow_voltage, slope
 from refsim.types import Scratch
 
 
@@ -44,7 +44,8 @@ def _member(model, n, v, x, j, dt):
     ports = model.ports
     total = 0.0
     if j == 1:
-        total = model.neurons.drive[n] - flow_voltage(model, n, v, x, dt)
+        # From the distance to the drive: a large drive would swallow the sign of V'.
+        total = -flow_excursion(model, n, v - model.neurons.drive[n], x, dt)
     for p in range(ports.first.shape[0]):
         i = ports.first[p]
         r = ports.rate[i]
@@ -102,6 +103,34 @@ def _root(model, n, v, x, j, low, high, rising):
 
 
 @kernel
+def _shortest_scale(model, n):
+    """Return half of the shortest time constant that neuron ``n`` has."""
+    rate = model.neurons.rate[n]
+    for i in range(model.ports.rate.shape[0]):
+        rate = max(rate, model.ports.rate[i])
+    return 0.5 / rate
+
+
+@kernel
+def _root_between(model, n, v, x, j, low, high):
+    """Return the root of member ``j`` between two neighbouring roots of the next one, or -1.
+
+    Far out a member is smaller than its rounding error or underflows, and its sign there says
+    nothing. So the interval is searched from its near end in steps that double.
+    """
+    positive = _member(model, n, v, x, j, low) > 0.0
+    step = _shortest_scale(model, n)
+    near = low
+    while near < high:
+        far = min(near + step, high)
+        if (_member(model, n, v, x, j, far) > 0.0) != positive:
+            return _root(model, n, v, x, j, near, far, not positive)
+        near = far
+        step = 2.0 * step
+    return -1.0
+
+
+@kernel
 def _roots(model, n, v, x, j, horizon, edges, n_edges, roots):
     """Write the roots of member ``j`` in (0, horizon) to ``roots`` and return their number.
 
@@ -109,15 +138,13 @@ def _roots(model, n, v, x, j, horizon, edges, n_edges, roots):
     """
     found = np.int64(0)
     low = 0.0
-    f_low = _member(model, n, v, x, j, low)
     for k in range(n_edges + 1):
         high = edges[k] if k < n_edges else horizon
-        f_high = _member(model, n, v, x, j, high)
-        if (f_low > 0.0) != (f_high > 0.0):
-            roots[found] = _root(model, n, v, x, j, low, high, f_high > 0.0)
+        root = _root_between(model, n, v, x, j, low, high)
+        if root >= 0.0:
+            roots[found] = root
             found += 1
         low = high
-        f_low = f_high
     return found
 
 

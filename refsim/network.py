@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from refsim.errors import InvalidTypeError, InvalidValueError
 from refsim.ports import DoubleExpPort, ExpPort, Port
@@ -27,9 +27,10 @@ from refsim.validate import (
 
 _MOST_DIGITS = 200  # of the product of the rates of all ports
 _SYNAPSE_FIELDS = ("pre", "post", "weight", "delay", "port")
+_DEFAULT_PORT = ExpPort(5.0)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Network(ReadOnlyArrays):
     """A network of leaky integrate-and-fire neurons with delayed synapses.
 
@@ -64,40 +65,53 @@ class Network(ReadOnlyArrays):
     """
 
     n_neurons: int
-    synapses: Synapses = ()  # type: ignore[assignment]
-    n_inputs: int = 0
-    ports: tuple[Port, ...] = (ExpPort(5.0),)
-    tau_m: NDArray[np.float64] = 20.0  # type: ignore[assignment]
-    v_rest: NDArray[np.float64] = 0.0  # type: ignore[assignment]
-    v_th: NDArray[np.float64] = 1.0  # type: ignore[assignment]
-    v_reset: NDArray[np.float64] = None  # type: ignore[assignment]
-    i_ext: NDArray[np.float64] = 0.0  # type: ignore[assignment]
-    t_ref: NDArray[np.float64] = 0.0  # type: ignore[assignment]
-    v0: NDArray[np.float64] = None  # type: ignore[assignment]
+    synapses: Synapses
+    n_inputs: int
+    ports: tuple[Port, ...]
+    tau_m: NDArray[np.float64]
+    v_rest: NDArray[np.float64]
+    v_th: NDArray[np.float64]
+    v_reset: NDArray[np.float64]
+    i_ext: NDArray[np.float64]
+    t_ref: NDArray[np.float64]
+    v0: NDArray[np.float64]
 
-    def __post_init__(self) -> None:
-        n = integer("n_neurons", self.n_neurons, 1, MOST)
-        v_rest = vector("v_rest", self.v_rest, n)
+    def __init__(
+        self,
+        n_neurons: int,
+        synapses: Synapses | Sequence[Synapses] = (),
+        n_inputs: int = 0,
+        ports: Port | Sequence[Port] = _DEFAULT_PORT,
+        tau_m: ArrayLike = 20.0,
+        v_rest: ArrayLike = 0.0,
+        v_th: ArrayLike = 1.0,
+        v_reset: ArrayLike | None = None,
+        i_ext: ArrayLike = 0.0,
+        t_ref: ArrayLike = 0.0,
+        v0: ArrayLike | None = None,
+    ):
+        n = integer("n_neurons", n_neurons, 1, MOST)
+        rest = vector("v_rest", v_rest, n)
         checked: dict[str, Any] = {
             "n_neurons": n,
-            "n_inputs": integer("n_inputs", self.n_inputs, 0, MOST),
-            "ports": _checked_ports(self.ports),
-            "tau_m": vector("tau_m", self.tau_m, n, SHORTEST_TAU, LONGEST),
-            "v_rest": v_rest,
-            "v_th": vector("v_th", self.v_th, n),
-            "v_reset": v_rest if self.v_reset is None else vector("v_reset", self.v_reset, n),
-            "i_ext": vector("i_ext", self.i_ext, n),
-            "t_ref": vector("t_ref", self.t_ref, n, 0.0, LONGEST),
-            "v0": v_rest if self.v0 is None else vector("v0", self.v0, n),
+            "n_inputs": integer("n_inputs", n_inputs, 0, MOST),
+            "ports": _checked_ports(ports),
+            "tau_m": vector("tau_m", tau_m, n, SHORTEST_TAU, LONGEST),
+            "v_rest": rest,
+            "v_th": vector("v_th", v_th, n),
+            "v_reset": rest if v_reset is None else vector("v_reset", v_reset, n),
+            "i_ext": vector("i_ext", i_ext, n),
+            "t_ref": vector("t_ref", t_ref, n, 0.0, LONGEST),
+            "v0": rest if v0 is None else vector("v0", v0, n),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
         for name in ("v_reset", "v0"):
             _check_below_threshold(name, checked[name], checked["v_th"])
-        object.__setattr__(self, "synapses", self._checked_synapses())
+        object.__setattr__(self, "synapses", self._checked_synapses(synapses))
 
-    def _checked_synapses(self) -> Synapses:
-        joined = _joined_synapses(self.synapses)
+    def _checked_synapses(self, synapses: Synapses | Sequence[Synapses]) -> Synapses:
+        joined = _joined_synapses(synapses)
         size = len(joined)
         indices("pre", joined.pre, size, self.n_neurons + self.n_inputs)
         indices("post", joined.post, size, self.n_neurons)

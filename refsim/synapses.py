@@ -31,7 +31,7 @@ from refsim.validate import (
 )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Synapses(ReadOnlyArrays):
     """A list of synapses; vectors of equal length, a single number is repeated.
 
@@ -56,17 +56,24 @@ class Synapses(ReadOnlyArrays):
     post: NDArray[np.int64]
     weight: NDArray[np.float64]
     delay: NDArray[np.float64]
-    port: NDArray[np.int64] = 0  # type: ignore[assignment]
+    port: NDArray[np.int64]
 
-    def __post_init__(self) -> None:
-        pre = indices("pre", self.pre, None, LARGEST_INT)
-        size = pre.shape[0]
+    def __init__(
+        self,
+        pre: ArrayLike,
+        post: ArrayLike,
+        weight: ArrayLike,
+        delay: ArrayLike,
+        port: ArrayLike = 0,
+    ):
+        sources = indices("pre", pre, None, LARGEST_INT)
+        size = sources.shape[0]
         checked = {
-            "pre": pre,
-            "post": indices("post", self.post, size, LARGEST_INT),
-            "weight": vector("weight", self.weight, size),
-            "delay": vector("delay", self.delay, size, 0.0, LONGEST),
-            "port": indices("port", self.port, size, LARGEST_INT),
+            "pre": sources,
+            "post": indices("post", post, size, LARGEST_INT),
+            "weight": vector("weight", weight, size),
+            "delay": vector("delay", delay, size, 0.0, LONGEST),
+            "port": indices("port", port, size, LARGEST_INT),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
@@ -85,7 +92,7 @@ class Synapses(ReadOnlyArrays):
                     "connect, all_to_all, random, layered or from_matrix"
                 )
         if not parts:
-            return Synapses([], [], [], [], [])  # type: ignore[arg-type]
+            return Synapses([], [], [], [], [])
         return Synapses(
             *(
                 np.concatenate([getattr(part, name) for part in parts])
@@ -115,10 +122,10 @@ def connect(
     size = max((array.size for array in (sources, targets) if array.ndim), default=1)
     return Synapses(
         indices("pre", pre, size, LARGEST_INT),
-        post,  # type: ignore[arg-type]
-        weight,  # type: ignore[arg-type]
-        delay,  # type: ignore[arg-type]
-        port,  # type: ignore[arg-type]
+        post,
+        weight,
+        delay,
+        port,
     )
 
 
@@ -174,7 +181,7 @@ def all_to_all(
         targets[columns][keep],
         chosen("weight", weight),
         chosen("delay", delay),
-        port,  # type: ignore[arg-type]
+        port,
     )
 
 
@@ -232,7 +239,7 @@ def random(
             chosen.append(candidates[rng.random(len(candidates)) < share])
     lengths = [len(part) for part in chosen]
     found = np.concatenate(chosen) if chosen else np.zeros(0, dtype=np.int64)
-    return Synapses(found, np.repeat(targets, lengths), weight, delay, port)  # type: ignore[arg-type]
+    return Synapses(found, np.repeat(targets, lengths), weight, delay, port)
 
 
 def layered(
@@ -313,7 +320,7 @@ def from_matrix(matrix: Any, delay: ArrayLike = 1.0, port: int = 0) -> Synapses:
                 f"delay has shape {delays.shape}; expected {weights.shape}, as matrix"
             )
         delays = _delays_at(delays, pre, post)
-    return Synapses(pre, post, vector("matrix", entries, None), delays, port)  # type: ignore[arg-type]
+    return Synapses(pre, post, vector("matrix", entries, None), delays, port)
 
 
 def _matrix(name: str, given: Any) -> Any:

@@ -157,20 +157,36 @@ BAD = {
     "negative pre": (lambda: Synapses([0, -1], 0, 1.0, 1.0), V, "pre[1] is -1; expected an index"),
     "fractional pre": (lambda: connect([0.0], 0), T, "pre is [0.0] of dtype float64; expected int"),
     "pre past int64": (lambda: connect([2**63], 0), V, "pre[0] is 9223372036854775808; expected"),
-    "pre ragged": (lambda: connect([[1], [1, 2]], 0), T, "pre is [[1], [1, 2]]; expected a regular"),
+    "pre ragged": (
+        lambda: connect([[1], [1, 2]], 0),
+        T,
+        "pre is [[1], [1, 2]]; expected a regular",
+    ),
     "pre a matrix": (lambda: connect([[0, 1]], 0), V, "pre has shape (1, 2); expected (2,)"),
     "pre and post": (lambda: connect([0, 1, 2], [0, 1]), V, "post has shape (2,); expected (3,)"),
     "negative single post": (lambda: connect([], -1), V, "post is -1; expected an index"),
     "weight nan": (lambda: connect(0, 0, NAN), V, "weight is nan; expected a finite number"),
     "weight huge": (lambda: connect(0, 0, -1e300), V, "weight is -1e+300; expected >= -1e+100"),
-    "delay negative": (lambda: connect([0, 0], 0, 1, [1, -1]), V, "delay[1] is -1.0; expected >= 0"),
+    "delay negative": (
+        lambda: connect([0, 0], 0, 1, [1, -1]),
+        V,
+        "delay[1] is -1.0; expected >= 0",
+    ),
     "delay inf": (lambda: connect(0, 0, 1.0, INF), V, "delay is inf; expected a finite number"),
     "delay long": (lambda: connect(0, 0, 1.0, 1e13), V, "delay is 10000000000000.0; expected >= 0"),
-    "concatenate": (lambda: Synapses.concatenate(3), T, "synapses is 3; expected a sequence of Syn"),
+    "concatenate": (
+        lambda: Synapses.concatenate(3),
+        T,
+        "synapses is 3; expected a sequence of Syn",
+    ),
     "no group": (lambda: all_to_all(None, 1), T, "pre is None; expected an integer in [0,"),
     "negative group": (lambda: all_to_all(1, -1), V, "post is -1; expected an integer in [0,"),
     "group past int64": (lambda: all_to_all(2**63, 1), V, "pre is 9223372036854775808; expected"),
-    "too many pairs": (lambda: all_to_all(10**6, 10**6), V, "number of pairs of pre and post is 10"),
+    "too many pairs": (
+        lambda: all_to_all(10**6, 10**6),
+        V,
+        "number of pairs of pre and post is 10",
+    ),
     "weight matrix": (
         lambda: all_to_all(2, 3, np.ones((3, 2))),
         V,
@@ -181,18 +197,34 @@ BAD = {
         V,
         "weight is a masked array that hides 1 of 1",
     ),
-    "autapses none": (lambda: all_to_all(2, 2, autapses=None), T, "autapses is None; expected True"),
+    "autapses none": (
+        lambda: all_to_all(2, 2, autapses=None),
+        T,
+        "autapses is None; expected True",
+    ),
     "random of nothing": (lambda: random(2, 2), V, "in_degree is None and probability is None"),
     "random of both": (
         lambda: random(2, 2, in_degree=1, probability=0.5),
         V,
         "in_degree is 1 and probability is 0.5; expected exactly one",
     ),
-    "in_degree": (lambda: random(3, 2, in_degree=4), V, "in_degree is 4; expected an integer in [0"),
-    "in_degree without autapse": (lambda: random(2, 2, in_degree=2), V, "expected an integer in [0, 1]"),
+    "in_degree": (
+        lambda: random(3, 2, in_degree=4),
+        V,
+        "in_degree is 4; expected an integer in [0",
+    ),
+    "in_degree without autapse": (
+        lambda: random(2, 2, in_degree=2),
+        V,
+        "expected an integer in [0, 1]",
+    ),
     "probability": (lambda: random(2, 2, probability=1.5), V, "probability is 1.5; expected >= 0"),
     "probability for nobody": (lambda: random(2, 0, probability=2), V, "probability is 2.0"),
-    "seed text": (lambda: random(2, 2, in_degree=1, seed="a"), T, "seed is 'a'; expected an integer"),
+    "seed text": (
+        lambda: random(2, 2, in_degree=1, seed="a"),
+        T,
+        "seed is 'a'; expected an integer",
+    ),
     "seed negative": (lambda: random(2, 2, in_degree=1, seed=-1), V, "seed is -1; expected an int"),
     "one layer": (lambda: layered([3]), V, "sizes is [3]; expected two layers or more"),
     "empty layer": (lambda: layered([3, 0]), V, "sizes[1] is 0; expected an integer in [1,"),
@@ -201,7 +233,11 @@ BAD = {
     "layer of none": (lambda: layered([1, 1], None), T, "weight is None of dtype object"),
     "matrix of 1 dimension": (lambda: from_matrix([1.0]), V, "matrix has shape (1,); expected two"),
     "matrix nan": (lambda: from_matrix([[0.0, NAN]]), V, "matrix[0] is nan; expected a finite"),
-    "matrix complex": (lambda: from_matrix([[1j]]), T, "matrix is array([0.+1.j]) of dtype complex"),
+    "matrix complex": (
+        lambda: from_matrix([[1j]]),
+        T,
+        "matrix is array([0.+1.j]) of dtype complex",
+    ),
     "matrix masked": (
         lambda: from_matrix(np.ma.masked_equal([[1.0, 2.0]], 2.0)),
         V,
@@ -218,20 +254,40 @@ BAD = {
         "delay stores 2 entries; expected one at each of the 2 places",
     ),
     # inputs and samples
-    "times nan": (lambda: SpikeTrain([1.0, NAN], [0, 0], 1), V, "times[1] is nan; expected a finite"),
+    "times nan": (
+        lambda: SpikeTrain([1.0, NAN], [0, 0], 1),
+        V,
+        "times[1] is nan; expected a finite",
+    ),
     "times negative": (lambda: SpikeTrain([-1.0], [0], 1), V, "times[0] is -1.0; expected >= 0"),
     "times single": (lambda: SpikeTrain(1.0, [0], 1), V, "times has shape (); expected (k,)"),
-    "sources range": (lambda: SpikeTrain([1.0], [1], 1), V, "sources[0] is 1; expected an index from"),
+    "sources range": (
+        lambda: SpikeTrain([1.0], [1], 1),
+        V,
+        "sources[0] is 1; expected an index from",
+    ),
     "sources without channels": (
         lambda: SpikeTrain([1.0], [0], 0),
         V,
         "sources[0] is 0; expected no entry: there is nothing",
     ),
-    "sources length": (lambda: SpikeTrain([1.0], [0, 0], 1), V, "sources has shape (2,); expected (1,)"),
+    "sources length": (
+        lambda: SpikeTrain([1.0], [0, 0], 1),
+        V,
+        "sources has shape (2,); expected (1,)",
+    ),
     "channels": (lambda: SpikeTrain([], [], -1), V, "n_inputs is -1; expected an integer"),
     "trains": (lambda: SpikeTrain.from_lists(3), T, "trains is 3; expected a sequence of lists"),
-    "train of text": (lambda: SpikeTrain.from_lists("12"), T, "trains is '12'; expected a sequence"),
-    "train inf": (lambda: SpikeTrain.from_lists([[1], [INF]]), V, "trains[1][0] is inf; expected a"),
+    "train of text": (
+        lambda: SpikeTrain.from_lists("12"),
+        T,
+        "trains is '12'; expected a sequence",
+    ),
+    "train inf": (
+        lambda: SpikeTrain.from_lists([[1], [INF]]),
+        V,
+        "trains[1][0] is inf; expected a",
+    ),
     "train late": (lambda: SpikeTrain.from_lists([[2e12]]), V, "trains[0][0] is 2000000000000.0"),
     "rate negative": (lambda: poisson_inputs(2, [1, -1], 1.0), V, "rate[1] is -1.0; expected >= 0"),
     "t_end nan": (lambda: poisson_inputs(1, 1.0, NAN), V, "t_end is nan; expected a finite number"),
@@ -240,26 +296,58 @@ BAD = {
         V,
         "expected number of spikes, from rate and t_end, is 1e+18; expected >= 0 and <= 1e+09",
     ),
-    "poisson seed": (lambda: poisson_inputs(1, 1.0, 1.0, 0.5), T, "seed is 0.5; expected an integer"),
-    "sample neurons": (lambda: Samples([0, 1], [1.0]), V, "samples.neurons has shape (2,); expected"),
+    "poisson seed": (
+        lambda: poisson_inputs(1, 1.0, 1.0, 0.5),
+        T,
+        "seed is 0.5; expected an integer",
+    ),
+    "sample neurons": (
+        lambda: Samples([0, 1], [1.0]),
+        V,
+        "samples.neurons has shape (2,); expected",
+    ),
     "sample times": (lambda: Samples([0], [NAN]), V, "samples.times[0] is nan; expected a finite"),
     # simulations
     "no network": (lambda: run(network="net"), T, "network is a str; expected Network"),
-    "no duration": (lambda: run(duration=None), T, "duration is None of dtype object; expected real"),
+    "no duration": (
+        lambda: run(duration=None),
+        T,
+        "duration is None of dtype object; expected real",
+    ),
     "duration zero": (lambda: run(duration=0.0), V, "duration is 0.0; expected > 0 and <= 1e+12"),
     "duration negative": (lambda: run(duration=-1), V, "duration is -1.0; expected > 0"),
     "duration inf": (lambda: run(duration=INF), V, "duration is inf; expected a finite number"),
     "duration two": (lambda: run(duration=[1, 2]), V, "duration has shape (2,); expected a single"),
-    "inputs a list": (lambda: run(inputs=[1.0]), T, "inputs is a list; expected SpikeTrain or None"),
+    "inputs a list": (
+        lambda: run(inputs=[1.0]),
+        T,
+        "inputs is a list; expected SpikeTrain or None",
+    ),
     "inputs of 2 channels": (
         lambda: run(inputs=SpikeTrain.empty(2)),
         V,
         "inputs has 2 channels; expected the 1 of the network",
     ),
-    "samples a list": (lambda: run(samples=[0, 1]), T, "samples is a list; expected Samples or (neu"),
-    "sample of neuron 2": (lambda: run(samples=([2], [1.0])), V, "samples.neurons[0] is 2; expected an"),
-    "sample after the end": (lambda: run(samples=([0], [11.0])), V, "samples.times[0] is 11.0; expected"),
-    "queue unknown": (lambda: run(queue="ring"), V, "queue is 'ring'; expected one of 'auto', 'heap'"),
+    "samples a list": (
+        lambda: run(samples=[0, 1]),
+        T,
+        "samples is a list; expected Samples or (neu",
+    ),
+    "sample of neuron 2": (
+        lambda: run(samples=([2], [1.0])),
+        V,
+        "samples.neurons[0] is 2; expected an",
+    ),
+    "sample after the end": (
+        lambda: run(samples=([0], [11.0])),
+        V,
+        "samples.times[0] is 11.0; expected",
+    ),
+    "queue unknown": (
+        lambda: run(queue="ring"),
+        V,
+        "queue is 'ring'; expected one of 'auto', 'heap'",
+    ),
     "queue none": (lambda: run(queue=None), V, "queue is None; expected one of 'auto'"),
     "fifo with delays": (
         lambda: run(network=network(delay=[1.0, 2.0]), queue="fifo"),
@@ -267,25 +355,69 @@ BAD = {
         "queue is 'fifo' and delays run from 1 to 2 ms; expected equal delays",
     ),
     "limit zero": (lambda: run(max_spikes=0), V, "max_spikes is 0; expected an integer in [1,"),
-    "limit a float": (lambda: run(max_spikes=1e6), T, "max_spikes is 1000000.0; expected an integer"),
-    "limit past int64": (lambda: run(max_spikes=2**63), V, "max_spikes is 9223372036854775808; expe"),
+    "limit a float": (
+        lambda: run(max_spikes=1e6),
+        T,
+        "max_spikes is 1000000.0; expected an integer",
+    ),
+    "limit past int64": (
+        lambda: run(max_spikes=2**63),
+        V,
+        "max_spikes is 9223372036854775808; expe",
+    ),
     # traces
     "trace neuron": (lambda: run().trace([2]), V, "neurons[0] is 2; expected an index from 0 to 1"),
-    "trace ragged": (lambda: run().trace([[1], [1, 1]]), T, "neurons is [[1], [1, 1]]; expected a reg"),
-    "trace late": (lambda: run().trace(times=[11.0]), V, "times[0] is 11.0; expected >= 0 and <= 10"),
-    "trace unsorted": (lambda: run().trace(times=[2, 1]), V, "times[1] is 1.0 after 2.0; expected asc"),
+    "trace ragged": (
+        lambda: run().trace([[1], [1, 1]]),
+        T,
+        "neurons is [[1], [1, 1]]; expected a reg",
+    ),
+    "trace late": (
+        lambda: run().trace(times=[11.0]),
+        V,
+        "times[0] is 11.0; expected >= 0 and <= 10",
+    ),
+    "trace unsorted": (
+        lambda: run().trace(times=[2, 1]),
+        V,
+        "times[1] is 1.0 after 2.0; expected asc",
+    ),
     "trace dt zero": (lambda: run().trace(dt=0), V, "dt is 0.0; expected > 0"),
-    "trace dt tiny": (lambda: run().trace(dt=5e-324), V, "dt is 5e-324 for 10 ms of 2 neurons; expe"),
+    "trace dt tiny": (
+        lambda: run().trace(dt=5e-324),
+        V,
+        "dt is 5e-324 for 10 ms of 2 neurons; expe",
+    ),
     # cotangents and tangents
     "time_bar length": (lambda: pullback([1.0, 2.0]), V, "time_bar has shape (2,); expected (1,)"),
     "time_bar nan": (lambda: pullback([NAN]), V, "time_bar[0] is nan; expected a finite number"),
     "time_bar text": (lambda: pullback(["1"]), T, "time_bar is ['1'] of dtype <U1; expected real"),
     "voltage_bar length": (lambda: pullback(voltage_bar=[]), V, "voltage_bar has shape (0,)"),
-    "voltage_bar inf": (lambda: pullback(voltage_bar=INF), V, "voltage_bar is inf; expected a finite"),
-    "tangents a list": (lambda: jvp([1.0]), T, "tangents is a list; expected Parameters or a mapping"),
-    "tangents unknown": (lambda: jvp({"tau_s": 1}), T, "tangents has the key 'tau_s'; expected names"),
-    "tangents length": (lambda: jvp({"weight": [1.0]}), V, "tangents['weight'] has shape (1,); expected"),
-    "tangents nan": (lambda: jvp({"v0": NAN}), V, "tangents['v0'] is nan; expected a finite number"),
+    "voltage_bar inf": (
+        lambda: pullback(voltage_bar=INF),
+        V,
+        "voltage_bar is inf; expected a finite",
+    ),
+    "tangents a list": (
+        lambda: jvp([1.0]),
+        T,
+        "tangents is a list; expected Parameters or a mapping",
+    ),
+    "tangents unknown": (
+        lambda: jvp({"tau_s": 1}),
+        T,
+        "tangents has the key 'tau_s'; expected names",
+    ),
+    "tangents length": (
+        lambda: jvp({"weight": [1.0]}),
+        V,
+        "tangents['weight'] has shape (1,); expected",
+    ),
+    "tangents nan": (
+        lambda: jvp({"v0": NAN}),
+        V,
+        "tangents['v0'] is nan; expected a finite number",
+    ),
     "no loss": (lambda: adjoint.value_and_grad(3.0), T, "loss is a float; expected a callable"),
     "loss without bars": (
         lambda: adjoint.value_and_grad(lambda s: 1.0)(network(), None, 1.0),
@@ -299,16 +431,26 @@ BAD = {
     ),
     "dot of a dictionary": (lambda: pullback().dot({}), T, "other is a dict; expected Parameters"),
     "dot of another network": (
-        lambda: pullback().dot(
-            adjoint.vjp(network(), None, 1.0)[1]()
-        ),
+        lambda: pullback().dot(adjoint.vjp(network(), None, 1.0)[1]()),
         V,
         "other.weight has shape (2,); expected (1,)",
     ),
     # cases in memory
-    "case of no network": (lambda: make_case("a", None), T, "network is a NoneType; expected Network"),
-    "case duration": (lambda: make_case("a", network(), duration=NAN), V, "duration is nan; expected a"),
-    "case inputs": (lambda: make_case("a", network(), [1.0]), T, "inputs is a list; expected SpikeTrain"),
+    "case of no network": (
+        lambda: make_case("a", None),
+        T,
+        "network is a NoneType; expected Network",
+    ),
+    "case duration": (
+        lambda: make_case("a", network(), duration=NAN),
+        V,
+        "duration is nan; expected a",
+    ),
+    "case inputs": (
+        lambda: make_case("a", network(), [1.0]),
+        T,
+        "inputs is a list; expected SpikeTrain",
+    ),
     "case voltage_bar": (
         lambda: make_case("a", network(), samples=([0], [1.0]), voltage_bar=[1.0, 2.0]),
         V,
@@ -337,7 +479,7 @@ BAD = {
     ),
     "load of a number": (lambda: load(3.5), T, "path is 3.5; expected the path of a file"),
     "load of a null": (lambda: load("a\0b"), V, "expected a path without a null character"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -407,7 +549,11 @@ MISSING = object()
 
 BAD_CASES = [
     ("format", MISSING, "format is missing"),
-    ("format", "snn-gradient-case/2", "format is 'snn-gradient-case/2'; expected 'snn-gradient-case/1'"),
+    (
+        "format",
+        "snn-gradient-case/2",
+        "format is 'snn-gradient-case/2'; expected 'snn-gradient-case/1'",
+    ),
     ("format", 1, "format is an integer; expected a string"),
     ("name", None, "name is null; expected a string"),
     ("neurons", MISSING, "neurons is missing"),
@@ -434,7 +580,11 @@ BAD_CASES = [
     ("neurons/ports/0/kind", 3, "neurons.ports[0].kind is an integer; expected a string"),
     ("neurons/ports/0/kind", "exp", "neurons.ports[0].'tau_rise' is not known; expected members"),
     ("neurons/ports/0/tau_rise", MISSING, "neurons.ports[0].tau_rise is missing"),
-    ("neurons/ports/0/tau_rise", "1.0", "neurons.ports[0].tau_rise is a string; expected an integer"),
+    (
+        "neurons/ports/0/tau_rise",
+        "1.0",
+        "neurons.ports[0].tau_rise is a string; expected an integer",
+    ),
     ("neurons/ports/0/tau_rise", -1.0, "neurons.ports[0].tau_rise is -1.0; expected >= 1e-09"),
     ("synapses/pre", {}, "synapses.pre is an object; expected a list"),
     ("synapses/pre", [2, 0.5], "pre is [2, 0.5] of dtype float64; expected integers"),
@@ -466,18 +616,38 @@ BAD_CASES = [
     ("cotangent", [10**400], "; expected a finite number"),
     ("cotangent", [1.0, 2.0], "cotangent has 2 entries; expected one for each of the 1 expected"),
     ("expected", [], "expected is a list; expected an object"),
-    ("expected/spike_times", MISSING, "expected.spike_times is missing, and spike_neurons is given"),
+    (
+        "expected/spike_times",
+        MISSING,
+        "expected.spike_times is missing, and spike_neurons is given",
+    ),
     ("expected/spike_times", "2.5", "expected.spike_times is a string; expected a list"),
-    ("expected/spike_times", [2.0, 1.0], "expected.spike_times[1] is 1.0 after 2.0; expected ascend"),
-    ("expected/spike_neurons", [0, 1], "expected.spike_neurons has 2 entries; expected one for each"),
-    ("expected/spike_neurons", [2], "expected.spike_neurons[0] is 2; expected an index from 0 to 1"),
-    ("expected/spike_neurons", [0.5], "expected.spike_neurons is [0.5] of dtype float64; expected int"),
+    (
+        "expected/spike_times",
+        [2.0, 1.0],
+        "expected.spike_times[1] is 1.0 after 2.0; expected ascend",
+    ),
+    (
+        "expected/spike_neurons",
+        [0, 1],
+        "expected.spike_neurons has 2 entries; expected one for each",
+    ),
+    (
+        "expected/spike_neurons",
+        [2],
+        "expected.spike_neurons[0] is 2; expected an index from 0 to 1",
+    ),
+    (
+        "expected/spike_neurons",
+        [0.5],
+        "expected.spike_neurons is [0.5] of dtype float64; expected int",
+    ),
     ("expected/voltages", [], "expected.voltages has 0 entries; expected 1, one for each"),
     ("expected/voltages", [True], "expected.voltages[0] is True; expected a number or a decimal"),
     ("expected/gradient/tau_s", [1.0], "expected.gradient.tau_s is not a group; expected one of"),
     ("expected/gradient/tau", [1.0], "expected.gradient.tau has 1 entries; expected 2"),
     ("expected/gradient/tau", 1.0, "expected.gradient.tau is a number; expected a list"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("path", "value", "message"), BAD_CASES)

@@ -23,7 +23,10 @@ from refsim.cases import make_case, to_dict
 EPS = np.finfo(float).eps
 
 
-def one_neuron(weight=(), delay=0.0, ports=(ExpPort(5.0),), tau_m=10.0, **parameters):
+EXP_5 = (ExpPort(5.0),)
+
+
+def one_neuron(weight=(), delay=0.0, ports=EXP_5, tau_m=10.0, **parameters):
     """One neuron, and an input channel with a synapse for each weight."""
     weight = np.atleast_1d(np.asarray(weight, dtype=float))
     k = len(weight)
@@ -303,6 +306,26 @@ def test_a_late_end_does_not_hide_a_spike(rest, tau_m, tau_s, duration):
     found = simulate(network, once_each([0.0]), duration).spikes.time
     assert len(expected) > 0
     np.testing.assert_allclose(found, expected[expected <= duration], rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("weights", [(120.0, -30.0), (-60.0, 80.0), (40.0, 10.0)])
+@pytest.mark.parametrize("duration", [400.0, 800.0, 3000.0, 1e5])
+def test_currents_gone_long_before_the_end_do_not_hide_a_spike(weights, duration):
+    """Both currents underflow to zero while the voltage has not decayed."""
+    network = Network(
+        1,
+        connect([1, 1], [0, 0], weights, 0.0, [0, 1]),
+        n_inputs=1,
+        ports=(ExpPort(0.5), ExpPort(1.0)),
+        tau_m=20.0,
+        i_ext=-0.1,
+    )
+    inputs = SpikeTrain([0.0], [0], 1)
+    expected = simulate(network, inputs, 40.0).spikes.time
+    assert len(expected) > 0
+    np.testing.assert_allclose(
+        simulate(network, inputs, duration).spikes.time, expected, rtol=1e-12
+    )
 
 
 # --- grazing ------------------------------------------------------------------------------------
