@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from adjoint.api import Pullback, vjp
+from adjoint.api import vjp
+from adjoint.pullback import Pullback
 from adjoint.types import Parameters
 from refsim.cases import Case, make_case
 from refsim.errors import InvalidValueError, RefsimError

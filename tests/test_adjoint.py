@@ -178,14 +178,14 @@ def test_check_grads_runs_the_judges_and_reports():
 def test_check_grads_rejects_a_wrong_gradient(monkeypatch):
     """A planted sign: every judge must see it."""
     network, inputs = two_neurons()
-    right = adjoint.api.Pullback.__call__
+    right = adjoint.pullback.Pullback.__call__
 
     def wrong(self, *cotangents):
         gradient = right(self, *cotangents)
         gradient.delay[:] *= -1.0
         return gradient
 
-    monkeypatch.setattr(adjoint.api.Pullback, "__call__", wrong)
+    monkeypatch.setattr(adjoint.pullback.Pullback, "__call__", wrong)
     for judge in (duality.judge, identities.judge, finite_differences.judge, high_precision.judge):
         with pytest.raises(adjoint.GradientCheckError, match="rejected") as caught:
             adjoint.check_grads(network, inputs, 30.0, judges=[judge])

@@ -87,8 +87,8 @@ def test_without_any_writable_folder_kernels_still_run(tmp_path):
     nowhere = tmp_path / "file"
     nowhere.write_text("not a folder")
     code = (
-        "import tempfile; tempfile.tempdir = {0!r}\n"
-        "from queues.jit import cache_folder; print(cache_folder())\n".format(str(nowhere))
+        f"import tempfile; tempfile.tempdir = {str(nowhere)!r}\n"
+        "from queues.jit import cache_folder; print(cache_folder())\n"
         + CALL
     )
     folder, value = run(code, ROOT, HOME=str(nowhere), XDG_CACHE_HOME=str(nowhere)).split()

@@ -22,14 +22,17 @@ from validation.perturbation import BOUNDED, PatternChangedError, loss_change, v
 # A difference of step h has a rounding error of eps |t|/h, and extrapolation allows relative steps
 # of some 1e-3, so 1e-9 is usual. Ten times the error that the scheme itself reports is allowed on
 # top; where that is more than WORST_ERROR, a kink lies within the steps and smaller ones are tried.
-TOLERANCE = 1e-7
+TOLERANCE = 1e-8
 WORST_ERROR = 1e-7
+ENOUGH = 1e-10
 FIRST_STEPS = (4e-3, 2e-4, 1e-5)
 LEVELS = 8
 REDUCTION = 2.0
 
 
-def extrapolated(change: Callable[[float], float], step: float, one_sided: bool) -> tuple:
+def extrapolated(
+    change: Callable[[float], float], step: float, one_sided: bool, enough: float = 0.0
+) -> tuple:
     """Return a derivative and an estimate of its error.
 
     Parameters
@@ -40,6 +43,8 @@ def extrapolated(change: Callable[[float], float], step: float, one_sided: bool)
         First step.
     one_sided : bool
         Whether h must be positive.
+    enough : float
+        Error with which to be content.
 
     Raises
     ------
@@ -63,7 +68,8 @@ def extrapolated(change: Callable[[float], float], step: float, one_sided: bool)
             error = max(abs(row[-1] - row[j]), abs(row[-1] - old))
             if error < best_error:
                 best, best_error = row[-1], error
-        if len(row) > LEVELS or (len(row) > 2 and abs(row[-1] - previous[-1]) > 2 * best_error):
+        diverges = len(row) > 2 and abs(row[-1] - previous[-1]) > 2 * best_error
+        if best_error <= enough or diverges or len(row) > LEVELS:
             break
     if not math.isfinite(best):
         raise PatternChangedError("no step keeps the spike pattern")
@@ -123,7 +129,7 @@ def compare(
     size = float(np.abs(ours * direction).sum() + np.abs(ours).max() * np.abs(direction).max())
     size = max(size, floor)
     for step in FIRST_STEPS:
-        found, error = extrapolated(change, step, one_sided)
+        found, error = extrapolated(change, step, one_sided, ENOUGH * size)
         if error <= WORST_ERROR * size:
             return abs(found - float(np.dot(ours, direction))), size, error
     raise PatternChangedError("a kink lies too near")

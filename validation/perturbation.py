@@ -13,13 +13,18 @@ from refsim.engine import simulate
 from refsim.errors import InvalidValueError
 from refsim.inputs import SpikeTrain
 from refsim.simulation import Simulation
+from refsim.trace import emissions
 
 # Parameters that cannot be negative; at zero only the derivative from the right exists.
 BOUNDED = ("delay", "t_ref", "input_times")
 
 
 class PatternChangedError(Exception):
-    """The moved network spikes more or less often, or is not a network any more."""
+    """The moved network spikes in another pattern, or is not a network any more.
+
+    The pattern is the number of spikes of each neuron, and for each spike and each end of
+    refractoriness the number of arrivals before it. Where it is kept, the loss is smooth.
+    """
 
 
 def value_of(case: Case, name: str) -> NDArray[np.float64]:
@@ -45,13 +50,36 @@ def by_neuron_order(simulation: Simulation) -> NDArray[np.int64]:
     return np.argsort(simulation.spikes.neuron, kind="stable")
 
 
+def arrivals_before(simulation: Simulation) -> NDArray[np.int64]:
+    """Return the number of arrivals at its neuron before each spike, and before each release.
+
+    The order is that of neurons, then times: the same events after any move.
+    """
+    wiring, spikes = simulation.network.wiring, simulation.spikes
+    time, source = emissions(simulation)
+    fan_out = np.diff(wiring.start)[source]
+    ends = np.cumsum(fan_out)
+    synapse = np.arange(ends[-1] if len(ends) else 0)
+    synapse += np.repeat(wiring.start[source] - (ends - fan_out), fan_out)
+    arrival = np.repeat(time, fan_out) + wiring.delay[synapse]
+    release = spikes.time + simulation.network.t_ref[spikes.neuron]
+    moments = np.concatenate([spikes.time, release, arrival])
+    neuron = np.concatenate([spikes.neuron, spikes.neuron, wiring.post[synapse]])
+    is_arrival = np.arange(len(moments)) >= 2 * len(spikes.time)
+    order = np.lexsort((is_arrival, moments, neuron))
+    seen = np.cumsum(is_arrival[order])
+    first = np.searchsorted(neuron[order], neuron[order])
+    seen = seen - np.concatenate([[0], seen])[first]
+    return seen[~is_arrival[order]]
+
+
 def loss_change(case: Case, base: Simulation, direction: Parameters, step: float) -> float:
     """Return how much the loss of the case changes with a move, spike by spike.
 
     Raises
     ------
     PatternChangedError
-        If a neuron spikes more or less often.
+        If the pattern of spikes and arrivals changes.
     """
     try:
         there = moved(case, direction, step)
@@ -61,6 +89,8 @@ def loss_change(case: Case, base: Simulation, direction: Parameters, step: float
     rows, rows_base = by_neuron_order(run), by_neuron_order(base)
     if not np.array_equal(run.spikes.neuron[rows], base.spikes.neuron[rows_base]):
         raise PatternChangedError("a neuron spikes more or less often")
+    if not np.array_equal(arrivals_before(run), arrivals_before(base)):
+        raise PatternChangedError("an arrival has passed a crossing or a release")
     assert case.time_bar is not None
     change = run.spikes.time[rows] - base.spikes.time[rows_base]
     of_voltages = case.voltage_bar * (run.voltages - base.voltages)
