@@ -27,8 +27,8 @@ from refsim.status import DONE, FULL, RUNNING
 from refsim.types import Tape
 from refsim.validate import vector
 
-# Events between two looks at the keyboard: about a quarter of a second.
-_SHARE = 2_000_000
+# Events between two looks at the keyboard: some hundredths of a second.
+_SHARE = 200_000
 
 
 class Pullback:

@@ -102,7 +102,7 @@ def enter_hold(problem, work, n, release):
 
 @inner_kernel
 def _deliver_vjp(problem, work):
-    """Read the adjoint at the latest arrivals in the queue and move their source on."""
+    """Read the adjoint at the latest arrivals in the queue and return how many there were."""
     wiring = problem.wiring
     queue = work.queue
     t = -queue.time[0]
@@ -112,6 +112,7 @@ def _deliver_vjp(problem, work):
     emitted, source = emission(wiring, problem.inputs, problem.tape, origin)
     delay = wiring.delay[k]
     start = wiring.start[source]
+    last = k
     total = 0.0
     while k >= start and wiring.delay[k] == delay:
         n = wiring.post[k]
@@ -131,6 +132,7 @@ def _deliver_vjp(problem, work):
         heap.replace_top(queue, -(emitted + wiring.delay[k]), -order, k, 0.0)
     else:
         heap.pop(queue)
+    return last - k
 
 
 @inner_kernel
@@ -188,8 +190,7 @@ def _run_back(problem, work, share):
             _sample_vjp(problem, work)
             used += 1
         elif arrival > -np.inf and arrival >= spike:
-            _deliver_vjp(problem, work)
-            used += 8
+            used += _deliver_vjp(problem, work)
         elif spike > -np.inf:
             _fire_vjp(problem, work)
             used += 1

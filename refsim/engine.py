@@ -32,8 +32,8 @@ from refsim.types import (
 )
 from refsim.validate import LONGEST, choice, integer, scalar
 
-# Events between two looks at the keyboard: about a quarter of a second.
-_SHARE = 500_000
+# Events between two looks at the keyboard: some hundredths of a second.
+_SHARE = 100_000
 _EMPTY = np.zeros(0)
 
 MAX_SPIKES = 1_000_000
@@ -229,8 +229,8 @@ class Run:
 
     def execute(self) -> Simulation:
         """Run to the end and return the result."""
-        event_loop.start(self.problem, self.work)
         try:
+            event_loop.start(self.problem, self.work)
             while self.status not in (DONE, SPIKE_LIMIT):
                 if self.status == FULL:
                     self.work = _grown(self.problem, self.work)

@@ -88,8 +88,7 @@ def test_without_any_writable_folder_kernels_still_run(tmp_path):
     nowhere.write_text("not a folder")
     code = (
         f"import tempfile; tempfile.tempdir = {str(nowhere)!r}\n"
-        "from queues.jit import cache_folder; print(cache_folder())\n"
-        + CALL
+        "from queues.jit import cache_folder; print(cache_folder())\n" + CALL
     )
     folder, value = run(code, ROOT, HOME=str(nowhere), XDG_CACHE_HOME=str(nowhere)).split()
     assert folder == "None"

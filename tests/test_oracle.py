@@ -71,35 +71,21 @@ def test_spikes_and_voltages_of_stored_case(name):
     assert all(slope > 0 for slope in run.slopes)
 
 
-def stored_gradient(case, group):
-    """Return a stored gradient and how far, relative to its largest entry, it can be trusted.
-
-    Two imperfections of the files are known. For a refractory time of zero they hold half of the
-    derivative from the right, from a central difference in which a negative time acted like none.
-    And differences across equal time constants lost half of their digits.
-    """
-    stored = [mpmath.mpf(x) for x in case["expected"]["gradient"][group]]
-    if group == "t_ref" and not any(case["neurons"]["t_ref"]):
-        return [2 * x for x in stored], 1e-13
-    if group in ("tau", "tau_m") and case["name"].startswith("equal_tau"):
-        return stored, 5e-15
-    return stored, 1e-24
-
-
 def check_stored_gradient(name, only_largest):
     case = load(name)
     with mpmath.workdps(60):
-        stored = {group: stored_gradient(case, group) for group in oracle.GROUPS}
-        sizes = {group: [abs(x) for x in column] for group, (column, _) in stored.items()}
+        known = case["expected"]["gradient"]
+        stored = {group: [mpmath.mpf(x) for x in known[group]] for group in oracle.GROUPS}
+        sizes = {group: [abs(x) for x in column] for group, column in stored.items()}
         entries = {
             group: [size.index(max(size))] if only_largest else range(len(size))
             for group, size in sizes.items()
         }
         found = oracle.gradient(case, entries, digits=50)
-        for group, (column, trust) in stored.items():
+        for group, column in stored.items():
             for index in entries[group]:
                 error = abs(found[group][index] - column[index])
-                assert error < trust * max(sizes[group]), (group, index)
+                assert error <= 1e-24 * max(sizes[group]), (group, index)
 
 
 @pytest.mark.parametrize("name", NAMES)

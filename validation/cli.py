@@ -194,11 +194,11 @@ def _info(arguments: argparse.Namespace) -> int:
     import importlib.metadata
     import platform
 
-    from numba import config
+    import numba
 
     from queues.jit import cache_folder
 
-    settings: Any = config
+    settings: Any = numba.config
     print(f"refsim {__version__}")
     print(f"python {platform.python_version()} on {platform.platform()}")
     for name in ("numpy", "numba", "llvmlite", "scipy", "mpmath", "matplotlib", "hypothesis"):

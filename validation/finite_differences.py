@@ -20,7 +20,7 @@ from adjoint.types import Parameters
 from validation.perturbation import BOUNDED, PatternChangedError, loss_change, value_of
 
 # A difference of step h has a rounding error of eps |t|/h, and extrapolation allows relative steps
-# of some 1e-3, so 1e-9 is usual. Ten times the error that the scheme itself reports is allowed on
+# of some 1e-3, so 1e-10 is usual. Ten times the error that the scheme itself reports is allowed on
 # top; where that is more than WORST_ERROR, a kink lies within the steps and smaller ones are tried.
 TOLERANCE = 1e-8
 WORST_ERROR = 1e-7

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,6 +74,10 @@ def arrivals_before(simulation: Simulation) -> NDArray[np.int64]:
     return seen[~is_arrival[order]]
 
 
+# The unmoved run is compared with every moved one.
+_arrivals_before_base = lru_cache(maxsize=1)(arrivals_before)
+
+
 def loss_change(case: Case, base: Simulation, direction: Parameters, step: float) -> float:
     """Return how much the loss of the case changes with a move, spike by spike.
 
@@ -89,7 +94,7 @@ def loss_change(case: Case, base: Simulation, direction: Parameters, step: float
     rows, rows_base = by_neuron_order(run), by_neuron_order(base)
     if not np.array_equal(run.spikes.neuron[rows], base.spikes.neuron[rows_base]):
         raise PatternChangedError("a neuron spikes more or less often")
-    if not np.array_equal(arrivals_before(run), arrivals_before(base)):
+    if not np.array_equal(arrivals_before(run), _arrivals_before_base(base)):
         raise PatternChangedError("an arrival has passed a crossing or a release")
     assert case.time_bar is not None
     change = run.spikes.time[rows] - base.spikes.time[rows_base]
