@@ -213,7 +213,9 @@ def compare_with_brute_force(case, points):
     nearly_equal = nearest_ratio(case.network)
     for i in range(n):
         # The twin takes equal rise and decay to be 1e-5 apart: exact to about 1e-10 of the PSP.
-        slack = 1e-7 if nearly_equal < 1e-4 else 2.0 * allowed[i] + EPS * case.duration
+        # Its difference of exponentials cancels where the two are close, ours does not.
+        twin = allowed[i] * max(1.0, 1.0 / max(nearly_equal, 1e-4))
+        slack = 1e-7 if nearly_equal < 1e-4 else allowed[i] + twin + EPS * case.duration
         assert np.all(np.abs(found[i] - wanted[i]) <= slack)
 
 
