@@ -27,7 +27,7 @@ STEP = Fraction(1, 10**14)
 # their slope, and errors made early are handed on to later spikes.
 TOLERANCE = 1e-12
 # The oracle visits every neuron at every event: some milliseconds each.
-LARGEST = 4000
+LARGEST = 10_000
 
 
 def _shifted(data: dict[str, Any], case: Any, direction: Parameters, h: Fraction) -> dict[str, Any]:
