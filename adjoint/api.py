@@ -55,12 +55,26 @@ def vjp(
     Warns
     -----
     IllConditionedWarning
-        If a spike nearly grazes the threshold.
+        If a spike nearly grazes the threshold, or an arrival coincides with a crossing or a
+        release of its neuron.
     """
     run = Run(network, inputs, duration, samples, queue, max_spikes)
     simulation = run.execute()
-    _warn_of_grazing(simulation)
+    _warn_of_conditioning(simulation)
     return simulation, Pullback(run, simulation)
+
+
+def _warn_of_conditioning(simulation: Simulation) -> None:
+    """Warn where the gradient is one-sided, or so steep that it says little."""
+    if simulation.conditioning.has_ties:
+        warnings.warn(
+            "an arrival coincides with a crossing of its neuron, or with the end of its "
+            "refractoriness; gradients are one-sided there, in the order crossing or release, "
+            "then arrival",
+            IllConditionedWarning,
+            stacklevel=3,
+        )
+    _warn_of_grazing(simulation)
 
 
 def _warn_of_grazing(simulation: Simulation) -> None:
@@ -74,7 +88,7 @@ def _warn_of_grazing(simulation: Simulation) -> None:
             f"= {spikes.slope_before[k]:.3g}; gradients that pass through this spike are "
             "ill-conditioned",
             IllConditionedWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
 
 
@@ -118,7 +132,7 @@ def jvp(
     run = Run(network, inputs, duration, samples, queue, max_spikes, carried)
     run.work.state_dot.v[:] = direction.v0
     simulation = run.execute()
-    _warn_of_grazing(simulation)
+    _warn_of_conditioning(simulation)
     voltage = np.zeros(len(simulation.samples))
     voltage[run.sample_order] = run.problem.samples.tangent
     result = Tangents(run.tape().tangent, voltage)
@@ -126,42 +140,58 @@ def jvp(
     return simulation, result
 
 
-def value_and_grad(loss: Callable[[Simulation], tuple[float, Any]]) -> Callable[..., Any]:
+def value_and_grad(
+    loss: Callable[[Simulation], tuple[Any, ...]], has_aux: bool = False
+) -> Callable[..., Any]:
     """Return a function that evaluates a loss of a simulation and its gradient.
 
     Parameters
     ----------
     loss : callable
         Takes a Simulation and returns its value and the cotangents of the outputs: Cotangents, a
-        pair (dL/d spike times, dL/d voltages), or dL/d(spike times) alone.
+        pair (dL/d spike times, dL/d voltages), or dL/d(spike times) alone. With ``has_aux``, it
+        returns (value, cotangents, aux).
+    has_aux : bool
+        Whether the loss returns something else that is handed on, such as the simulation.
 
     Returns
     -------
     callable
-        With the arguments of :func:`refsim.simulate`; returns (value, gradient).
+        With the arguments of :func:`refsim.simulate`; returns (value, gradient), or with
+        ``has_aux`` ((value, aux), gradient).
     """
     if not callable(loss):
         raise InvalidTypeError(f"loss is a {type(loss).__name__}; expected a callable")
+    expected = "(value, cotangents, aux)" if has_aux else "(value, cotangents)"
 
     def evaluated(
         network: Network,
         inputs: SpikeTrain | None = None,
         duration: float | None = None,
         **options: Any,
-    ) -> tuple[float, Parameters]:
+    ) -> tuple[Any, Parameters]:
         simulation, pullback = vjp(network, inputs, duration, **options)
         outcome = loss(simulation)
-        if not isinstance(outcome, tuple) or len(outcome) != 2:
-            raise InvalidTypeError(
-                f"loss returned a {type(outcome).__name__}; expected (value, cotangents)"
-            )
-        value, bars = outcome
-        if isinstance(bars, tuple) and len(bars) != 2:
+        if not isinstance(outcome, tuple) or len(outcome) != expected.count(",") + 1:
+            raise InvalidTypeError(f"loss returned a {type(outcome).__name__}; expected {expected}")
+        value, bars, *aux = outcome
+        if np.ndim(value) != 0:
             raise InvalidValueError(
-                f"cotangents of the loss is a tuple of {len(bars)}; expected "
-                "(dL/d spike times, dL/d voltages), or an array dL/d(spike times)"
+                f"value of the loss has shape {np.shape(value)}; expected a single number"
             )
-        cotangents = Cotangents(*bars) if isinstance(bars, tuple) else Cotangents(time=bars)
-        return value, pullback(cotangents.time, cotangents.voltage)
+        gradient = pullback(*_cotangents(bars))
+        return ((value, *aux) if has_aux else value), gradient
 
     return evaluated
+
+
+def _cotangents(bars: Any) -> Cotangents:
+    """Return what a loss gives as cotangents."""
+    if not isinstance(bars, tuple):
+        return Cotangents(time=bars)
+    if len(bars) != 2:
+        raise InvalidValueError(
+            f"cotangents of the loss is a tuple of {len(bars)}; expected "
+            "(dL/d spike times, dL/d voltages), or an array dL/d(spike times)"
+        )
+    return Cotangents(*bars)

@@ -33,11 +33,11 @@ class GradientCheckError(RefsimError, AssertionError):
 
     Attributes
     ----------
-    judgements : list of Judgement
+    judgements : Report
         What every judge said.
     """
 
-    def __init__(self, message: str, judgements: list[Judgement]):
+    def __init__(self, message: str, judgements: Report):
         super().__init__(message)
         self.judgements = judgements
 
@@ -96,8 +96,17 @@ class Evaluation:
 Judge = Callable[[Evaluation], Judgement]
 
 
-def evaluate(case: Case, seed: int = 0) -> Evaluation:
-    """Simulate a case; random cotangents stand in where it has none.
+def evaluate(case: Case, seed: int = 0, default_bar: float | None = None) -> Evaluation:
+    """Simulate a case; where it has no cotangents of spike times, random ones stand in.
+
+    Parameters
+    ----------
+    case : Case
+        The case.
+    seed : int
+        Source of random cotangents.
+    default_bar : float, optional
+        What stands in instead, for every spike.
 
     Raises
     ------
@@ -108,7 +117,8 @@ def evaluate(case: Case, seed: int = 0) -> Evaluation:
     n_spikes = len(simulation.spikes.time)
     time_bar = case.time_bar
     if time_bar is None:
-        time_bar = np.random.default_rng(seed).normal(size=n_spikes)
+        drawn = np.random.default_rng(seed).normal(size=n_spikes)
+        time_bar = drawn if default_bar is None else np.full(n_spikes, default_bar)
     elif len(time_bar) != n_spikes:
         raise SpikeCountError(
             f"cotangent has {len(time_bar)} entries; expected one for each of the {n_spikes} "
@@ -117,10 +127,47 @@ def evaluate(case: Case, seed: int = 0) -> Evaluation:
     return Evaluation(Case(**{**case.__dict__, "time_bar": time_bar}), simulation, pullback)
 
 
+class Report(list[Judgement]):
+    """Judgements that print as a table."""
+
+    def __repr__(self) -> str:
+        rows = [("judge", "verdict", "error", "tolerance", "worst in", "note")]
+        rows += [
+            (j.judge, j.verdict, f"{j.error:.1e}", f"{j.tolerance:.1e}", j.group, j.note)
+            for j in self
+        ]
+        widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+        padded = ("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in rows)
+        return "\n".join(line.rstrip() for line in padded)
+
+
 def installed_judges() -> dict[str, Judge]:
     """Return the judges found through entry points, by name."""
     found = sorted(entry_points(group=JUDGES), key=lambda point: point.name)
     return {point.name: point.load() for point in found}
+
+
+def _asked(judges: Sequence[Judge | str] | None) -> list[Judge]:
+    installed = installed_judges()
+    if judges is None:
+        judges = list(installed)
+    if not judges:
+        raise InvalidValueError(
+            "judges is empty and none is installed; expected refsim to be installed with pip, "
+            "or judges to be given"
+        )
+    asked: list[Judge] = []
+    for i, judge in enumerate(judges):
+        if not isinstance(judge, str):
+            asked.append(judge)
+        elif judge in installed:
+            asked.append(installed[judge])
+        else:
+            raise InvalidValueError(
+                f"judges[{i}] is {judge!r}; expected a function, or a name among "
+                f"{', '.join(installed)}"
+            )
+    return asked
 
 
 def check_grads(
@@ -131,9 +178,9 @@ def check_grads(
     samples: Samples | tuple[Any, Any] | None = None,
     time_bar: ArrayLike | None = None,
     voltage_bar: ArrayLike | None = None,
-    judges: Sequence[Judge] | None = None,
+    judges: Sequence[Judge | str] | None = None,
     seed: int = 0,
-) -> list[Judgement]:
+) -> Report:
     """Check the gradient of a network by all judges.
 
     Parameters
@@ -142,44 +189,33 @@ def check_grads(
         As for :func:`refsim.simulate`.
     time_bar, voltage_bar : array_like, optional
         Cotangents of the loss; random ones if not given.
-    judges : sequence of Judge, optional
-        Judges to ask; all that are installed by default.
+    judges : sequence of Judge or str, optional
+        Judges to ask, as functions or by the names of installed ones; all of these by default.
     seed : int
         Source of random cotangents.
 
     Returns
     -------
-    list of Judgement
-        What every judge says.
+    Report
+        A list of what every judge says, which prints as a table.
 
     Raises
     ------
     GradientCheckError
         If a judge says "fail"; the message names the judge, the parameter and the error.
     """
-    from refsim.engine import checked_network
-    from refsim.validate import LONGEST, scalar
+    from refsim.engine import checked_duration, checked_network
 
-    duration = scalar("duration", duration, 0.0, LONGEST, strict=True)
+    duration = checked_duration(duration)
     if voltage_bar is None and samples is not None:
         size = len(make_case("", checked_network(network), inputs, duration, samples).samples)
         voltage_bar = np.random.default_rng(seed + 1).normal(size=size)
     case = make_case(
         "network", checked_network(network), inputs, duration, samples, time_bar, voltage_bar
     )
-    asked = list(installed_judges().values()) if judges is None else list(judges)
-    if not asked:
-        raise InvalidValueError(
-            "judges is empty and none is installed; expected refsim to be installed with pip, "
-            "or judges to be given"
-        )
+    asked = _asked(judges)
     evaluation = evaluate(case, seed)
-    judgements = [judge(evaluation) for judge in asked]
-    failures = [j for j in judgements if j.verdict == "fail"]
-    if failures:
-        lines = [
-            f"{j.judge}: {j.group} is off by {j.error:.2g}, tolerance {j.tolerance:.2g} {j.note}"
-            for j in failures
-        ]
-        raise GradientCheckError("the gradient is rejected\n" + "\n".join(lines), judgements)
-    return judgements
+    report = Report(judge(evaluation) for judge in asked)
+    if any(j.verdict == "fail" for j in report):
+        raise GradientCheckError(f"the gradient is rejected\n{report!r}", report)
+    return report

@@ -10,16 +10,16 @@ from __future__ import annotations
 import json
 import os
 import re
-import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.errors import InvalidTypeError, InvalidValueError, RefsimError
+from refsim.errors import InvalidTypeError, InvalidValueError
+from refsim.files import checked_path, json_text, write_whole
 from refsim.inputs import Samples, SpikeTrain, checked_inputs, checked_samples
 from refsim.network import Network
 from refsim.ports import DoubleExpPort, ExpPort, Port
@@ -113,6 +113,17 @@ def _member(data: Any, key: str, kind: type | tuple[type, ...], where: str) -> A
     return value
 
 
+@contextmanager
+def _within(where: str) -> Iterator[None]:
+    """Put the place in the file before the name of the argument in an error."""
+    try:
+        yield
+    except CaseFileError:
+        raise
+    except (InvalidValueError, InvalidTypeError) as error:
+        raise CaseFileError(f"{where}.{error}") from None
+
+
 _JSON_NAMES: dict[type, str] = {
     dict: "an object",
     list: "a list",
@@ -136,7 +147,7 @@ def _check_members(data: dict[str, Any], known: Iterable[str], where: str) -> No
     for key in data:
         if key not in names:
             raise CaseFileError(
-                f"{where}.{shown(key)} is not known; expected members among {', '.join(names)}"
+                f"{where} has the member {shown(key)}; expected members among {', '.join(names)}"
             )
 
 
@@ -157,10 +168,8 @@ def _port(data: Any, where: str) -> Port:
     port, names = _PORTS[kind]
     _check_members(data, ("kind", *names), where)
     values = [_member(data, name, (int, float), where) for name in names]
-    try:
+    with _within(where):
         return port(*values)
-    except (InvalidValueError, InvalidTypeError) as error:
-        raise CaseFileError(f"{where}.{error}") from None
 
 
 def _network(data: dict[str, Any]) -> Network:
@@ -169,23 +178,25 @@ def _network(data: dict[str, Any]) -> Network:
     if model != "lif":
         raise CaseFileError(f"neurons.model is {shown(model)}; expected 'lif'")
     _check_members(neurons, ("n", "model", "ports", *_NEURON_PARAMETERS), "neurons")
-    synapses = _member(data, "synapses", dict, "")
-    _check_members(synapses, ("pre", "post", "weight", "delay", "port"), "synapses")
-    size = len(_member(synapses, "pre", list, "synapses"))
-    ports = _member(neurons, "ports", list, "neurons")
-    return Network(
-        _member(neurons, "n", int, "neurons"),
-        Synapses(
-            _member(synapses, "pre", list, "synapses"),
-            _member(synapses, "post", list, "synapses"),
-            _member(synapses, "weight", list, "synapses"),
-            _member(synapses, "delay", list, "synapses"),
-            _optional(synapses, "port", list, "synapses", [0] * size),
-        ),
-        n_inputs=_member(_member(data, "inputs", dict, ""), "n", int, "inputs"),
-        ports=tuple(_port(port, f"neurons.ports[{i}]") for i, port in enumerate(ports)),
-        **{name: _member(neurons, name, list, "neurons") for name in _NEURON_PARAMETERS},
-    )
+    given = _member(neurons, "ports", list, "neurons")
+    ports = tuple(_port(port, f"neurons.ports[{i}]") for i, port in enumerate(given))
+    n_neurons = _member(neurons, "n", int, "neurons")
+    n_inputs = _member(_member(data, "inputs", dict, ""), "n", int, "inputs")
+    parameters = {name: _member(neurons, name, list, "neurons") for name in _NEURON_PARAMETERS}
+    synapses = _synapses(_member(data, "synapses", dict, ""))
+    with _within("neurons"):
+        bare = Network(n_neurons, n_inputs=n_inputs, ports=ports, **parameters)
+    with _within("synapses"):
+        return bare.replace(synapses=synapses)
+
+
+def _synapses(data: dict[str, Any]) -> Synapses:
+    _check_members(data, ("pre", "post", "weight", "delay", "port"), "synapses")
+    names = ("pre", "post", "weight", "delay")
+    columns = {name: _member(data, name, list, "synapses") for name in names}
+    columns["port"] = _optional(data, "port", list, "synapses", [0] * len(columns["pre"]))
+    with _within("synapses"):
+        return Synapses(**columns)
 
 
 def _samples(data: dict[str, Any]) -> tuple[Samples, list[float]]:
@@ -298,11 +309,10 @@ def from_dict(data: Any, name: str = "case") -> Case:
         network = _network(data)
         given = _member(data, "inputs", dict, "")
         _check_members(given, ("n", "times", "sources"), "inputs")
-        inputs = SpikeTrain(
-            _member(given, "times", list, "inputs"),
-            _member(given, "sources", list, "inputs"),
-            network.n_inputs,
-        )
+        times = _member(given, "times", list, "inputs")
+        sources = _member(given, "sources", list, "inputs")
+        with _within("inputs"):
+            inputs = SpikeTrain(times, sources, network.n_inputs)
         duration = scalar(
             "duration", _member(data, "duration", (int, float), ""), 0.0, LONGEST, strict=True
         )
@@ -358,7 +368,7 @@ def load(path: str | os.PathLike[str]) -> Case:
     CaseFileError
         If the file cannot be read, is not JSON, or does not describe a case.
     """
-    path = _checked_path(path)
+    path = checked_path(path)
     try:
         return from_dict(_parsed(path.read_text(encoding="utf-8")), path.stem)
     except OSError as error:
@@ -369,16 +379,6 @@ def load(path: str | os.PathLike[str]) -> Case:
         raise CaseFileError(f"{path}: is nested too deeply") from None
     except CaseFileError as error:
         raise CaseFileError(f"{path}: {error}") from None
-
-
-def _checked_path(path: Any) -> Path:
-    try:
-        checked = Path(path)
-    except TypeError:
-        raise InvalidTypeError(f"path is {shown(path)}; expected the path of a file") from None
-    if "\0" in str(checked):
-        raise InvalidValueError(f"path is {shown(path)}; expected a path without a null character")
-    return checked
 
 
 def to_dict(case: Case) -> dict[str, Any]:
@@ -439,33 +439,6 @@ def digits(values: Any) -> list[str]:
     return [f"{float(value):.17g}" for value in values]
 
 
-def write_whole(path: str | os.PathLike[str], write: Callable[[Any], object]) -> None:
-    """Write a text file whole or not at all: ``write`` fills a file that then takes its place."""
-    path = _checked_path(path)
-    folder = path.parent
-    try:
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.", text=True)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            write(stream)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except OSError as error:
-        os.unlink(temporary)
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
-class OutputError(RefsimError, OSError):
-    """A file cannot be written."""
-
-
 def save(case: Case, path: str | os.PathLike[str], extra: dict[str, Any] | None = None) -> None:
     """Write a case file, with ``extra`` members such as "expected"; whole or not at all."""
     if not isinstance(case, Case):
@@ -474,7 +447,7 @@ def save(case: Case, path: str | os.PathLike[str], extra: dict[str, Any] | None 
     if not isinstance(added, dict):
         raise InvalidTypeError(f"extra is {shown(extra)}; expected a dictionary of members")
     try:
-        text = json.dumps(to_dict(case) | added, indent=1, allow_nan=False)
+        text = json_text(to_dict(case) | added) + "\n"
     except (TypeError, ValueError) as error:
         raise InvalidValueError(
             f"extra is {shown(extra)}; expected members that JSON can hold: {error}"

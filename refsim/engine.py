@@ -88,6 +88,13 @@ def checked_network(network: Any) -> Network:
     return network
 
 
+def checked_duration(duration: Any) -> float:
+    """Return ``duration``, which has no default: a simulation has to end somewhere."""
+    if duration is None:
+        raise InvalidTypeError("duration is missing; expected the end of the simulation in ms")
+    return scalar("duration", duration, 0.0, LONGEST, strict=True)
+
+
 def choose_queue(queue: str, network: Network) -> str:
     """Return "heap" or "fifo"; equal delays keep arrivals in the order of spikes."""
     choice("queue", queue, ("auto", "heap", "fifo"))
@@ -150,8 +157,8 @@ class Run:
         tangents: Tangents | None = None,
     ):
         self.network = checked_network(network)
-        self.duration = scalar("duration", duration, 0.0, LONGEST, strict=True)
         self.inputs: SpikeTrain = checked_inputs(inputs, self.network.n_inputs)
+        self.duration = checked_duration(duration)
         n = self.network.n_neurons
         self.samples: Samples = checked_samples(samples, n, self.duration)
         self.max_spikes = integer("max_spikes", max_spikes, 1)

@@ -128,7 +128,10 @@ def checked_inputs(inputs: Any, n_inputs: int) -> SpikeTrain:
     if inputs is None:
         return SpikeTrain.empty(n_inputs)
     if not isinstance(inputs, SpikeTrain):
-        raise InvalidTypeError(f"inputs is a {type(inputs).__name__}; expected SpikeTrain or None")
+        raise InvalidTypeError(
+            f"inputs is a {type(inputs).__name__}; expected SpikeTrain or None (a duration is the "
+            "third argument, or duration=...)"
+        )
     if inputs.n_inputs != n_inputs:
         raise InvalidValueError(
             f"inputs has {inputs.n_inputs} channels; expected the {n_inputs} of the network"

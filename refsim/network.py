@@ -113,7 +113,7 @@ class Network(ReadOnlyArrays):
     def _checked_synapses(self, synapses: Synapses | Sequence[Synapses]) -> Synapses:
         joined = _joined_synapses(synapses)
         size = len(joined)
-        indices("pre", joined.pre, size, self.n_neurons + self.n_inputs)
+        _check_sources(joined.pre, self.n_neurons, self.n_inputs)
         indices("post", joined.post, size, self.n_neurons)
         indices("port", joined.port, size, len(self.ports))
         return joined
@@ -234,6 +234,17 @@ def _joined_synapses(given: Any) -> Synapses:
         f"synapses is a {type(given).__name__}; expected Synapses, or a list of them (from_matrix "
         "takes arrays and SciPy sparse matrices)"
     )
+
+
+def _check_sources(pre: NDArray[np.int64], n_neurons: int, n_inputs: int) -> None:
+    bad = np.flatnonzero(pre >= n_neurons + n_inputs)
+    if bad.size:
+        i = int(bad[0])
+        raise InvalidValueError(
+            f"pre[{i}] is {pre[i]}; expected a source from 0 to {n_neurons + n_inputs - 1}: "
+            f"n_neurons is {n_neurons} and n_inputs is {n_inputs}, and input channels are the "
+            "sources that follow the neurons"
+        )
 
 
 def _checked_ports(ports: Any) -> tuple[Port, ...]:

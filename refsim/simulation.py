@@ -55,6 +55,11 @@ class Conditioning(NamedTuple):
     min_gap: float  # ms, between a crossing of a neuron and an arrival at it
     min_release_gap: float  # ms, between the end of refractoriness and an arrival
 
+    @property
+    def has_ties(self) -> bool:
+        """Whether an arrival coincides with a crossing or a release: gradients are one-sided."""
+        return self.min_gap == 0.0 or self.min_release_gap == 0.0
+
     @classmethod
     def of(cls, tape: Tape, gap: float, release_gap: float) -> Conditioning:
         """Collect the figures of a run."""

@@ -106,6 +106,8 @@ def as_array(name: str, value: Any, of: str) -> NDArray[Any]:
 
 
 def _real_array(name: str, value: Any) -> NDArray[np.float64]:
+    if value is None:
+        raise InvalidTypeError(f"{name} is None; expected real numbers")
     array = as_array(name, value, "real numbers")
     if array.size == 0:
         return np.zeros(array.shape)

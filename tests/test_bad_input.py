@@ -28,7 +28,8 @@ from refsim import (
     random,
     simulate,
 )
-from refsim.cases import CaseFileError, OutputError, from_dict, load, make_case, save, to_dict
+from refsim.cases import CaseFileError, from_dict, load, make_case, save, to_dict
+from refsim.files import OutputError
 
 NAN, INF = float("nan"), float("inf")
 MASKED = np.ma.array([1.0, 2.0], mask=[False, True])
@@ -83,7 +84,7 @@ BAD = {
     "tau_m too long": (lambda: Network(1, tau_m=2e12), V, "expected >= 1e-09 and <= 1e+12"),
     "tau_m nan": (lambda: Network(1, tau_m=NAN), V, "tau_m is nan; expected a finite number"),
     "tau_m of 3": (lambda: Network(2, tau_m=[1.0] * 3), V, "tau_m has shape (3,); expected (2,)"),
-    "tau_m none": (lambda: Network(1, tau_m=None), T, "tau_m is None of dtype object"),
+    "tau_m none": (lambda: Network(1, tau_m=None), T, "tau_m is None; expected real numbers"),
     "tau_m text": (lambda: Network(1, tau_m="20"), T, "tau_m is '20' of dtype <U2; expected real"),
     "v_th inf": (lambda: Network(1, v_th=INF), V, "v_th is inf; expected a finite number"),
     "v_th minus inf": (lambda: Network(2, v_th=[1, -INF]), V, "v_th[1] is -inf; expected a finite"),
@@ -128,7 +129,7 @@ BAD = {
     "pre out of range": (
         lambda: Network(1, connect(1, 0)),
         V,
-        "pre[0] is 1; expected an index from 0 to 0",
+        "pre[0] is 1; expected a source from 0 to 0: n_neurons is 1 and n_inputs is 0",
     ),
     "post an input": (
         lambda: Network(1, connect(0, 1), n_inputs=1),
@@ -152,7 +153,7 @@ BAD = {
     "tau two": (lambda: ExpPort([1.0, 2.0]), V, "tau has shape (2,); expected a single number"),
     "tau_rise negative": (lambda: DoubleExpPort(-1.0, 5.0), V, "tau_rise is -1.0; expected >="),
     "tau_decay inf": (lambda: DoubleExpPort(1.0, INF), V, "tau_decay is inf; expected a finite"),
-    "tau_decay none": (lambda: DoubleExpPort(1.0, None), T, "tau_decay is None of dtype object"),
+    "tau_decay none": (lambda: DoubleExpPort(1.0, None), T, "tau_decay is None; expected real"),
     # synapses and builders
     "negative pre": (lambda: Synapses([0, -1], 0, 1.0, 1.0), V, "pre[1] is -1; expected an index"),
     "fractional pre": (lambda: connect([0.0], 0), T, "pre is [0.0] of dtype float64; expected int"),
@@ -230,7 +231,7 @@ BAD = {
     "empty layer": (lambda: layered([3, 0]), V, "sizes[1] is 0; expected an integer in [1,"),
     "no layers": (lambda: layered(3), T, "sizes is 3; expected a sequence of integers"),
     "weights of layers": (lambda: layered([1, 1], [1.0, 2.0]), V, "weight has 2 entries; expected"),
-    "layer of none": (lambda: layered([1, 1], None), T, "weight is None of dtype object"),
+    "layer of none": (lambda: layered([1, 1], None), T, "weight is None; expected real"),
     "matrix of 1 dimension": (lambda: from_matrix([1.0]), V, "matrix has shape (1,); expected two"),
     "matrix nan": (lambda: from_matrix([[0.0, NAN]]), V, "matrix[0] is nan; expected a finite"),
     "matrix complex": (
@@ -312,7 +313,7 @@ BAD = {
     "no duration": (
         lambda: run(duration=None),
         T,
-        "duration is None of dtype object; expected real",
+        "duration is missing; expected the end of the simulation",
     ),
     "duration zero": (lambda: run(duration=0.0), V, "duration is 0.0; expected > 0 and <= 1e+12"),
     "duration negative": (lambda: run(duration=-1), V, "duration is -1.0; expected > 0"),
@@ -564,7 +565,7 @@ BAD_CASES = [
     ("neurons/n", 10**400, "n_neurons is 1000"),
     ("neurons/n", 3, "v_rest has shape (2,); expected (3,)"),
     ("neurons/model", "izhikevich", "neurons.model is 'izhikevich'; expected 'lif'"),
-    ("neurons/tau_w", [1.0], "neurons.'tau_w' is not known; expected members among"),
+    ("neurons/tau_w", [1.0], "neurons has the member 'tau_w'; expected members among"),
     ("neurons/tau_m", 20.0, "neurons.tau_m is a number; expected a list"),
     ("neurons/tau_m", MISSING, "neurons.tau_m is missing"),
     ("neurons/tau_m", [20.0, "20"], "expected real numbers"),
@@ -578,7 +579,7 @@ BAD_CASES = [
     ("neurons/ports", ["exp"], "neurons.ports[0] is a string; expected an object"),
     ("neurons/ports/0/kind", "alpha", "neurons.ports[0].kind is 'alpha'; expected 'exp' or"),
     ("neurons/ports/0/kind", 3, "neurons.ports[0].kind is an integer; expected a string"),
-    ("neurons/ports/0/kind", "exp", "neurons.ports[0].'tau_rise' is not known; expected members"),
+    ("neurons/ports/0/kind", "exp", "neurons.ports[0] has the member 'tau_rise'; expected members"),
     ("neurons/ports/0/tau_rise", MISSING, "neurons.ports[0].tau_rise is missing"),
     (
         "neurons/ports/0/tau_rise",
@@ -588,12 +589,12 @@ BAD_CASES = [
     ("neurons/ports/0/tau_rise", -1.0, "neurons.ports[0].tau_rise is -1.0; expected >= 1e-09"),
     ("synapses/pre", {}, "synapses.pre is an object; expected a list"),
     ("synapses/pre", [2, 0.5], "pre is [2, 0.5] of dtype float64; expected integers"),
-    ("synapses/pre", [3, 0], "pre[0] is 3; expected an index from 0 to 2"),
+    ("synapses/pre", [3, 0], "synapses.pre[0] is 3; expected a source from 0 to 2"),
     ("synapses/post", [0], "post has shape (1,); expected (2,)"),
     ("synapses/weight", [1.0, 2.0, 3.0], "weight has shape (3,); expected (2,)"),
     ("synapses/delay", [1.0, -1.0], "delay[1] is -1.0; expected >= 0"),
     ("synapses/port", [0, 1], "port[1] is 1; expected an index from 0 to 0"),
-    ("synapses/delays", [1.0, 2.0], "synapses.'delays' is not known"),
+    ("synapses/delays", [1.0, 2.0], "synapses has the member 'delays'; expected"),
     ("inputs", MISSING, "inputs is missing"),
     ("inputs/n", -1, "n_inputs is -1; expected an integer"),
     ("inputs/times", [-1.0], "times[0] is -1.0; expected >= 0"),
@@ -608,7 +609,7 @@ BAD_CASES = [
     ("voltage_samples/0/time", 11.0, "samples.times[0] is 11.0; expected >= 0 and <= 10"),
     ("voltage_samples/0/neuron", 2, "samples.neurons[0] is 2; expected an index"),
     ("voltage_samples/0/neuron", 0.0, "voltage_samples[0].neuron is a number; expected an integer"),
-    ("voltage_samples/0/bar", 1.0, "voltage_samples[0].'bar' is not known"),
+    ("voltage_samples/0/bar", 1.0, "voltage_samples[0] has the member 'bar'; expected"),
     ("cotangent", [1.0, None], "cotangent[1] is None; expected a number or a decimal string"),
     ("cotangent", ["nan"], "cotangent[0] is 'nan'; expected a number or a decimal string"),
     ("cotangent", ["1_0"], "cotangent[0] is '1_0'; expected a number or a decimal string"),

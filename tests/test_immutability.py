@@ -20,7 +20,8 @@ from refsim import (
     Synapses,
     simulate,
 )
-from refsim.cases import OutputError, load, make_case, save, write_whole
+from refsim.cases import load, make_case, save
+from refsim.files import OutputError, write_whole
 
 NEURONS = ("tau_m", "v_rest", "v_th", "v_reset", "i_ext", "t_ref", "v0")
 

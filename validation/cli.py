@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
         "grad",
         help="spikes, voltages and all gradients of a case file",
         description="Write the case with spikes, voltages and gradients of its loss, all with 17 "
-        "significant digits.",
+        "significant digits: gradients are decimal strings.",
     )
     grad.add_argument("file", metavar="FILE.json", help="case file")
     grad.add_argument("--out", metavar="OUT.json", help="file to write; standard output if absent")
@@ -82,32 +82,61 @@ def _print_row(row: Any) -> None:
 
 
 def _validate(arguments: argparse.Namespace) -> int:
-    from refsim.cases import load, write_whole
+    from refsim.files import write_whole
     from validation import suite
 
-    cases = [load(path) for path in arguments.files] or suite.standard_cases()
     started = time.perf_counter()
     print(
-        f"refsim {__version__}: {len(cases)} cases. Errors are relative; slope is the smallest "
-        "dV/dt at a spike,\ngap the shortest time in ms between a crossing and an arrival.\n"
+        f"refsim {__version__}. Errors are relative; slope is the smallest dV/dt at a spike, gap\n"
+        "the shortest time in ms between a crossing and an arrival. The first run compiles.\n"
     )
-    print(_LINE.format(*_HEADER).rstrip())
+    print(_LINE.format(*_HEADER).rstrip(), flush=True)
+    _progress("preparing ...")
+    judges, absent = suite.available_judges()
+    cases, unreadable = _readable_cases(arguments.files)
     rows = []
     for number, case in enumerate(cases, start=1):
         _progress(f"[{number}/{len(cases)}] {case.name} ...")
-        for row in suite.run([case]):
+        for row in suite.run([case], judges):
             _progress("")
             _print_row(row)
             rows.append(row)
     verdicts = [row.judgement.verdict for row in rows]
     failed = verdicts.count("fail")
+    passed, skipped = verdicts.count("pass"), verdicts.count("skip")
     print(
-        f"\n{verdicts.count('pass')} passed, {failed} failed, {verdicts.count('skip')} skipped "
-        f"in {time.perf_counter() - started:.1f} s"
+        f"\n{len(cases)} {'case' if len(cases) == 1 else 'cases'}: {passed} passed, {failed} "
+        f"failed, {skipped} skipped in {time.perf_counter() - started:.1f} s"
     )
+    for name, reason in absent.items():
+        print(f"not asked: {name} ({reason})")
     if arguments.json:
         write_whole(arguments.json, lambda stream: _dump_rows(rows, stream))
-    return EXIT_FAILED if failed else 0
+    return EXIT_USAGE if unreadable else EXIT_FAILED if failed else 0
+
+
+def _readable_cases(paths: Sequence[str]) -> tuple[list[Any], int]:
+    """Return the cases of files, or the standard ones, and the number of files that are none."""
+    from adjoint.check import SpikeCountError, evaluate
+    from refsim.cases import load
+    from validation import suite
+
+    if not paths:
+        return suite.standard_cases(), 0
+    cases, unreadable = [], 0
+    for path in paths:
+        try:
+            case = load(path)
+            if case.expected.spike_times is None:
+                evaluate(case)
+            cases.append(case)
+        except SpikeCountError as error:
+            unreadable += 1
+            print(f"refsim: error: {path}: {error}", file=sys.stderr)
+        except RefsimError as error:
+            unreadable += 1
+            print(f"refsim: error: {error}", file=sys.stderr)
+    return cases, unreadable
 
 
 def _progress(text: str) -> None:
@@ -146,12 +175,12 @@ def _outcome(simulation: Any) -> dict[str, Any]:
 
 def _write_case(case: Any, known: dict[str, Any], out: str | None) -> None:
     from refsim.cases import save, to_dict
+    from refsim.files import json_text
 
     if out:
         save(case, out, {"expected": known})
     else:
-        json.dump(to_dict(case) | {"expected": known}, sys.stdout, indent=1)
-        print()
+        print(json_text(to_dict(case) | {"expected": known}))
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -169,25 +198,23 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _grad(arguments: argparse.Namespace) -> int:
-    from adjoint.check import evaluate
-    from refsim.cases import digits, load
+    from adjoint.check import SpikeCountError, evaluate
+    from refsim.cases import CaseFileError, digits, load
 
     case = load(arguments.file)
-    if case.time_bar is None:
-        raise _no_cotangent(arguments.file)
-    evaluation = evaluate(case)
+    if case.time_bar is None and not case.voltage_bar.any():
+        raise CaseFileError(
+            f"{arguments.file}: cotangent is missing; expected one number for each spike, or "
+            "voltage_samples with cotangents, to define the loss"
+        )
+    try:
+        evaluation = evaluate(case, default_bar=0.0)
+    except SpikeCountError as error:
+        raise CaseFileError(f"{arguments.file}: {error}") from None
     known = _outcome(evaluation.simulation)
     known["gradient"] = {name: digits(values) for name, values in evaluation.gradient.items()}
-    _write_case(case, known, arguments.out)
+    _write_case(evaluation.case, known, arguments.out)
     return 0
-
-
-def _no_cotangent(path: str) -> RefsimError:
-    from refsim.cases import CaseFileError
-
-    return CaseFileError(
-        f"{path}: cotangent is missing; expected one number for each spike, to define the loss"
-    )
 
 
 def _info(arguments: argparse.Namespace) -> int:

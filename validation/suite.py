@@ -53,11 +53,20 @@ def _evaluate(case: Case) -> Evaluation:
         return evaluate(replace(case, time_bar=None))
 
 
-def run(cases: Iterable[Case]) -> Iterator[Row]:
+def available_judges() -> tuple[dict[str, Judge], dict[str, str]]:
+    """Return the judges that can be asked, and why the others cannot."""
+    reason = high_precision.reason_of_absence()
+    if not reason:
+        return JUDGES, {}
+    absent = "mpmath oracle"
+    return {name: judge for name, judge in JUDGES.items() if name != absent}, {absent: reason}
+
+
+def run(cases: Iterable[Case], judges: dict[str, Judge] = JUDGES) -> Iterator[Row]:
     """Let every judge see every case; rows come as they are made."""
     for case in cases:
         evaluation = _evaluate(case)
-        for name, judge in JUDGES.items():
+        for name, judge in judges.items():
             judgement = judge(evaluation)._replace(judge=name)
             if name == "known values" and judgement.verdict == "skip":
                 continue
