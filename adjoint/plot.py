@@ -13,14 +13,31 @@ from refsim.engine import simulate
 from refsim.errors import InvalidValueError
 from refsim.inputs import Samples, SpikeTrain
 from refsim.network import Network
-from refsim.plot import BLUE, GREY, VERMILION, Pieces, axes, between_spikes, draw_threshold
+from refsim.plot import (
+    BLUE,
+    GREY,
+    TIME_LABEL,
+    VERMILION,
+    VOLTAGE_LABEL,
+    Pieces,
+    axes,
+    between_spikes,
+    draw_threshold,
+)
 from refsim.simulation import Simulation
 from refsim.validate import choice, integer, scalar
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+__all__ = ["sensitivity"]
+
 _HALF_WIDTH = 0.08  # of the default band at its median, as a share of v_th - v_reset
+_IN_MS = ("delay", "tau_m", "tau", "t_ref", "input_times")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 def sensitivity(
@@ -38,7 +55,8 @@ def sensitivity(
     """Draw a voltage with its exact sensitivity to one parameter p as a shaded band.
 
     The band is V +- epsilon dV/dp, from a Jacobian-vector product at dense samples; the thin line
-    is the edge V + epsilon dV/dp, and shows the sign. The derivative is taken at fixed time: where
+    is the edge V + epsilon dV/dp, and shows the sign. The title names p and epsilon, or says that
+    the derivative is zero at all times. The derivative is taken at fixed time: where
     p moves a spike time t_k, it jumps from dV_th/dp - V'(t_k-) dt_k/dp to the value after the
     reset, so the curves break there. The picture is in the manner of figure 2 of "EventQueues:
     Autodifferentiable spike event queues for brain simulation on AI accelerators",
@@ -55,7 +73,8 @@ def sensitivity(
     index : int
         Entry of the group.
     epsilon : float, optional
-        Change of the parameter that the band shows; by default one that gives a legible band.
+        Change of the parameter that the band shows; by default a round one that gives a legible
+        band.
     dt : float
         Distance of points in ms; spikes are drawn where they are.
     ax : matplotlib.axes.Axes, optional
@@ -82,15 +101,21 @@ def sensitivity(
         color=VERMILION,
         alpha=0.25,
         linewidth=0.0,
-        label=f"V ± {step:.2g} · dV/d {parameter}[{index}]",
+        label="V ± ε dV/dp",
     )
-    ax.plot(time, edge, color=VERMILION, linewidth=0.9)
+    ax.plot(time, edge, color=VERMILION, linewidth=0.9, label="V + ε dV/dp")
     ax.plot(time, voltage, color=BLUE, linewidth=1.6, label=f"V of neuron {neuron}")
     draw_threshold(ax, plain, neuron, GREY)
     ax.set_xlim(0.0, plain.duration)
-    ax.set_ylim(np.nanmin(voltage) - 0.3 * span, np.nanmax(voltage) + 0.3 * span)
-    ax.set_xlabel("time (ms)")
-    ax.set_ylabel("voltage")
+    # The legend has the room above.
+    ax.set_ylim(np.nanmin(voltage) - 0.3 * span, np.nanmax(voltage) + 0.5 * span)
+    ax.set_xlabel(TIME_LABEL)
+    ax.set_ylabel(VOLTAGE_LABEL)
+    unit = " ms" if parameter in _IN_MS else ""
+    moves = bool(np.nanmax(np.abs(voltage_dot)) > 0.0)
+    size = f"ε = {step:.3g}{unit}" if moves else "dV/dp = 0 at all times"
+    ax.set_title(f"sensitivity to p = {parameter}[{index}], {size}", loc="left")
+    ax.legend(loc="upper right", ncols=3, fontsize="small", frameon=False, handlelength=1.5)
     return ax
 
 
@@ -128,4 +153,13 @@ def _default_step(voltage_dot: NDArray[np.float64], span: float) -> float:
     """Return a change of the parameter whose band is legible wherever it is not empty."""
     sizes = np.abs(voltage_dot[np.isfinite(voltage_dot)])
     sizes = sizes[sizes > 1e-9 * sizes.max()] if sizes.size else sizes
-    return _HALF_WIDTH * span / float(np.median(sizes)) if sizes.size else 1.0
+    return _rounded(_HALF_WIDTH * span / float(np.median(sizes))) if sizes.size else 1.0
+
+
+def _rounded(value: float) -> float:
+    """Return the nearest of 1, 2, 5, 10, ... to a positive value, if there is one."""
+    decade = 10.0 ** np.floor(np.log10(value)) if 0.0 < value < np.inf else np.nan
+    choices = decade * np.array([1.0, 2.0, 5.0, 10.0])
+    if not np.all(np.isfinite(choices) & (choices > 0.0)):
+        return value
+    return float(choices[np.argmin(np.abs(np.log(choices / value)))])

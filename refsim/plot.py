@@ -18,6 +18,21 @@ from refsim.validate import LONGEST, indices, integer, scalar
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.ticker import MaxNLocator
+
+__all__ = [
+    "BLACK",
+    "BLUE",
+    "COLOURS",
+    "GREEN",
+    "GREY",
+    "ORANGE",
+    "PURPLE",
+    "SKY",
+    "VERMILION",
+    "raster",
+    "traces",
+]
 
 BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY, BLACK = (
     "#0072B2",
@@ -31,8 +46,17 @@ BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY, BLACK = (
 COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK)
 GREY = "#707070"
 
-# More lines than this in one picture cannot be told apart.
-_MOST_TRACES = 5
+TIME_LABEL = "time (ms)"
+VOLTAGE_LABEL = "voltage (unit of the user)"  # networks know no other
+
+# More lines than this over one another cannot be told apart.
+_MOST_TRACES = 10
+_STYLES = ("-", (0, (3, 1)))  # one round of colours each
+_STACK = 1.2  # distance of stacked traces as a multiple of the highest
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 def raster(
@@ -57,18 +81,28 @@ def raster(
     matplotlib.axes.Axes
     """
     ax = axes(ax)
-    from matplotlib.ticker import MaxNLocator
-
     spikes, n = simulation.spikes, simulation.network.n_neurons
     each = color if isinstance(color, str) else [color[i] for i in spikes.neuron]
     low, high = spikes.neuron - 0.4, spikes.neuron + 0.4
     ax.vlines(spikes.time, low, high, colors=each, linewidths=1.5)
     ax.set_xlim(0.0, simulation.duration)
-    ax.set_ylim(-0.6, n - 0.4)
-    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.set_xlabel("time (ms)")
+    ax.set_ylim(-1, n)
+    ax.yaxis.set_major_locator(_neuron_locator(n))
+    ax.set_xlabel(TIME_LABEL)
     ax.set_ylabel("neuron")
     return ax
+
+
+def _neuron_locator(n: int) -> MaxNLocator:
+    """Return a locator of ticks that are numbers of ``n`` neurons."""
+    from matplotlib.ticker import MaxNLocator
+
+    class NeuronLocator(MaxNLocator):
+        def tick_values(self, vmin: float, vmax: float) -> NDArray[np.float64]:
+            ticks = np.asarray(super().tick_values(max(vmin, 0.0), min(vmax, n - 1.0)))
+            return ticks[(ticks >= 0) & (ticks < n)]
+
+    return NeuronLocator(integer=True, min_n_ticks=1)
 
 
 def traces(
@@ -77,51 +111,107 @@ def traces(
     ax: Axes | None = None,
     *,
     dt: float = 0.1,
+    offset: float | None = None,
 ) -> Axes:
     """Draw voltages with thresholds (dashed) and marks at the spikes.
+
+    Voltages lie over one another, with a legend, or stacked: each higher than the one before by
+    ``offset``, with the number of its neuron at its resting potential.
 
     Parameters
     ----------
     simulation : Simulation
         What to draw.
     neurons : int or (m,) int, optional
-        Neurons to draw, the first five by default.
+        Neurons to draw; by default all, of more than ten the first ten.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure by default.
     dt : float
         Distance of points in ms; crossings and resets are drawn where they are.
+    offset : float, optional
+        Distance of stacked voltages, 0 to lay them over one another. By default 0 for up to ten
+        neurons, and for more of them a distance that keeps them apart.
 
     Returns
     -------
     matplotlib.axes.Axes
         For each neuron it has three lines: voltage, threshold and spike marks.
     """
-    n = simulation.network.n_neurons
+    network = simulation.network
+    n = network.n_neurons
     wanted = np.arange(min(n, _MOST_TRACES)) if neurons is None else np.atleast_1d(neurons)
     wanted = indices("neurons", wanted, None, n)
+    curves = [_curve(simulation, int(neuron), dt) for neuron in wanted]
+    if offset is not None:
+        shift = scalar("offset", offset, 0.0, LONGEST)
+    else:
+        shift = _distance(curves) if len(wanted) > _MOST_TRACES else 0.0
     ax = axes(ax)
-    for i, neuron in enumerate(wanted):
-        colour = COLOURS[i % len(COLOURS)]
-        pieces = between_spikes(simulation, int(neuron), dt)
-        voltage = simulation.trace(neuron, pieces.time).voltage[0]
-        # Times repeat at a spike; the first of the two is before the reset.
-        voltage[pieces.is_end] = simulation.network.v_th[neuron]
-        ax.plot(pieces.time, voltage, color=colour, linewidth=1.3, label=f"neuron {neuron}")
-        draw_threshold(ax, simulation, int(neuron), colour)
+    common = len(set(network.v_th[wanted])) == 1 and shift == 0.0
+    for i, (neuron, (time, voltage)) in enumerate(zip(wanted, curves, strict=True)):
+        round_, c = divmod(i, len(COLOURS))
+        style = _STYLES[round_ % len(_STYLES)] if shift == 0.0 else "-"
+        ax.plot(
+            time,
+            voltage + i * shift,
+            color=COLOURS[c],
+            linestyle=style,
+            linewidth=1.3,
+            label=str(neuron),
+        )
+        draw_threshold(
+            ax, simulation, int(neuron), COLOURS[c], line=GREY if common else None, up=i * shift
+        )
     ax.set_xlim(0.0, simulation.duration)
-    ax.set_xlabel("time (ms)")
-    ax.set_ylabel("voltage")
+    ax.set_xlabel(TIME_LABEL)
+    if shift > 0.0:
+        ax.set_yticks(network.v_rest[wanted] + shift * np.arange(len(wanted)), wanted.astype(str))
+        ax.set_ylabel(f"neuron, at its v_rest (voltages {shift:.3g} apart)")
+    else:
+        ax.set_ylabel(VOLTAGE_LABEL)
+        if len(wanted):
+            place = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0.0}
+            ax.legend(title="neuron", frameon=False, handlelength=1.5, fontsize="small", **place)
+    if neurons is None and n > len(wanted):
+        ax.set_title(f"the first {len(wanted)} of {n} neurons")
     return ax
 
 
-def draw_threshold(ax: Axes, simulation: Simulation, neuron: int, colour: str) -> None:
-    """Add the threshold and the spike marks of a neuron."""
+def _curve(
+    simulation: Simulation, neuron: int, dt: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return times and voltages of a neuron, with both sides of its spikes."""
+    pieces = between_spikes(simulation, neuron, dt)
+    voltage = simulation.trace(neuron, pieces.time).voltage[0]
+    # Times repeat at a spike; the first of the two is before the reset.
+    voltage[pieces.is_end] = simulation.network.v_th[neuron]
+    return pieces.time, voltage
+
+
+def _distance(curves: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]]) -> float:
+    """Return a distance, to two digits, that keeps voltages apart; at rest, any."""
+    height = max(float(np.ptp(voltage)) for _, voltage in curves)
+    return float(f"{_STACK * height:.2g}") or 1.0
+
+
+def draw_threshold(
+    ax: Axes,
+    simulation: Simulation,
+    neuron: int,
+    colour: str,
+    *,
+    line: str | None = None,
+    up: float = 0.0,
+) -> None:
+    """Add the threshold, in the colour ``line``, and the spike marks of a neuron."""
     neuron = integer("neuron", neuron, 0, simulation.network.n_neurons - 1)
-    v_th = simulation.network.v_th[neuron]
+    height = simulation.network.v_th[neuron] + up
     time = simulation.spikes.time[simulation.spikes.neuron == neuron]
-    ax.axhline(v_th, color=colour, linewidth=0.8, linestyle=(0, (5, 4)), alpha=0.6)
-    marks = np.full(len(time), v_th)
-    ax.plot(time, marks, linestyle="none", marker="v", markersize=5, color=colour, clip_on=False)
+    dashes = {"linewidth": 0.8, "linestyle": (0, (5, 4)), "alpha": 0.6}
+    ax.axhline(height, color=line or colour, **dashes)
+    style = {"linestyle": "none", "marker": "v", "markersize": 5, "color": colour}
+    # Marks at the edge show whole; a layout would make room at the corner for none.
+    ax.plot(time, np.full(len(time), height), **style, clip_on=not len(time))
 
 
 class Pieces(NamedTuple):
