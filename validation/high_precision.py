@@ -104,7 +104,8 @@ def _compare(evaluation: Evaluation, name: str) -> Judgement:
         error = abs(float(known - float(time))) / (float(known) * kappa)
         errors["spike_times"] = max(errors["spike_times"], error)
     for voltage, known in zip(simulation.voltages, base.voltages, strict=True):
-        scale = float(np.max(np.abs(case.network.v_th))) * kappa
+        reach = np.maximum(np.abs(case.network.v_th), case.network.v_th - case.network.v_reset)
+        scale = float(np.max(reach)) * kappa
         errors["voltages"] = max(errors["voltages"], abs(float(known - float(voltage))) / scale)
     note = ""
     if simulation.conditioning.has_ties:
