@@ -41,6 +41,9 @@ class Pullback:
         self._pending = _pending(run, self._tape, simulation.origin)
         self._before, self._last = _spike_before(self._tape, run.network.n_neurons)
 
+    def __repr__(self) -> str:
+        return f"<Pullback of {self._simulation!r}>"
+
     def __call__(
         self, time_bar: ArrayLike | None = None, voltage_bar: ArrayLike | None = None
     ) -> Parameters:

@@ -17,7 +17,7 @@ from refsim.validate import vector
 Vector = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Parameters:
     """A number for every continuous parameter: a gradient, or a direction.
 
@@ -44,6 +44,10 @@ class Parameters:
     t_ref: Vector
     v0: Vector
     input_times: Vector
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{name} {values.shape}" for name, values in self.items())
+        return f"<Parameters: {sizes}>"
 
     def items(self) -> Iterator[tuple[str, Vector]]:
         """Iterate over (name, values)."""

@@ -139,6 +139,30 @@ def test_value_and_grad():
     assert gradient.v0[0] == pytest.approx(np.exp(-0.05), rel=1e-15)
 
 
+def test_value_and_grad_hands_on_what_the_loss_adds():
+    network, inputs = two_neurons()
+
+    def loss(simulation):
+        return 0.0, np.zeros(len(simulation.spikes.time)), simulation
+
+    (value, simulation), gradient = adjoint.value_and_grad(loss, has_aux=True)(
+        network, inputs, 30.0
+    )
+    assert value == 0.0
+    assert isinstance(simulation, refsim.Simulation)
+    assert not gradient.weight.any()
+    with pytest.raises(refsim.InvalidValueError, match=r"value of the loss has shape \(3,\)"):
+        adjoint.value_and_grad(lambda s: (np.ones(3), None))(network, inputs, 30.0)
+
+
+def test_results_print_briefly():
+    network, inputs = two_neurons()
+    simulation, pullback = adjoint.vjp(network, inputs, 30.0)
+    gradient = pullback(1.0)
+    for thing in (simulation, simulation.spikes, pullback, gradient, network):
+        assert len(repr(thing)) < 250
+
+
 def test_the_delay_of_a_chain_moves_all_later_spikes_by_one():
     """d t_k/d delay = 1 along a feed-forward chain: a boundary term that others lose."""
     n = 5
@@ -173,6 +197,18 @@ def test_check_grads_runs_the_judges_and_reports():
     judges = [duality.judge, identities.judge, finite_differences.judge]
     judgements = adjoint.check_grads(network, inputs, 30.0, samples=([0], [3.0]), judges=judges)
     assert [j.verdict for j in judgements] == ["pass"] * 3
+    assert repr(judgements).splitlines()[0].split() == [
+        *("judge", "verdict", "error", "tolerance", "worst", "in", "note")
+    ]
+
+
+def test_check_grads_takes_judges_by_name():
+    network, inputs = two_neurons()
+    assert "duality" in adjoint.check.installed_judges(), "install refsim with pip"
+    report = adjoint.check_grads(network, inputs, 30.0, judges=["duality"])
+    assert [j.judge for j in report] == ["duality"]
+    with pytest.raises(refsim.InvalidValueError, match=r"judges\[0\] is 'duel'; expected"):
+        adjoint.check_grads(network, inputs, 30.0, judges=["duel"])
 
 
 def test_check_grads_rejects_a_wrong_gradient(monkeypatch):

@@ -193,6 +193,28 @@ def test_grad_needs_cotangents(capsys, tmp_path):
     assert "cotangent is missing" in capsys.readouterr().err
 
 
+def test_a_bad_file_does_not_stop_the_others(capsys, tmp_path):
+    bad = tmp_path / "bad.json"
+    bad.write_text("{")
+    table = tmp_path / "table.json"
+    assert cli.main(["validate", str(bad), CHAIN, "--json", str(table)]) == cli.EXIT_USAGE
+    shown = capsys.readouterr()
+    assert "1 case: " in shown.out
+    assert "bad.json: is not JSON" in shown.err
+    assert json.loads(table.read_text())["rows"]
+
+
+def test_a_loss_of_voltages_alone_needs_no_cotangents_of_spikes(tmp_path):
+    data = json.loads((CASES / "voltage.json").read_text())
+    del data["cotangent"]
+    path, out = tmp_path / "case.json", tmp_path / "out.json"
+    path.write_text(json.dumps(data))
+    assert cli.main(["grad", str(path), "--out", str(out)]) == 0
+    assert not load(out).time_bar.any()
+    assert np.any(load(out).expected.gradient["v0"])
+    assert max(map(len, out.read_text().splitlines())) > 100, "vectors are on one line"
+
+
 @pytest.mark.parametrize("command", [["run"], ["grad"]])
 def test_an_output_that_cannot_be_written(command, capsys, tmp_path):
     out = tmp_path / "no" / "folder" / "out.json"
