@@ -114,7 +114,7 @@ def sensitivity(
     unit = " ms" if parameter in _IN_MS else ""
     moves = bool(np.nanmax(np.abs(voltage_dot)) > 0.0)
     size = f"ε = {step:.3g}{unit}" if moves else "dV/dp = 0 at all times"
-    ax.set_title(f"sensitivity to p = {parameter}[{index}], {size}", loc="left")
+    ax.set_title(f"Sensitivity to p = {parameter}[{index}], {size}", loc="left")
     ax.legend(loc="upper right", ncols=3, fontsize="small", frameon=False, handlelength=1.5)
     return ax
 

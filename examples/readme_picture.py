@@ -46,7 +46,12 @@ def draw(path: Path, seed: int = 25, neuron: int = 15) -> None:
     gradient = pullback(time_bar=np.eye(len(simulation.spikes.time))[spikes[0]])
     synapse = int(np.argmax(np.abs(gradient.delay)))
 
-    style = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}
+    style = {
+        "font.size": 10,
+        "axes.titlesize": 10.5,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+    }
     with matplotlib.rc_context(style):
         figure, (top, bottom) = pyplot.subplots(
             2, 1, figsize=(8.0, 5.4), sharex=True, layout="constrained", height_ratios=(1.0, 1.1)
@@ -58,11 +63,8 @@ def draw(path: Path, seed: int = 25, neuron: int = 15) -> None:
         title = (
             f"Spikes of {N_EXCITATORY} excitatory and {N_INHIBITORY} inhibitory (orange) neurons"
         )
-        top.set_title(title, loc="left", fontsize=10.5)
+        top.set_title(title, loc="left")
         sensitivity(network, inputs, DURATION, neuron, "delay", synapse, dt=0.05, ax=bottom)
-        bottom.set_title("Voltage, and what one delay does to it", loc="left", fontsize=10.5)
-        place = {"loc": "lower right", "bbox_to_anchor": (1.0, 0.97), "borderaxespad": 0.0}
-        bottom.legend(frameon=False, ncols=2, fontsize=9, handlelength=1.5, **place)
         figure.savefig(path, dpi=190)
         pyplot.close(figure)
 

@@ -47,10 +47,10 @@ COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK)
 GREY = "#707070"
 
 TIME_LABEL = "time (ms)"
-VOLTAGE_LABEL = "voltage (unit of the user)"  # networks know no other
+VOLTAGE_LABEL = "voltage (same unit as v_th)"
 
-# More lines than this over one another cannot be told apart.
-_MOST_TRACES = 10
+_DEFAULT_TRACES = 5
+_MOST_TRACES = 10  # more lines over one another cannot be told apart
 _STYLES = ("-", (0, (3, 1)))  # one round of colours each
 _STACK = 1.2  # distance of stacked traces as a multiple of the highest
 
@@ -98,11 +98,11 @@ def _neuron_locator(n: int) -> MaxNLocator:
     from matplotlib.ticker import MaxNLocator
 
     class NeuronLocator(MaxNLocator):
-        def tick_values(self, vmin: float, vmax: float) -> NDArray[np.float64]:
-            ticks = np.asarray(super().tick_values(max(vmin, 0.0), min(vmax, n - 1.0)))
-            return ticks[(ticks >= 0) & (ticks < n)]
+        def tick_values(self, vmin: float, vmax: float) -> Sequence[float]:
+            ticks = super().tick_values(max(vmin, 0.0), min(vmax, n - 1.0))
+            return [tick for tick in ticks if 0 <= tick < n]
 
-    return NeuronLocator(integer=True, min_n_ticks=1)
+    return NeuronLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1)
 
 
 def traces(
@@ -123,14 +123,15 @@ def traces(
     simulation : Simulation
         What to draw.
     neurons : int or (m,) int, optional
-        Neurons to draw; by default all, of more than ten the first ten.
+        Neurons to draw, the first five by default.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure by default.
     dt : float
         Distance of points in ms; crossings and resets are drawn where they are.
     offset : float, optional
-        Distance of stacked voltages, 0 to lay them over one another. By default 0 for up to ten
-        neurons, and for more of them a distance that keeps them apart.
+        Distance of stacked voltages, 0 to lay them over one another. By default 0; for more than
+        ten neurons, or where two have the same voltage and one would hide the other, a distance
+        that keeps them apart.
 
     Returns
     -------
@@ -139,13 +140,15 @@ def traces(
     """
     network = simulation.network
     n = network.n_neurons
-    wanted = np.arange(min(n, _MOST_TRACES)) if neurons is None else np.atleast_1d(neurons)
+    wanted = np.arange(min(n, _DEFAULT_TRACES)) if neurons is None else np.atleast_1d(neurons)
     wanted = indices("neurons", wanted, None, n)
     curves = [_curve(simulation, int(neuron), dt) for neuron in wanted]
-    if offset is not None:
-        shift = scalar("offset", offset, 0.0, LONGEST)
+    if offset is None:
+        hidden = len({voltage.tobytes() for _, voltage in curves}) < len(curves)
+        stacked = hidden or len(curves) > _MOST_TRACES
+        shift = _distance(curves, network.v_th[wanted]) if stacked else 0.0
     else:
-        shift = _distance(curves) if len(wanted) > _MOST_TRACES else 0.0
+        shift = scalar("offset", offset, 0.0, LONGEST)
     ax = axes(ax)
     common = len(set(network.v_th[wanted])) == 1 and shift == 0.0
     for i, (neuron, (time, voltage)) in enumerate(zip(wanted, curves, strict=True)):
@@ -170,10 +173,17 @@ def traces(
     else:
         ax.set_ylabel(VOLTAGE_LABEL)
         if len(wanted):
-            place = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0.0}
-            ax.legend(title="neuron", frameon=False, handlelength=1.5, fontsize="small", **place)
+            ax.legend(
+                title="neuron",
+                loc="upper left",
+                bbox_to_anchor=(1.0, 1.0),
+                borderaxespad=0.0,
+                frameon=False,
+                handlelength=1.5,
+                fontsize="small",
+            )
     if neurons is None and n > len(wanted):
-        ax.set_title(f"the first {len(wanted)} of {n} neurons")
+        ax.set_title(f"The first {len(wanted)} of {n} neurons")
     return ax
 
 
@@ -188,10 +198,13 @@ def _curve(
     return pieces.time, voltage
 
 
-def _distance(curves: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]]) -> float:
-    """Return a distance, to two digits, that keeps voltages apart; at rest, any."""
-    height = max(float(np.ptp(voltage)) for _, voltage in curves)
-    return float(f"{_STACK * height:.2g}") or 1.0
+def _distance(
+    curves: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]], v_th: NDArray[np.float64]
+) -> float:
+    """Return a distance, to two digits, that keeps voltages and their thresholds apart."""
+    pairs = zip(curves, v_th, strict=True)
+    height = max(float(threshold - voltage.min()) for (_, voltage), threshold in pairs)
+    return float(f"{_STACK * height:.2g}")
 
 
 def draw_threshold(
@@ -207,11 +220,10 @@ def draw_threshold(
     neuron = integer("neuron", neuron, 0, simulation.network.n_neurons - 1)
     height = simulation.network.v_th[neuron] + up
     time = simulation.spikes.time[simulation.spikes.neuron == neuron]
-    dashes = {"linewidth": 0.8, "linestyle": (0, (5, 4)), "alpha": 0.6}
-    ax.axhline(height, color=line or colour, **dashes)
-    style = {"linestyle": "none", "marker": "v", "markersize": 5, "color": colour}
-    # Marks at the edge show whole; a layout would make room at the corner for none.
-    ax.plot(time, np.full(len(time), height), **style, clip_on=not len(time))
+    ax.axhline(height, color=line or colour, linewidth=0.8, linestyle=(0, (5, 4)), alpha=0.6)
+    # Marks at the edge show whole; but a layout would make room at the corner for none.
+    (marks,) = ax.plot(time, np.full(len(time), height), linestyle="none", clip_on=not len(time))
+    marks.set(marker="v", markersize=5, color=colour)
 
 
 class Pieces(NamedTuple):

@@ -17,7 +17,7 @@ from matplotlib import pyplot  # noqa: E402
 import adjoint  # noqa: E402
 import refsim  # noqa: E402
 from adjoint.plot import sensitivity  # noqa: E402
-from refsim.plot import COLOURS, between_spikes, raster, traces  # noqa: E402
+from refsim.plot import COLOURS, GREY, between_spikes, raster, traces  # noqa: E402
 from validation.zoo import refractory, two_ports  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -51,6 +51,16 @@ def test_raster_has_a_tick_for_every_spike(simulation):
     np.testing.assert_array_equal(segments[:, 0, 0], simulation.spikes.time)
     np.testing.assert_allclose(segments[:, :, 1].mean(axis=1), simulation.spikes.neuron, atol=1e-12)
     assert ax.get_xlim() == (0.0, simulation.duration)
+    assert ax.get_ylim() == (-1, simulation.network.n_neurons)
+
+
+@pytest.mark.parametrize("n", [1, 2, 9, 10, 11, 30, 1000])
+def test_ticks_of_a_raster_are_neurons(n):
+    ax = raster(refsim.simulate(refsim.Network(n), None, 10.0))
+    draw(ax)
+    ticks = ax.get_yticks()
+    assert len(ticks) >= min(n, 2)
+    assert set(ticks) <= set(range(n))
 
 
 def test_raster_takes_a_colour_for_each_neuron(simulation):
@@ -91,9 +101,70 @@ def test_traces_have_three_lines_a_neuron(simulation):
         np.testing.assert_array_equal(reached, times)
 
 
-def test_traces_draw_the_first_five_neurons():
-    simulation = refsim.simulate(refsim.Network(9), None, 10.0)
-    assert len(traces(simulation).lines) == 15
+def legend(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+def numbered(ax):
+    return [label.get_text() for label in ax.get_yticklabels()]
+
+
+@pytest.fixture
+def different():
+    """Twelve neurons with voltages of their own; no two of them spike together."""
+    return refsim.simulate(refsim.Network(12, i_ext=np.linspace(1.1, 2.0, 12)), None, 60.0)
+
+
+def test_traces_draw_the_first_five_neurons_and_say_so(different):
+    ax = traces(different)
+    draw(ax)
+    assert len(ax.lines) == 15
+    assert ax.get_title() == "The first 5 of 12 neurons"
+    assert legend(ax) == ["0", "1", "2", "3", "4"]
+    assert ax.get_legend().get_title().get_text() == "neuron"
+
+
+def test_ten_traces_are_told_apart_by_a_legend(different):
+    ax = traces(different, np.arange(10))
+    draw(ax)
+    assert ax.get_title() == ""
+    assert legend(ax) == [str(i) for i in range(10)]
+    looks = {(line.get_color(), line.get_linestyle()) for line in ax.lines[::3]}
+    assert len(looks) == 10
+    assert {line.get_color() for line in ax.lines[1::3]} == {GREY}
+
+
+def test_more_traces_are_stacked(different):
+    ax = traces(different, np.arange(12))
+    draw(ax)
+    assert ax.get_legend() is None
+    assert numbered(ax) == [str(i) for i in range(12)]
+    lows = [line.get_ydata().min() for line in ax.lines[::3]]
+    highs = [max(line.get_ydata()) for line in ax.lines[1::3]]
+    assert np.all(np.array(lows[1:]) > np.array(highs[:-1]))
+
+
+def test_equal_voltages_do_not_hide_one_another():
+    simulation = refsim.simulate(refsim.Network(3, i_ext=1.2), None, 60.0)
+    ax = traces(simulation)
+    draw(ax)
+    assert numbered(ax) == ["0", "1", "2"]
+    tops = [line.get_ydata().max() for line in ax.lines[::3]]
+    assert np.all(np.diff(tops) > 1.0)
+    assert legend(traces(simulation, offset=0.0)) == ["0", "1", "2"]
+
+
+def test_offset_is_the_distance(different):
+    ax = traces(different, [3, 1], offset=2.5)
+    draw(ax)
+    assert numbered(ax) == ["3", "1"]
+    np.testing.assert_allclose(ax.get_yticks(), [0.0, 2.5])
+    with pytest.raises(refsim.InvalidValueError, match="offset"):
+        traces(different, offset=-1.0)
+
+
+def test_no_neurons_give_an_empty_picture(different):
+    assert not traces(different, np.zeros(0, dtype=int)).lines
 
 
 def test_the_grid_has_every_spike_twice(simulation):
@@ -114,6 +185,28 @@ def test_sensitivity_has_a_band_and_four_lines(case, parameter):
     breaks = np.isnan(voltage.get_ydata()).sum()
     assert breaks == len(marks.get_xdata())
     np.testing.assert_array_equal(np.isnan(edge.get_ydata()), np.isnan(voltage.get_ydata()))
+
+
+def test_sensitivity_names_the_parameter_and_its_change(case):
+    arguments = (case.network, case.inputs, case.duration, 1)
+    ax = sensitivity(*arguments, "delay", 1, epsilon=0.25)
+    assert ax.get_title(loc="left") == "Sensitivity to p = delay[1], ε = 0.25 ms"
+    assert legend(ax) == ["V ± ε dV/dp", "V + ε dV/dp", "V of neuron 1"]
+    ax = sensitivity(*arguments, "weight", 1, epsilon=-1e-7)
+    assert ax.get_title(loc="left") == "Sensitivity to p = weight[1], ε = -1e-07"
+
+
+def test_the_default_change_is_round(case):
+    ax = sensitivity(case.network, case.inputs, case.duration, 1, "v_th", 1)
+    step = ax.get_title(loc="left").split("ε = ")[1]
+    assert f"{float(step):.0e}"[0] in "125"
+    assert float(step) == float(f"{float(step):.0e}")
+
+
+def test_sensitivity_to_what_has_no_influence_says_so():
+    ax = sensitivity(refsim.Network(2, i_ext=1.2), None, 50.0, 0, "v_th", 1)
+    draw(ax)
+    assert ax.get_title(loc="left") == "Sensitivity to p = v_th[1], dV/dp = 0 at all times"
 
 
 @pytest.mark.parametrize("parameter", ["weight", "delay", "v_th", "v_reset"])
@@ -182,6 +275,12 @@ def test_sensitivity_refuses_what_is_not_there(case):
         sensitivity(*arguments, 0, "v_th", 1000)
     with pytest.raises(refsim.InvalidValueError, match="none"):
         sensitivity(refsim.Network(1), None, 10.0, 0, "weight")
+
+
+@pytest.mark.parametrize("module", [refsim.plot, adjoint.plot])
+def test_modules_list_what_is_theirs(module):
+    assert dir(module) == sorted(module.__all__)
+    assert all(hasattr(module, name) for name in dir(module))
 
 
 def test_missing_matplotlib_names_the_extra(monkeypatch, simulation):
