@@ -1,7 +1,9 @@
 """Event queues of spiking networks: data structures that know nothing of neurons.
 
-Three queues for Python users, `BinaryHeap`, `IndexedHeap` and `FIFO`; the kernels under them, for
-compiled loops, are the functions of `queues.heap`, `queues.indexed_heap` and `queues.fifo`.
+Queues of rows, which agree in everything but speed: `BinaryHeap`, `DaryHeap`, `SortedArray`,
+`PairingHeap` and `CalendarQueue` for any times, `FIFO` and `FifoMerge` for times in order. And
+`IndexedHeap`, whose items can be moved. The kernels under each, for compiled loops, are the
+functions of the module of that name, as `queues.heap` or `queues.fifo`.
 Names are imported on first use, since numba alone takes half a second.
 """
 
@@ -11,6 +13,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from queues.calendar import CalendarQueue
+    from queues.dary_heap import DaryHeap
     from queues.errors import (
         EmptyQueueError,
         ItemError,
@@ -19,33 +23,46 @@ if TYPE_CHECKING:
         TimeOrderError,
     )
     from queues.fifo import FIFO
+    from queues.fifo_merge import FifoMerge
     from queues.heap import BinaryHeap
     from queues.indexed_heap import IndexedHeap
+    from queues.pairing_heap import PairingHeap
+    from queues.sorted_array import SortedArray
     from queues.types import Entry, EventQueue
 
 __all__ = [
     "FIFO",
     "BinaryHeap",
+    "CalendarQueue",
+    "DaryHeap",
     "EmptyQueueError",
     "Entry",
     "EventQueue",
+    "FifoMerge",
     "IndexedHeap",
     "ItemError",
+    "PairingHeap",
     "QueueError",
     "QueueTypeError",
+    "SortedArray",
     "TimeOrderError",
 ]
 
 _MODULES = {
     "FIFO": "fifo",
     "BinaryHeap": "heap",
+    "CalendarQueue": "calendar",
+    "DaryHeap": "dary_heap",
     "EmptyQueueError": "errors",
     "Entry": "types",
     "EventQueue": "types",
+    "FifoMerge": "fifo_merge",
     "IndexedHeap": "indexed_heap",
     "ItemError": "errors",
+    "PairingHeap": "pairing_heap",
     "QueueError": "errors",
     "QueueTypeError": "errors",
+    "SortedArray": "sorted_array",
     "TimeOrderError": "errors",
 }
 

@@ -30,7 +30,7 @@ class ItemError(QueueError, LookupError):
 
 
 class TimeOrderError(QueueError):
-    """A FIFO was given a time earlier than that of the push before."""
+    """A FIFO, or a lane, was given a time earlier than that of the push before."""
 
 
 def checked_real(name: str, value: object) -> float:
@@ -72,11 +72,11 @@ def checked_count(name: str, value: object, smallest: int) -> int:
     return number
 
 
-def checked_item(value: object, n: int) -> int:
+def checked_item(value: object, n: int, name: str = "item") -> int:
     """Return ``value`` as an item of 0..n-1, or raise."""
-    item = checked_int("item", value)
+    item = checked_int(name, value)
     if not 0 <= item < n:
-        raise ItemError(f"item = {value!r}; expected 0 <= item < {n}")
+        raise ItemError(f"{name} = {value!r}; expected 0 <= {name} < {n}")
     return item
 
 

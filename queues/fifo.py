@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from queues.errors import TimeOrderError, check_not_empty, checked_count, checked_row
-from queues.jit import jit
-from queues.types import Entry, FifoArrays
+from queues.errors import TimeOrderError, checked_count
+from queues.jit import jit, kernel
+from queues.shell import Kernels, QueueShell
+from queues.types import FifoArrays
 
 
 @jit
@@ -78,6 +79,12 @@ def pop(queue: FifoArrays) -> None:
     queue.size[0] -= 1
 
 
+@kernel
+def top(queue: FifoArrays) -> int:
+    """Return the index of the first row."""
+    return queue.head[0]
+
+
 def check(queue: FifoArrays) -> None:
     """Assert what holds of every ring between two calls, if times were pushed in order."""
     size, head, capacity = int(queue.size[0]), int(queue.head[0]), queue.time.size
@@ -90,7 +97,7 @@ def check(queue: FifoArrays) -> None:
     assert (np.diff(queue.order[rows]) > 0).all(), queue.order[rows]
 
 
-class FIFO:
+class FIFO(QueueShell[FifoArrays]):
     """An event queue for times that never decrease: pushes and pops take O(1).
 
     Parameters
@@ -113,13 +120,13 @@ class FIFO:
     Entry(time=1.0, payload=7, order=0, tangent=0.0)
     """
 
+    _kernels = Kernels(add=add, grown=grown, pop=pop, top=top)
+
     def __init__(
         self, capacity: int = 16, check_order: bool = __debug__, *, tangent: bool = False
     ) -> None:
-        self._arrays: FifoArrays = empty(checked_count("capacity", capacity, 1))
+        super().__init__(empty(checked_count("capacity", capacity, 1)), tangent)
         self._checks_order = bool(check_order)
-        self._keeps_tangent = bool(tangent)
-        self._pushes = 0
         self._last_time = -np.inf
 
     def push(self, time: float, payload: int = 0, tangent: float = 0.0) -> int:
@@ -139,49 +146,17 @@ class FIFO:
         int
             The order: the number of pushes before this one.
         """
-        row_time, row_payload, row_tangent = checked_row(
-            time, payload, tangent, self._keeps_tangent
-        )
-        if self._checks_order and row_time < self._last_time:
+        row = self._checked(time, payload, tangent)
+        if self._checks_order and row[0] < self._last_time:
             raise TimeOrderError(
                 f"time = {time!r}; expected at least {self._last_time!r}, the time of the last "
                 "push (a BinaryHeap takes times in any order)"
             )
-        order = self._pushes
-        self._arrays = push(self._arrays, row_time, order, row_payload, row_tangent)
-        self._pushes += 1
-        self._last_time = row_time
+        order = self._put(row)
+        self._last_time = row[0]
         return order
-
-    def peek(self) -> Entry:
-        """Return the first entry and leave it queued."""
-        check_not_empty("peek", len(self))
-        return self._top()
-
-    def pop(self) -> Entry:
-        """Remove the first entry and return it."""
-        check_not_empty("pop", len(self))
-        top = self._top()
-        pop(self._arrays)
-        return top
 
     def clear(self) -> None:
         """Remove all entries and forget the last time; orders keep counting."""
-        self._arrays.size[0] = 0
+        super().clear()
         self._last_time = -np.inf
-
-    def _top(self) -> Entry:
-        arrays = self._arrays
-        top = int(arrays.head[0])
-        return Entry(
-            time=float(arrays.time[top]),
-            payload=int(arrays.payload[top]),
-            order=int(arrays.order[top]),
-            tangent=float(arrays.tangent[top]),
-        )
-
-    def __len__(self) -> int:
-        return int(self._arrays.size[0])
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {len(self)} entries>"

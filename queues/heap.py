@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from queues.errors import check_not_empty, checked_count, checked_row
-from queues.jit import jit
-from queues.types import Entry, HeapArrays
+from queues.errors import checked_count
+from queues.jit import jit, kernel
+from queues.shell import Kernels, QueueShell
+from queues.types import HeapArrays
 
 _ZERO = np.uint64(0)
 _ONE = np.uint64(1)
@@ -131,6 +132,12 @@ def pop(queue: HeapArrays) -> None:
     )
 
 
+@kernel
+def top(queue: HeapArrays) -> int:
+    """Return the index of the first row, which is always 0."""
+    return 0
+
+
 def check(queue: HeapArrays) -> None:
     """Assert what holds of every heap between two calls."""
     size = int(queue.size[0])
@@ -146,7 +153,7 @@ def check(queue: HeapArrays) -> None:
     assert np.unique(order[:size]).size == size
 
 
-class BinaryHeap:
+class BinaryHeap(QueueShell[HeapArrays]):
     """An event queue for any times: pushes and pops take O(log n).
 
     Parameters
@@ -166,63 +173,7 @@ class BinaryHeap:
     Entry(time=1.0, payload=8, order=1, tangent=0.0)
     """
 
+    _kernels = Kernels(add=add, grown=grown, pop=pop, top=top)
+
     def __init__(self, capacity: int = 16, *, tangent: bool = False) -> None:
-        self._arrays: HeapArrays = empty(checked_count("capacity", capacity, 1))
-        self._keeps_tangent = bool(tangent)
-        self._pushes = 0
-
-    def push(self, time: float, payload: int = 0, tangent: float = 0.0) -> int:
-        """Add an entry and return its order.
-
-        Parameters
-        ----------
-        time
-            In ms, finite.
-        payload
-            Any integer of 64 bits; comes back with the entry.
-        tangent
-            Derivative of ``time``, in ms per unit of the parameter.
-
-        Returns
-        -------
-        int
-            The order: the number of pushes before this one. Equal times leave in this order.
-        """
-        row_time, row_payload, row_tangent = checked_row(
-            time, payload, tangent, self._keeps_tangent
-        )
-        order = self._pushes
-        self._arrays = push(self._arrays, row_time, order, row_payload, row_tangent)
-        self._pushes += 1
-        return order
-
-    def peek(self) -> Entry:
-        """Return the earliest entry and leave it queued."""
-        check_not_empty("peek", len(self))
-        return self._top()
-
-    def pop(self) -> Entry:
-        """Remove the earliest entry and return it."""
-        check_not_empty("pop", len(self))
-        top = self._top()
-        pop(self._arrays)
-        return top
-
-    def clear(self) -> None:
-        """Remove all entries; orders keep counting."""
-        self._arrays.size[0] = 0
-
-    def _top(self) -> Entry:
-        arrays = self._arrays
-        return Entry(
-            time=float(arrays.time[0]),
-            payload=int(arrays.payload[0]),
-            order=int(arrays.order[0]),
-            tangent=float(arrays.tangent[0]),
-        )
-
-    def __len__(self) -> int:
-        return int(self._arrays.size[0])
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {len(self)} entries>"
+        super().__init__(empty(checked_count("capacity", capacity, 1)), tangent)

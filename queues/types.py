@@ -38,6 +38,79 @@ class FifoArrays(NamedTuple):
     size: NDArray[np.int64]  # (1,) int64, number of rows in use
 
 
+class DaryHeapArrays(NamedTuple):
+    """A min-heap of rows with d children each: row i is not later than rows d*i+1 to d*i+d."""
+
+    time: NDArray[np.float64]  # (capacity,) float64, ms
+    order: NDArray[np.int64]  # (capacity,) int64, push number, unique
+    payload: NDArray[np.int64]  # (capacity,) int64
+    tangent: NDArray[np.float64]  # (capacity,) float64, ms per unit of the parameter
+    log2_d: NDArray[np.int64]  # (1,) int64, so that d*i is a shift
+    size: NDArray[np.int64]  # (1,) int64, number of rows in use
+
+
+class SortedArrays(NamedTuple):
+    """A ring of rows by (time, order): ``(head + k) % capacity`` is the k-th, for k < size."""
+
+    time: NDArray[np.float64]  # (capacity,) float64, ms; capacity is a power of two
+    order: NDArray[np.int64]  # (capacity,) int64, push number, unique
+    payload: NDArray[np.int64]  # (capacity,) int64
+    tangent: NDArray[np.float64]  # (capacity,) float64, ms per unit of the parameter
+    head: NDArray[np.int64]  # (1,) int64, index of the first row
+    size: NDArray[np.int64]  # (1,) int64, number of rows in use
+
+
+class PairingHeapArrays(NamedTuple):
+    """A tree of rows, each not later than its children, and a chain of the rows not in use."""
+
+    time: NDArray[np.float64]  # (capacity,) float64, ms
+    order: NDArray[np.int64]  # (capacity,) int64, push number, unique
+    payload: NDArray[np.int64]  # (capacity,) int64
+    tangent: NDArray[np.float64]  # (capacity,) float64, ms per unit of the parameter
+    child: NDArray[np.int64]  # (capacity,) int64, a row's first child; -1 for none
+    sibling: NDArray[np.int64]  # (capacity,) int64, next child of its parent, or free row; -1 ends
+    root: NDArray[np.int64]  # (1,) int64, the first row; -1 for none
+    free: NDArray[np.int64]  # (1,) int64, first row not in use; -1 for none
+    size: NDArray[np.int64]  # (1,) int64, number of rows in use
+
+
+class CalendarArrays(NamedTuple):
+    """Rows chained by bucket, each chain by (time, order): day ``v`` is bucket v % n_buckets.
+
+    The day of a time is ``floor(time / width)``. Days never decrease with time, and this alone is
+    what the order in which rows leave rests on.
+    """
+
+    time: NDArray[np.float64]  # (capacity,) float64, ms
+    order: NDArray[np.int64]  # (capacity,) int64, push number, unique
+    payload: NDArray[np.int64]  # (capacity,) int64
+    tangent: NDArray[np.float64]  # (capacity,) float64, ms per unit of the parameter
+    link: NDArray[np.int64]  # (capacity,) int64, next row of the bucket, or free row; -1 ends
+    first: NDArray[np.int64]  # (n_buckets,) int64, first row of a bucket; -1 for none
+    last: NDArray[np.int64]  # (n_buckets,) int64, its last row; n_buckets is a power of two
+    run: NDArray[np.int64]  # (64,) int64, scratch of the sort: chains of 2**i buckets; -1 for none
+    day: NDArray[np.int64]  # (1,) int64, not after the day of any row
+    width: NDArray[np.float64]  # (1,) float64, ms, length of a day
+    effort: NDArray[np.int64]  # (2,) int64, steps of search, and calls, since last looked at
+    free: NDArray[np.int64]  # (1,) int64, first row not in use; -1 for none
+    size: NDArray[np.int64]  # (1,) int64, number of rows in use
+
+
+class FifoMergeArrays(NamedTuple):
+    """Rows chained by lane, in order of push, and a heap of the first row of every lane."""
+
+    time: NDArray[np.float64]  # (capacity,) float64, ms; in a lane they never decrease
+    order: NDArray[np.int64]  # (capacity,) int64, push number, unique
+    payload: NDArray[np.int64]  # (capacity,) int64
+    tangent: NDArray[np.float64]  # (capacity,) float64, ms per unit of the parameter
+    link: NDArray[np.int64]  # (capacity,) int64, next row of the lane, or free row; -1 ends
+    first: NDArray[np.int64]  # (n_lanes,) int64, first row of a lane; -1 for none
+    last: NDArray[np.int64]  # (n_lanes,) int64, its last row, where it has one
+    heads: HeapArrays  # (n_lanes,) a row for every lane with rows; the payload is the lane
+    free: NDArray[np.int64]  # (1,) int64, first row not in use; -1 for none
+    size: NDArray[np.int64]  # (1,) int64, number of rows in use
+
+
 class IndexedHeapArrays(NamedTuple):
     """A binary min-heap of items 0..n-1 by (time, item), which can find and move an item."""
 
