@@ -102,7 +102,7 @@ def first_spike_loss(
 ) -> tuple[float, NDArray[np.float64]]:
     r"""Return the time-to-first-spike cross entropy and its cotangents.
 
-    With T_j the first spike of output j and y the label, equation 3 of J. Goeltz et al., "Fast and
+    With T_j the first spike of output j and y the label, the loss of J. Goeltz et al., "Fast and
     energy-efficient neuromorphic deep learning with first-spike times", Nature Machine
     Intelligence 3, 2021, without its regulariser, reads
 
