@@ -1,0 +1,508 @@
+"""The conformance kit: it accepts a plain queue that is right and rejects every planted bug."""
+
+import heapq
+import math
+import random
+import re
+import subprocess
+import sys
+import unittest
+from functools import cache
+
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+import queues.testing
+from queues import Entry
+from queues.testing import (
+    Clear,
+    ConformanceError,
+    ExactModel,
+    FifoModel,
+    Peek,
+    Pop,
+    Push,
+    QueueMachine,
+    assert_conforms,
+    machine,
+    run_script,
+    scripts,
+    times,
+)
+
+
+class HeapqQueue:
+    """A right queue of exact semantics."""
+
+    def __init__(self):
+        self.rows = []  # (time, order, payload, tangent)
+        self.pushes = 0
+
+    def push(self, time, payload=0, tangent=0.0):
+        if not math.isfinite(time):
+            raise ValueError(time)
+        heapq.heappush(self.rows, (time, self.pushes, payload, tangent))
+        self.pushes += 1
+        return self.pushes - 1
+
+    def _entry(self, row):
+        time, order, payload, tangent = row
+        return Entry(time, payload, order, tangent)
+
+    def peek(self):
+        return self._entry(self.rows[0])
+
+    def pop(self):
+        return self._entry(heapq.heappop(self.rows))
+
+    def clear(self):
+        self.rows.clear()
+
+    def __len__(self):
+        return len(self.rows)
+
+
+class UnstableAtTies(HeapqQueue):
+    def push(self, time, payload=0, tangent=0.0):
+        order = super().push(time, payload, tangent)
+        self.rows = [(t, -abs(k), p, d) for t, k, p, d in self.rows]
+        heapq.heapify(self.rows)
+        return order
+
+    def _entry(self, row):
+        time, order, payload, tangent = row
+        return Entry(time, payload, -order, tangent)
+
+
+class Lifo(HeapqQueue):
+    def peek(self):
+        if not self.rows:
+            raise IndexError
+        return self._entry(max(self.rows, key=lambda row: row[1]))
+
+    def pop(self):
+        entry = self.peek()
+        self.rows = [row for row in self.rows if row[1] != entry.order]
+        return entry
+
+
+class LosesAnEntryOnGrowth(HeapqQueue):
+    capacity = 8
+
+    def push(self, time, payload=0, tangent=0.0):
+        order = super().push(time, payload, tangent)
+        if len(self.rows) > self.capacity:
+            self.capacity *= 2
+            self.rows.pop()
+        return order
+
+
+class LosesAnEntryOnLateGrowth(LosesAnEntryOnGrowth):
+    capacity = 1024
+
+
+class SwapsTangents(HeapqQueue):
+    """Tangents stay at their indices while the rows move."""
+
+    def __init__(self):
+        super().__init__()
+        self.tangents = []
+
+    def push(self, time, payload=0, tangent=0.0):
+        order = super().push(time, payload)
+        self.tangents.append(tangent)
+        return order
+
+    def peek(self):
+        return super().peek()._replace(tangent=self.tangents[0])
+
+    def pop(self):
+        return super().pop()._replace(tangent=self.tangents.pop(0))
+
+    def clear(self):
+        super().clear()
+        self.tangents.clear()
+
+
+class LosesPayload(HeapqQueue):
+    def pop(self):
+        return super().pop()._replace(payload=0)
+
+
+class RoundsPayload(HeapqQueue):
+    def push(self, time, payload=0, tangent=0.0):
+        return super().push(time, int(float(payload)), tangent)
+
+
+class WrongLengthAfterClear(HeapqQueue):
+    size = 0
+
+    def push(self, time, payload=0, tangent=0.0):
+        order = super().push(time, payload, tangent)
+        self.size += 1
+        return order
+
+    def pop(self):
+        entry = super().pop()
+        self.size -= 1
+        return entry
+
+    def __len__(self):
+        return self.size
+
+
+class OrdersBeginAnewAfterClear(HeapqQueue):
+    def clear(self):
+        super().clear()
+        self.pushes = 0
+
+
+class AcceptsNan(HeapqQueue):
+    def push(self, time, payload=0, tangent=0.0):
+        return super().push(0.0 if math.isnan(time) else time, payload, tangent)
+
+
+class CountsARefusedPush(HeapqQueue):
+    def push(self, time, payload=0, tangent=0.0):
+        if not math.isfinite(time):
+            self.pushes += 1
+        return super().push(time, payload, tangent)
+
+
+class PeekRemoves(HeapqQueue):
+    def peek(self):
+        return self.pop()
+
+
+class PeekForgetsTangent(HeapqQueue):
+    def peek(self):
+        return super().peek()._replace(tangent=0.0)
+
+
+class DropsWhenFull(HeapqQueue):
+    def push(self, time, payload=0, tangent=0.0):
+        order = super().push(time, payload, tangent)
+        del self.rows[12:]
+        return order
+
+
+class SwapDoesNothing(HeapqQueue):
+    """A heap that never sifts: pop takes index 0 and moves the last row there."""
+
+    def push(self, time, payload=0, tangent=0.0):
+        if not math.isfinite(time):
+            raise ValueError(time)
+        self.rows.append((time, self.pushes, payload, tangent))
+        self.pushes += 1
+        return self.pushes - 1
+
+    def pop(self):
+        first, last = self.rows[0], self.rows.pop()
+        if self.rows:
+            self.rows[0] = last
+        return self._entry(first)
+
+
+class NegativeZeroFirst(HeapqQueue):
+    """Sorts by the bits of the time, in which -0.0 is before 0.0."""
+
+    def push(self, time, payload=0, tangent=0.0):
+        order = super().push(time, payload, tangent)
+        self.rows.sort(key=lambda row: (row[0], math.copysign(1.0, row[0]), row[1]))
+        return order
+
+    def peek(self):
+        return self._entry(self.rows[0])
+
+    def pop(self):
+        return self._entry(self.rows.pop(0))
+
+
+class FlushesDenormals(HeapqQueue):
+    def push(self, time, payload=0, tangent=0.0):
+        return super().push(0.0 if abs(time) < 2.0**-1022 else time, payload, tangent)
+
+
+class OverflowsBetweenTimes(HeapqQueue):
+    """Compares the distance to the first time, which overflows for the largest ones."""
+
+    def push(self, time, payload=0, tangent=0.0):
+        if self.rows and math.isinf(time - self.rows[0][0]):
+            time = self.rows[0][0]
+        return super().push(time, payload, tangent)
+
+
+class PopOfNothingIsNone(HeapqQueue):
+    def pop(self):
+        return super().pop() if self.rows else None
+
+
+class PopOfNothingIsAKeyError(HeapqQueue):
+    def pop(self):
+        if not self.rows:
+            raise KeyError
+        return super().pop()
+
+
+class PopOfNothingSpoilsTheLength(HeapqQueue):
+    spoilt = 0
+
+    def pop(self):
+        self.spoilt -= not self.rows
+        return super().pop()
+
+    def __len__(self):
+        return abs(len(self.rows) + self.spoilt)
+
+
+class ReturnsTuples(HeapqQueue):
+    def _entry(self, row):
+        return tuple(row)
+
+
+class IsNotEmptyAtFirst(HeapqQueue):
+    def __init__(self):
+        super().__init__()
+        self.push(1.0)
+
+
+WRONG = [
+    UnstableAtTies,
+    Lifo,
+    LosesAnEntryOnGrowth,
+    LosesAnEntryOnLateGrowth,
+    SwapsTangents,
+    LosesPayload,
+    RoundsPayload,
+    WrongLengthAfterClear,
+    OrdersBeginAnewAfterClear,
+    AcceptsNan,
+    CountsARefusedPush,
+    PeekRemoves,
+    PeekForgetsTangent,
+    DropsWhenFull,
+    SwapDoesNothing,
+    NegativeZeroFirst,
+    FlushesDenormals,
+    OverflowsBetweenTimes,
+    PopOfNothingIsNone,
+    PopOfNothingIsAKeyError,
+    PopOfNothingSpoilsTheLength,
+    ReturnsTuples,
+    IsNotEmptyAtFirst,
+]
+
+
+@cache
+def rejected(factory, semantics="exact", **options):
+    with pytest.raises(ConformanceError) as caught:
+        assert_conforms(factory, semantics, seed=0, **options)
+    return caught.value
+
+
+class HeapqFifo(HeapqQueue):
+    """A right queue of FIFO semantics."""
+
+    last = -math.inf
+
+    def push(self, time, payload=0, tangent=0.0):
+        if time < self.last:
+            raise ValueError(time)
+        order = super().push(time, payload, tangent)
+        self.last = time
+        return order
+
+    def clear(self):
+        super().clear()
+        self.last = -math.inf
+
+
+class RemembersTheTimeAfterClear(HeapqFifo):
+    def clear(self):
+        self.rows.clear()
+
+
+class ForgetsTheTimeWhenEmpty(HeapqFifo):
+    def pop(self):
+        entry = super().pop()
+        self.last = self.last if self.rows else -math.inf
+        return entry
+
+
+def test_a_right_queue_passes():
+    assert_conforms(HeapqQueue, seed=0)
+
+
+def test_a_right_fifo_passes():
+    assert_conforms(HeapqFifo, "fifo", seed=0)
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_wrong_queue_is_rejected(wrong):
+    error = rejected(wrong)
+    with pytest.raises(ConformanceError, match=r"\A" + re.escape(error.reason)):
+        run_script(wrong(), ExactModel(), error.script)
+
+
+@pytest.mark.parametrize(
+    "wrong", [HeapqQueue, Lifo, RemembersTheTimeAfterClear, ForgetsTheTimeWhenEmpty]
+)
+def test_a_wrong_fifo_is_rejected(wrong):
+    rejected(wrong, "fifo")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "length"),
+    [(Lifo, 2), (AcceptsNan, 1), (UnstableAtTies, 2), (LosesAnEntryOnGrowth, 9), (PeekRemoves, 2)],
+)
+def test_the_script_is_the_shortest(wrong, length):
+    assert len(rejected(wrong).script) <= length
+
+
+def test_the_failure_is_a_test_to_paste():
+    error = rejected(SwapDoesNothing)
+    reason, source = str(error).split("\n\n", 1)
+    assert reason == error.reason
+    namespace = {"SwapDoesNothing": SwapDoesNothing}
+    exec(source, namespace)
+    with pytest.raises(ConformanceError, match="expected"):
+        namespace["test_a_script_that_failed"]()
+    namespace["SwapDoesNothing"] = HeapqQueue
+    namespace["test_a_script_that_failed"]()
+
+
+def test_times_that_are_no_times_can_be_pasted():
+    operations = [Push(math.nan), Push(-math.inf), Push(1.0, 2, 0.5), Pop(), Peek(), Clear()]
+    text = ", ".join(map(repr, operations))
+    assert text == (
+        'Push(float("nan")), Push(float("-inf")), Push(1.0, payload=2, tangent=0.5), '
+        "Pop(), Peek(), Clear()"
+    )
+    assert repr(eval(f"[{text}]")) == f"[{text}]"
+
+
+def test_a_factory_without_a_name_is_called_factory():
+    assert "run_script(factory(), ExactModel(), script)" in str(rejected(lambda: Lifo()))
+
+
+def test_the_same_seed_finds_the_same():
+    assert str(rejected(DropsWhenFull)) == str(rejected.__wrapped__(DropsWhenFull))
+
+
+def test_without_tangents_none_are_pushed():
+    class WithoutTangents(HeapqQueue):
+        def push(self, time, payload=0, tangent=0.0):
+            assert tangent == 0.0
+            return super().push(time, payload)
+
+    assert_conforms(WithoutTangents, tangents=False, examples=50, seed=0)
+    rejected(WithoutTangents)
+
+
+def test_a_factory_must_make_new_queues():
+    queue = HeapqQueue()
+    with pytest.raises(AssertionError, match="returned one queue twice"):
+        assert_conforms(lambda: queue)
+
+
+def test_a_queue_of_moods_is_rejected():
+    moods = random.Random(0)
+
+    class Moody(HeapqQueue):
+        def pop(self):
+            moody = self.rows and moods.random() < 0.05
+            return super().pop()._replace(payload=-1) if moody else super().pop()
+
+    with pytest.raises(AssertionError, match=r"operations alone|expected"):
+        assert_conforms(Moody, seed=0)
+
+
+def test_unknown_semantics_are_named():
+    with pytest.raises(ValueError, match=r"semantics = 'lossy'; expected a model or one of"):
+        assert_conforms(HeapqQueue, "lossy")
+
+
+class GridModel(ExactModel):
+    """A model of one's own: times are rounded to whole ms."""
+
+    def refuses(self, time):
+        return super().refuses(time) or abs(time) > 1e6
+
+    def allowed(self, time):
+        return max(-1e6, min(1e6, time))
+
+    def push(self, time, payload, tangent):
+        return super().push(float(round(time)), payload, tangent)
+
+
+class Grid(HeapqQueue):
+    def push(self, time, payload=0, tangent=0.0):
+        if not abs(time) <= 1e6:
+            raise ValueError(time)
+        return super().push(float(round(time)), payload, tangent)
+
+
+def test_a_model_of_ones_own():
+    assert_conforms(Grid, GridModel, examples=50, seed=0)
+    error = rejected(HeapqQueue, GridModel)
+    assert "run_script(HeapqQueue(), GridModel(), script)" in str(error)
+    assert "GridModel" not in str(error).split("def ")[0].split("import")[1]
+
+
+def run_case(case):
+    case.settings = settings(
+        max_examples=20, deadline=None, database=None, phases=[Phase.generate], derandomize=True
+    )
+    return unittest.TestLoader().loadTestsFromTestCase(case).run(unittest.TestResult())
+
+
+def test_a_machine_is_a_test_case():
+    assert run_case(machine(HeapqQueue).TestCase).wasSuccessful()
+    assert not run_case(machine(Lifo).TestCase).wasSuccessful()
+
+
+def test_a_machine_alone_rejects_what_scripts_reject():
+    for wrong in (UnstableAtTies, PeekRemoves, WrongLengthAfterClear, AcceptsNan):
+        result = run_case(machine(wrong).TestCase)
+        ((_, trace),) = result.failures
+        assert "def test_a_script_that_failed" in trace
+
+
+def test_a_machine_may_choose_its_queue():
+    class Chosen(QueueMachine):
+        model_class = FifoModel
+        factory = HeapqFifo
+
+    assert run_case(Chosen.TestCase).wasSuccessful()
+
+
+@given(times())
+def test_times_are_finite(time):
+    assert math.isfinite(time)
+
+
+@settings(max_examples=50)
+@given(scripts("fifo"), scripts(FifoModel, tangents=False))
+def test_scripts_can_be_played(script, plain):
+    run_script(HeapqFifo(), FifoModel(), script)
+    assert all(op.tangent == 0.0 for op in plain if isinstance(op, Push))
+
+
+@settings(max_examples=50)
+@given(st.lists(times()))
+def test_a_fifo_model_of_sorted_times_is_an_exact_model(drawn):
+    both = ExactModel(), FifoModel()
+    for time in sorted(drawn):
+        assert both[0].push(time, 0, 0.0) == both[1].push(time, 0, 0.0)
+    assert both[0].entries == both[1].entries
+
+
+def test_a_missing_hypothesis_is_named():
+    code = "import sys; sys.modules['hypothesis'] = None\nimport queues.testing"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert 'queues.testing needs hypothesis: pip install "refsim[test]"' in result.stderr
+
+
+def test_public_names_are_there():
+    assert all(hasattr(queues.testing, name) for name in queues.testing.__all__)
