@@ -331,11 +331,11 @@ class ForgetsTheTimeWhenEmpty(HeapqFifo):
 
 
 def test_a_right_queue_passes():
-    assert_conforms(HeapqQueue, seed=0)
+    assert_conforms(HeapqQueue, examples=100, seed=0)
 
 
 def test_a_right_fifo_passes():
-    assert_conforms(HeapqFifo, "fifo", seed=0)
+    assert_conforms(HeapqFifo, "fifo", examples=100, seed=0)
 
 
 @pytest.mark.parametrize("wrong", WRONG)
