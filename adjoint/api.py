@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike
 from adjoint.layout import kernel_tangents
 from adjoint.pullback import Pullback, check_finite
 from adjoint.types import Cotangents, Parameters, Tangents, as_parameters
-from refsim.engine import MAX_SPIKES, Run
+from refsim.engine import MAX_SPIKES, Run, checked_network
 from refsim.errors import IllConditionedWarning, InvalidTypeError, InvalidValueError
-from refsim.inputs import Samples, SpikeTrain
+from refsim.inputs import Samples, SpikeTrain, checked_inputs
 from refsim.network import Network
 from refsim.simulation import Simulation
 
@@ -124,11 +124,11 @@ def jvp(
     UndefinedGradientError
         If a tangent leaves the range of float64; others as :func:`refsim.simulate`.
     """
-    plain = Run(network, inputs, duration, samples, queue, max_spikes)
+    n_input_spikes = len(checked_inputs(inputs, checked_network(network).n_inputs))
     direction = as_parameters(
-        "tangents", {} if tangents is None else tangents, plain.network, len(plain.inputs)
+        "tangents", {} if tangents is None else tangents, network, n_input_spikes
     )
-    carried = kernel_tangents(plain.network, direction)
+    carried = kernel_tangents(network, direction)
     run = Run(network, inputs, duration, samples, queue, max_spikes, carried)
     run.work.state_dot.v[:] = direction.v0
     simulation = run.execute()

@@ -8,7 +8,7 @@ group ``refsim.judges``; other distributions can add theirs in the same way.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import entry_points
 from typing import Any, NamedTuple
@@ -20,8 +20,9 @@ from adjoint.api import vjp
 from adjoint.pullback import Pullback
 from adjoint.types import Parameters
 from refsim.cases import Case, make_case
+from refsim.engine import checked_duration, checked_network
 from refsim.errors import InvalidValueError, RefsimError
-from refsim.inputs import Samples, SpikeTrain
+from refsim.inputs import Samples, SpikeTrain, checked_samples
 from refsim.network import Network
 from refsim.simulation import Simulation
 
@@ -124,7 +125,7 @@ def evaluate(case: Case, seed: int = 0, default_bar: float | None = None) -> Eva
             f"cotangent has {len(time_bar)} entries; expected one for each of the {n_spikes} "
             "spikes that the simulation gives"
         )
-    return Evaluation(Case(**{**case.__dict__, "time_bar": time_bar}), simulation, pullback)
+    return Evaluation(replace(case, time_bar=time_bar), simulation, pullback)
 
 
 class Report(list[Judgement]):
@@ -204,15 +205,11 @@ def check_grads(
     GradientCheckError
         If a judge says "fail"; the message names the judge, the parameter and the error.
     """
-    from refsim.engine import checked_duration, checked_network
-
-    duration = checked_duration(duration)
-    if voltage_bar is None and samples is not None:
-        size = len(make_case("", checked_network(network), inputs, duration, samples).samples)
+    end = checked_duration(duration)
+    if voltage_bar is None:
+        size = len(checked_samples(samples, checked_network(network).n_neurons, end))
         voltage_bar = np.random.default_rng(seed + 1).normal(size=size)
-    case = make_case(
-        "network", checked_network(network), inputs, duration, samples, time_bar, voltage_bar
-    )
+    case = make_case("network", network, inputs, end, samples, time_bar, voltage_bar)
     asked = _asked(judges)
     evaluation = evaluate(case, seed)
     report = Report(judge(evaluation) for judge in asked)

@@ -29,6 +29,7 @@ import numpy as np
 
 import adjoint
 import refsim
+from refsim.files import write_whole
 
 
 def balanced(n, in_degree, delays, seed=1):
@@ -162,8 +163,10 @@ def main():
     rows.append(row)
     print(f"{row['workload']}: {1e3 * row['forward_s']:.2f} ms")
     if arguments.json:
-        with open(arguments.json, "w", encoding="utf-8") as stream:
-            json.dump({"machine": machine, "rows": rows}, stream, indent=1)
+        write_whole(
+            arguments.json,
+            lambda stream: json.dump({"machine": machine, "rows": rows}, stream, indent=1),
+        )
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import numpy as np
 
 from queues.buffer import lengthened
 from queues.errors import QueueError, checked_count, checked_int
+from queues.heap import check_tree
 from queues.jit import inner_kernel, jit, kernel
 from queues.shell import Kernels, QueueShell
 from queues.types import DaryHeapArrays
@@ -128,18 +129,9 @@ def top(queue: DaryHeapArrays) -> int:
 
 def check(queue: DaryHeapArrays) -> None:
     """Assert what holds of every heap between two calls."""
-    size, d = int(queue.size[0]), 2 ** int(queue.log2_d[0])
+    d = 2 ** int(queue.log2_d[0])
     assert d in _LOG2, d
-    assert 0 <= size <= queue.time.size, (size, queue.time.size)
-    assert len({column.size for column in queue[:4]}) == 1
-    child = np.arange(1, size)
-    parent = (child - 1) // d
-    time, order = queue.time, queue.order
-    ordered = (time[parent] < time[child]) | (
-        (time[parent] == time[child]) & (order[parent] < order[child])
-    )
-    assert ordered.all(), f"rows {child[~ordered]} come before their parents"
-    assert np.unique(order[:size]).size == size
+    check_tree(queue, d)
 
 
 class DaryHeap(QueueShell[DaryHeapArrays]):

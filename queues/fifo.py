@@ -85,14 +85,19 @@ def top(queue: FifoArrays) -> int:
     return queue.head[0]
 
 
-def check(queue: FifoArrays) -> None:
-    """Assert what holds of every ring between two calls, if times were pushed in order."""
+def checked_ring(queue: FifoArrays) -> np.ndarray:
+    """Assert what holds of every ring between two calls; return the indices of its rows."""
     size, head, capacity = int(queue.size[0]), int(queue.head[0]), queue.time.size
     assert capacity & (capacity - 1) == 0, f"capacity {capacity} is no power of two"
     assert 0 <= head < capacity, (head, capacity)
     assert 0 <= size <= capacity, (size, capacity)
     assert len({column.size for column in queue[:4]}) == 1
-    rows = (head + np.arange(size)) % capacity
+    return (head + np.arange(size)) % capacity
+
+
+def check(queue: FifoArrays) -> None:
+    """Assert what holds of every ring between two calls, if times were pushed in order."""
+    rows = checked_ring(queue)
     times = queue.time[rows]
     assert (times[1:] >= times[:-1]).all(), times
     assert (np.diff(queue.order[rows]) > 0).all(), queue.order[rows]

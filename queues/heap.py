@@ -15,7 +15,7 @@ import numpy as np
 
 from queues.errors import checked_count
 from queues.jit import jit, kernel
-from queues.shell import Kernels, QueueShell
+from queues.shell import Kernels, QueueShell, RowArrays
 from queues.types import HeapArrays
 
 _ZERO = np.uint64(0)
@@ -140,11 +140,17 @@ def top(queue: HeapArrays) -> int:
 
 def check(queue: HeapArrays) -> None:
     """Assert what holds of every heap between two calls."""
+    check_tree(queue, 2)
+
+
+def check_tree(queue: RowArrays, d: int) -> None:
+    """Assert that no row of a heap with ``d`` children a row comes before its parent."""
     size = int(queue.size[0])
+    columns = (queue.time, queue.order, queue.payload, queue.tangent)
     assert 0 <= size <= queue.time.size, (size, queue.time.size)
-    assert len({column.size for column in queue[:4]}) == 1
+    assert len({column.size for column in columns}) == 1
     child = np.arange(1, size)
-    parent = (child - 1) // 2
+    parent = (child - 1) // d
     time, order = queue.time, queue.order
     ordered = (time[parent] < time[child]) | (
         (time[parent] == time[child]) & (order[parent] < order[child])

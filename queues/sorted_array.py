@@ -4,7 +4,7 @@ A push finds its place by halving and moves the rows before or those behind it, 
 fewer; a pop moves none. So it takes O(1) where an event goes to either end, O(n) in the middle.
 Rows leave exactly as they leave `queues.heap`: by (time, order).
 
-As in `queues.fifo`, indices are unsigned and the capacity is a power of two.
+The ring is that of `queues.fifo`; only a push differs.
 """
 
 from __future__ import annotations
@@ -12,44 +12,13 @@ from __future__ import annotations
 import numpy as np
 
 from queues.errors import checked_count
-from queues.jit import inner_kernel, jit, kernel
+from queues.fifo import checked_ring, empty, grown, pop, top
+from queues.jit import inner_kernel, kernel
 from queues.shell import Kernels, QueueShell
-from queues.types import SortedArrays
+from queues.types import FifoArrays
 
 _ZERO = np.uint64(0)
 _ONE = np.uint64(1)
-
-
-@jit
-def empty(capacity: int) -> SortedArrays:
-    """Return a ring without rows; its room is the power of two at or above ``capacity``."""
-    room = np.int64(1)
-    while room < capacity:
-        room *= 2
-    return SortedArrays(
-        time=np.empty(room, np.float64),
-        order=np.empty(room, np.int64),
-        payload=np.empty(room, np.int64),
-        tangent=np.empty(room, np.float64),
-        head=np.zeros(1, np.int64),
-        size=np.zeros(1, np.int64),
-    )
-
-
-@jit
-def grown(queue: SortedArrays) -> SortedArrays:
-    """Return a copy of the ring in arrays of twice the length, with its first row at index 0."""
-    size = queue.size[0]
-    mask = queue.time.size - 1
-    larger = empty(2 * queue.time.size)
-    for i in range(size):
-        k = (queue.head[0] + i) & mask
-        larger.time[i] = queue.time[k]
-        larger.order[i] = queue.order[k]
-        larger.payload[i] = queue.payload[k]
-        larger.tangent[i] = queue.tangent[k]
-    larger.size[0] = size
-    return larger
 
 
 @inner_kernel
@@ -79,7 +48,7 @@ def _move(queue, source, target):
 
 
 @kernel
-def add(queue: SortedArrays, time: float, order: int, payload: int, tangent: float) -> None:
+def add(queue: FifoArrays, time: float, order: int, payload: int, tangent: float) -> None:
     """Add a row to a ring that has room for it: ``queue.size[0] < queue.time.size``."""
     mask = np.uint64(queue.time.size - 1)
     size = np.uint64(queue.size[0])
@@ -105,33 +74,15 @@ def add(queue: SortedArrays, time: float, order: int, payload: int, tangent: flo
     queue.size[0] += 1
 
 
-@kernel
-def pop(queue: SortedArrays) -> None:
-    """Remove the first row of a ring that has one."""
-    queue.head[0] = (queue.head[0] + 1) & (queue.time.size - 1)
-    queue.size[0] -= 1
-
-
-@kernel
-def top(queue: SortedArrays) -> int:
-    """Return the index of the first row."""
-    return queue.head[0]
-
-
-def check(queue: SortedArrays) -> None:
+def check(queue: FifoArrays) -> None:
     """Assert what holds of every sorted ring between two calls."""
-    size, head, capacity = int(queue.size[0]), int(queue.head[0]), queue.time.size
-    assert capacity & (capacity - 1) == 0, f"capacity {capacity} is no power of two"
-    assert 0 <= head < capacity, (head, capacity)
-    assert 0 <= size <= capacity, (size, capacity)
-    assert len({column.size for column in queue[:4]}) == 1
-    rows = (head + np.arange(size)) % capacity
+    rows = checked_ring(queue)
     time, order = queue.time[rows], queue.order[rows]
     ordered = (time[:-1] < time[1:]) | ((time[:-1] == time[1:]) & (order[:-1] < order[1:]))
     assert ordered.all(), time
 
 
-class SortedArray(QueueShell[SortedArrays]):
+class SortedArray(QueueShell[FifoArrays]):
     """An event queue for any times, always sorted: a pop takes O(1), a push up to O(n).
 
     Parameters

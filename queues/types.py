@@ -49,17 +49,6 @@ class DaryHeapArrays(NamedTuple):
     size: NDArray[np.int64]  # (1,) int64, number of rows in use
 
 
-class SortedArrays(NamedTuple):
-    """A ring of rows by (time, order): ``(head + k) % capacity`` is the k-th, for k < size."""
-
-    time: NDArray[np.float64]  # (capacity,) float64, ms; capacity is a power of two
-    order: NDArray[np.int64]  # (capacity,) int64, push number, unique
-    payload: NDArray[np.int64]  # (capacity,) int64
-    tangent: NDArray[np.float64]  # (capacity,) float64, ms per unit of the parameter
-    head: NDArray[np.int64]  # (1,) int64, index of the first row
-    size: NDArray[np.int64]  # (1,) int64, number of rows in use
-
-
 class PairingHeapArrays(NamedTuple):
     """A tree of rows, each not later than its children, and a chain of the rows not in use."""
 

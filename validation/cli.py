@@ -82,6 +82,7 @@ def _print_row(row: Any) -> None:
 
 
 def _validate(arguments: argparse.Namespace) -> int:
+    from adjoint.check import SpikeCountError
     from refsim.files import write_whole
     from validation import suite
 
@@ -95,17 +96,23 @@ def _validate(arguments: argparse.Namespace) -> int:
     judges, absent = suite.available_judges()
     cases, unreadable = _readable_cases(arguments.files)
     rows = []
-    for number, case in enumerate(cases, start=1):
+    judged = 0
+    for number, (origin, case) in enumerate(cases, start=1):
         _progress(f"[{number}/{len(cases)}] {case.name} ...")
-        for row in suite.run([case], judges):
-            _progress("")
-            _print_row(row)
-            rows.append(row)
+        try:
+            for row in suite.run([case], judges):
+                _progress("")
+                _print_row(row)
+                rows.append(row)
+            judged += 1
+        except SpikeCountError as error:
+            unreadable += 1
+            print(f"refsim: error: {origin}: {error}", file=sys.stderr)
     verdicts = [row.judgement.verdict for row in rows]
     failed = verdicts.count("fail")
     passed, skipped = verdicts.count("pass"), verdicts.count("skip")
     print(
-        f"\n{len(cases)} {'case' if len(cases) == 1 else 'cases'}: {passed} passed, {failed} "
+        f"\n{judged} {'case' if judged == 1 else 'cases'}: {passed} passed, {failed} "
         f"failed, {skipped} skipped in {time.perf_counter() - started:.1f} s"
     )
     for name, reason in absent.items():
@@ -115,28 +122,20 @@ def _validate(arguments: argparse.Namespace) -> int:
     return EXIT_USAGE if unreadable else EXIT_FAILED if failed else 0
 
 
-def _readable_cases(paths: Sequence[str]) -> tuple[list[Any], int]:
-    """Return the cases of files, or the standard ones, and the number of files that are none."""
-    from adjoint.check import SpikeCountError, evaluate
+def _readable_cases(paths: Sequence[str]) -> tuple[list[tuple[str, Any]], int]:
+    """Return cases with their files, or the standard ones, and how many files are none."""
     from refsim.cases import load
     from validation import suite
 
     if not paths:
-        return suite.standard_cases(), 0
-    cases, unreadable = [], 0
+        return [("", case) for case in suite.standard_cases()], 0
+    cases = []
     for path in paths:
         try:
-            case = load(path)
-            if case.expected.spike_times is None:
-                evaluate(case)
-            cases.append(case)
-        except SpikeCountError as error:
-            unreadable += 1
-            print(f"refsim: error: {path}: {error}", file=sys.stderr)
+            cases.append((path, load(path)))
         except RefsimError as error:
-            unreadable += 1
             print(f"refsim: error: {error}", file=sys.stderr)
-    return cases, unreadable
+    return cases, len(paths) - len(cases)
 
 
 def _progress(text: str) -> None:

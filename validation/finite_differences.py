@@ -105,7 +105,7 @@ def _scale(evaluation: Evaluation, name: str) -> NDArray[np.float64]:
     network = case.network
     if name in ("tau_m", "tau"):
         return value_of(case, name)
-    if name in ("delay", "t_ref", "input_times"):
+    if name in BOUNDED:
         return np.full(len(value_of(case, name)), float(np.median(network.tau)))
     if name == "weight":
         typical = np.median(np.abs(network.weight)) if len(network.weight) else 1.0
