@@ -2,7 +2,9 @@
 
 Queues of rows, which agree in everything but speed: `BinaryHeap`, `DaryHeap`, `SortedArray`,
 `PairingHeap` and `CalendarQueue` for any times, `FIFO` and `FifoMerge` for times in order. And
-`IndexedHeap`, whose items can be moved. The kernels under each, for compiled loops, are the
+`IndexedHeap`, whose items can be moved. Queues of a fixed capacity, which lose what has no room:
+`SingleSpike`, `SingleSpikeKeep`, `LossyRing`, `BoundedFifo`, `BoundedSortedArray`, `BoundedHeap`,
+`BitArray` and `Null`. The kernels under each, for compiled loops, are the
 functions of the module of that name, as `queues.heap` or `queues.fifo`.
 Names are imported on first use, since numba alone takes half a second.
 """
@@ -13,10 +15,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from queues.bit_array import BitArray
+    from queues.bounded_fifo import BoundedFifo
+    from queues.bounded_heap import BoundedHeap
+    from queues.bounded_sorted_array import BoundedSortedArray
     from queues.calendar import CalendarQueue
     from queues.dary_heap import DaryHeap
     from queues.errors import (
         EmptyQueueError,
+        HorizonError,
         ItemError,
         QueueError,
         QueueTypeError,
@@ -26,24 +33,37 @@ if TYPE_CHECKING:
     from queues.fifo_merge import FifoMerge
     from queues.heap import BinaryHeap
     from queues.indexed_heap import IndexedHeap
+    from queues.lossy_ring import LossyRing
+    from queues.null import Null
     from queues.pairing_heap import PairingHeap
+    from queues.single_spike import SingleSpike
+    from queues.single_spike_keep import SingleSpikeKeep
     from queues.sorted_array import SortedArray
     from queues.types import Entry, EventQueue
 
 __all__ = [
     "FIFO",
     "BinaryHeap",
+    "BitArray",
+    "BoundedFifo",
+    "BoundedHeap",
+    "BoundedSortedArray",
     "CalendarQueue",
     "DaryHeap",
     "EmptyQueueError",
     "Entry",
     "EventQueue",
     "FifoMerge",
+    "HorizonError",
     "IndexedHeap",
     "ItemError",
+    "LossyRing",
+    "Null",
     "PairingHeap",
     "QueueError",
     "QueueTypeError",
+    "SingleSpike",
+    "SingleSpikeKeep",
     "SortedArray",
     "TimeOrderError",
 ]
@@ -51,17 +71,26 @@ __all__ = [
 _MODULES = {
     "FIFO": "fifo",
     "BinaryHeap": "heap",
+    "BitArray": "bit_array",
+    "BoundedFifo": "bounded_fifo",
+    "BoundedHeap": "bounded_heap",
+    "BoundedSortedArray": "bounded_sorted_array",
     "CalendarQueue": "calendar",
     "DaryHeap": "dary_heap",
     "EmptyQueueError": "errors",
     "Entry": "types",
     "EventQueue": "types",
     "FifoMerge": "fifo_merge",
+    "HorizonError": "errors",
     "IndexedHeap": "indexed_heap",
     "ItemError": "errors",
+    "LossyRing": "lossy_ring",
+    "Null": "null",
     "PairingHeap": "pairing_heap",
     "QueueError": "errors",
     "QueueTypeError": "errors",
+    "SingleSpike": "single_spike",
+    "SingleSpikeKeep": "single_spike_keep",
     "SortedArray": "sorted_array",
     "TimeOrderError": "errors",
 }

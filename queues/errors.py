@@ -11,6 +11,7 @@ from numbers import Real
 from typing import SupportsIndex, cast
 
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
+_STEPS = 2.0**53  # float64 holds every whole number below it
 
 
 class QueueError(ValueError):
@@ -33,6 +34,10 @@ class TimeOrderError(QueueError):
     """A FIFO, or a lane, was given a time earlier than that of the push before."""
 
 
+class HorizonError(QueueError):
+    """A queue of grid steps was given a step outside its window."""
+
+
 def checked_real(name: str, value: object) -> float:
     """Return ``value`` as a float, or raise if it is no real number."""
     if isinstance(value, bool) or not isinstance(value, Real):
@@ -49,6 +54,14 @@ def checked_finite(name: str, value: object) -> float:
     if not math.isfinite(number):
         raise QueueError(f"{name} = {value!r}; expected a finite number")
     return number
+
+
+def checked_step(name: str, value: object) -> int:
+    """Return ``value`` as a number of steps, or raise if it is no whole number below 2**53."""
+    number = checked_finite(name, value)
+    if not number.is_integer() or abs(number) >= _STEPS:
+        raise QueueError(f"{name} = {value!r}; expected a whole number of steps below 2**53")
+    return int(number)
 
 
 def checked_int(name: str, value: object) -> int:
