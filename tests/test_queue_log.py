@@ -164,6 +164,17 @@ def test_one_entry_under_way_needs_no_order(name):
         assert (log.vjp(bar, structure) == log.vjp(bar)).all()
 
 
+@pytest.mark.parametrize("name", BOUNDED)
+def test_as_many_cotangents_as_entries_are_under_way(name):
+    log, _, _ = random_run(name, 4)
+    bar = cotangents(log, 4)
+    capacity = max(1, BOUNDED[name]().capacity)
+    for which in ("largest", "recent"):
+        found, lost = log.vjp_and_losses(bar, Keep(capacity, which))
+        assert (found == log.vjp(bar)).all()
+        assert lost == 0
+
+
 def nested(n):
     """Return the log of times that fall: the last one pushed leaves first."""
     queue = Recorder(queues.BinaryHeap())
