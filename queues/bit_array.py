@@ -56,8 +56,8 @@ def _lowest(bits):
 
 
 @inner_kernel
-def _advance(queues, q, now):
-    """Move the window, whose steps before ``now`` are not in the set."""
+def advance(queues, q, now):
+    """Let the window begin at a later step; those before it leave the set."""
     shift = now - queues.now[q]
     if shift < 64:
         queues.bits[q] >>= np.uint64(shift)
@@ -67,7 +67,9 @@ def _advance(queues, q, now):
 
 
 @kernel
-def push(queues: BitArrays, q: int, time: float, order: int, payload: int, tangent: float) -> Index:
+def push(
+    queues: BitArrays, q: Index, time: float, order: Index, payload: Index, tangent: float
+) -> Index:
     """Add a step; return the order if it is in the set already, OUTSIDE, or NONE."""
     k = np.int64(time) - queues.now[q]
     if k < 0 or k >= queues.slots[0]:
@@ -98,14 +100,14 @@ def due(queues: BitArrays, q: int, now: float) -> Index:
     if row != NONE and step(queues, q, row) <= now:
         return row
     if np.int64(now) > queues.now[q]:
-        _advance(queues, q, np.int64(now))
+        advance(queues, q, np.int64(now))
     return NONE
 
 
 @kernel
 def take(queues: BitArrays, q: int, row: Index) -> None:
     """Remove the earliest step, of which the row is given, and move the window there."""
-    _advance(queues, q, step(queues, q, row))
+    advance(queues, q, step(queues, q, row))
     queues.bits[q] &= ~_ONE
 
 

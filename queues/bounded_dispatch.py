@@ -1,11 +1,16 @@
-"""Bounded queues whose structure is chosen at run time, for loops over several of them.
+"""Many bounded queues in a compiled loop, of any structure: chosen by the type of its wrapper.
 
-The structure is a small integer: kernels that are passed as arguments would miss the disk cache.
+All but one of the structures share a type of arrays, so each has a wrapper of its own around them.
+What is chosen here is chosen while a loop is compiled, as in `queues.dispatch`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
 from queues import (
+    bit_array,
     bounded_fifo,
     bounded_heap,
     bounded_sorted_array,
@@ -14,68 +19,127 @@ from queues import (
     single_spike,
     single_spike_keep,
 )
-from queues.jit import inner_kernel
-from queues.types import BoundedArrays
+from queues.errors import QueueError, checked_count
+from queues.jit import by_type
+from queues.types import BitArrays, BoundedArrays
 
-NULL, SINGLE_SPIKE, SINGLE_SPIKE_KEEP, LOSSY_RING, FIFO, SORTED_ARRAY, HEAP = range(7)
-KINDS = {
-    "null": NULL,
-    "single_spike": SINGLE_SPIKE,
-    "single_spike_keep": SINGLE_SPIKE_KEEP,
-    "lossy_ring": LOSSY_RING,
-    "bounded_fifo": FIFO,
-    "bounded_sorted_array": SORTED_ARRAY,
-    "bounded_heap": HEAP,
+
+class NullQueues(NamedTuple):
+    """Queues of `queues.null`."""
+
+    queues: BoundedArrays
+
+
+class SingleSpikeQueues(NamedTuple):
+    """Queues of `queues.single_spike`."""
+
+    queues: BoundedArrays
+
+
+class SingleSpikeKeepQueues(NamedTuple):
+    """Queues of `queues.single_spike_keep`."""
+
+    queues: BoundedArrays
+
+
+class BoundedFifoQueues(NamedTuple):
+    """Queues of `queues.bounded_fifo`."""
+
+    queues: BoundedArrays
+
+
+class BoundedSortedArrayQueues(NamedTuple):
+    """Queues of `queues.bounded_sorted_array`."""
+
+    queues: BoundedArrays
+
+
+class BoundedHeapQueues(NamedTuple):
+    """Queues of `queues.bounded_heap`."""
+
+    queues: BoundedArrays
+
+
+class LossyRingQueues(NamedTuple):
+    """Queues of `queues.lossy_ring`."""
+
+    queues: BoundedArrays
+
+
+class BitArrayQueues(NamedTuple):
+    """Queues of `queues.bit_array`."""
+
+    queues: BitArrays
+
+
+WRAPPER: dict[str, Any] = {
+    "null": NullQueues,
+    "single_spike": SingleSpikeQueues,
+    "single_spike_keep": SingleSpikeKeepQueues,
+    "bounded_fifo": BoundedFifoQueues,
+    "bounded_sorted_array": BoundedSortedArrayQueues,
+    "bounded_heap": BoundedHeapQueues,
+    "lossy_ring": LossyRingQueues,
+    "bit_array": BitArrayQueues,
 }
-_EMPTY = {"null": null.empty, "single_spike": single_spike.empty}
-_EMPTY["single_spike_keep"] = single_spike.empty
+BOUNDED = tuple(WRAPPER)
+WRAPPERS: dict[Any, Any] = {
+    NullQueues: null,
+    SingleSpikeQueues: single_spike,
+    SingleSpikeKeepQueues: single_spike_keep,
+    BoundedFifoQueues: bounded_fifo,
+    BoundedSortedArrayQueues: bounded_sorted_array,
+    BoundedHeapQueues: bounded_heap,
+    LossyRingQueues: lossy_ring,
+    BitArrayQueues: bit_array,
+}
+OF_ONE = ("null", "single_spike", "single_spike_keep")
+OF_STEPS = ("lossy_ring", "bit_array")
 
 
-def empty(structure: str, n: int, capacity: int) -> BoundedArrays:
-    """Return ``n`` queues of a structure, a key of `KINDS`, without rows."""
-    return _EMPTY.get(structure, bounded_fifo.empty)(n, capacity)
+def checked_capacity(structure: str, capacity: int | None) -> int:
+    """Return the number of rows of a queue of a structure, which some leave no choice of."""
+    if structure in OF_ONE:
+        if capacity not in (None, 1):
+            raise QueueError(f"capacity = {capacity!r}; expected none for {structure!r}")
+        return 1
+    rows = checked_count("capacity", capacity, 1)
+    if structure == "bit_array" and rows not in (32, 64):
+        raise QueueError(f"capacity = {capacity!r}; expected 32 or 64 for 'bit_array'")
+    return rows
 
 
-@inner_kernel
-def push(kind, queues, q, time, order, payload, tangent):
-    """Add a row, or lose one; return the order of that, or NONE."""
-    if kind == SINGLE_SPIKE:
-        return single_spike.push(queues, q, time, order, payload, tangent)
-    if kind == SINGLE_SPIKE_KEEP:
-        return single_spike_keep.push(queues, q, time, order, payload, tangent)
-    if kind == LOSSY_RING:
-        return lossy_ring.push(queues, q, time, order, payload, tangent)
-    if kind == FIFO:
-        return bounded_fifo.push(queues, q, time, order, payload, tangent)
-    if kind == SORTED_ARRAY:
-        return bounded_sorted_array.push(queues, q, time, order, payload, tangent)
-    if kind == HEAP:
-        return bounded_heap.push(queues, q, time, order, payload, tangent)
-    return null.push(queues, q, time, order, payload, tangent)
+def empty(structure: str, n: int, capacity: int) -> Any:
+    """Return ``n`` empty queues of a structure."""
+    wrapper = WRAPPER[structure]
+    return wrapper(WRAPPERS[wrapper].empty(n, capacity))
 
 
-@inner_kernel
-def due(kind, queues, q, now):
-    """Return the row that a poll finds, or NONE."""
-    if kind in (SINGLE_SPIKE, SINGLE_SPIKE_KEEP):
-        return single_spike.due(queues, q, now)
-    if kind == LOSSY_RING:
-        return lossy_ring.due(queues, q, now)
-    if kind in (FIFO, SORTED_ARRAY):
-        return bounded_fifo.due(queues, q, now)
-    if kind == HEAP:
-        return bounded_heap.due(queues, q, now)
-    return null.due(queues, q, now)
+@by_type
+def push(arrays: type) -> Callable[..., Any]:
+    """Push (queues, q, time, order, payload, tangent); return the order of what is lost, or -1."""
+    kernel = WRAPPERS[arrays].push
+    return lambda queues, q, time, order, payload, tangent: kernel(
+        queues.queues, q, time, order, payload, tangent
+    )
 
 
-@inner_kernel
-def take(kind, queues, q, row):
-    """Remove the row that a poll has just found."""
-    if kind in (SINGLE_SPIKE, SINGLE_SPIKE_KEEP):
-        single_spike.take(queues, q, row)
-    elif kind == LOSSY_RING:
-        lossy_ring.take(queues, q, row)
-    elif kind in (FIFO, SORTED_ARRAY):
-        bounded_fifo.take(queues, q, row)
-    elif kind == HEAP:
-        bounded_heap.take(queues, q, row)
+@by_type
+def first(arrays: type) -> Callable[..., Any]:
+    """Return the row of (queues, q) that leaves first, or -1."""
+    kernel = WRAPPERS[arrays].first
+    return lambda queues, q: kernel(queues.queues, q)
+
+
+@by_type
+def due(arrays: type) -> Callable[..., Any]:
+    """Return the row that a poll of (queues, q, now) finds, or -1."""
+    kernel = WRAPPERS[arrays].due
+    return lambda queues, q, now: kernel(queues.queues, q, now)
+
+
+@by_type
+def take(arrays: type) -> Callable[..., None]:
+    """Remove a row (queues, q, row) that was returned by ``first`` or ``due``."""
+    kernel = WRAPPERS[arrays].take
+    return lambda queues, q, row: kernel(queues.queues, q, row)

@@ -9,17 +9,16 @@ refuse what has no room all lose the same.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from queues import bounded_dispatch
-from queues.bounded_dispatch import KINDS
+from queues.bounded_dispatch import BOUNDED, checked_capacity
 from queues.buffer import NONE
-from queues.errors import QueueError, checked_count, checked_finite
+from queues.errors import HorizonError, QueueError, checked_count, checked_finite
 from queues.jit import kernel
-from queues.types import BoundedArrays
 
 Train = NDArray[np.bool_]  # whether there is a spike, by step
 
@@ -36,7 +35,7 @@ class DropRate(NamedTuple):
 
 
 def expected_drop_rate(
-    structure: str, capacity: int, rate: float, delay: int, *, push_first: bool = False
+    structure: str, capacity: int | None, rate: float, delay: int, *, push_first: bool = False
 ) -> float:
     """Return the fraction of spikes that a queue loses in the long run.
 
@@ -46,13 +45,14 @@ def expected_drop_rate(
       ``r = p / (1 - p)``, wherever they are; that the queue is full for a new one has the
       probability ``C(m, c) r**c / sum(C(m + 1, k) r**k for k <= c)``, a formula of Erlang in
       discrete time.
+    * An array of bits loses nothing within its window.
 
     Parameters
     ----------
     structure
-        A key of `queues.bounded_dispatch.KINDS`.
+        One of `queues.bounded_dispatch.BOUNDED`.
     capacity
-        Number of entries that fit, at least 1; of no meaning where there is only one capacity.
+        Number of entries that fit, at least 1; None where there is no choice.
     rate
         Of spikes, per step, positive.
     delay
@@ -64,16 +64,19 @@ def expected_drop_rate(
     ------
     QueueError
         If an argument is none of these.
+    HorizonError
+        If the delay is longer than an array of bits reaches.
     """
-    _check(structure, capacity, rate, delay)
+    room = _checked_room(structure, capacity, rate, delay, push_first)
     met = delay - 1 + bool(push_first)
     if structure == "null":
         return 1.0
+    if structure == "bit_array":
+        return 0.0
     if structure == "single_spike":
         return -math.expm1(-rate * met)
     if structure == "lossy_ring":
-        return -math.expm1(-rate * (met // capacity))
-    room = 1 if structure == "single_spike_keep" else capacity
+        return -math.expm1(-rate * (met // room))
     odds = math.expm1(rate)
     weights = [math.comb(met + 1, k) * odds**k for k in range(room + 1)]
     return math.comb(met, room) * odds**room / math.fsum(weights)
@@ -81,7 +84,7 @@ def expected_drop_rate(
 
 def drop_rate(
     structure: str,
-    capacity: int,
+    capacity: int | None,
     rate: float,
     delay: int,
     n_steps: int = 10_000_000,
@@ -108,47 +111,43 @@ def drop_rate(
     Raises
     ------
     QueueError
-        If an argument is none of these, or no spike falls into one part of the train.
+        If an argument is none of these, or the train has no spike.
+    HorizonError
+        If the delay is longer than an array of bits reaches.
     """
-    _check(structure, capacity, rate, delay)
+    room = _checked_room(structure, capacity, rate, delay, push_first)
     if not 10_000 <= checked_count("n_steps", n_steps, 1) < _MOST_STEPS:
         raise QueueError(f"n_steps = {n_steps!r}; expected at least 10,000 and less than 2**52")
     train = np.random.default_rng(seed).random(n_steps + 10 * delay) < -math.expm1(-rate)
-    queue = bounded_dispatch.empty(structure, 1, capacity)
-    kind, first = KINDS[structure], bool(push_first)
-    _send(kind, queue, train[: 10 * delay], 0, delay, first)
+    queue = bounded_dispatch.empty(structure, 1, room)
+    counter = queue.queues.dropped
+    first = bool(push_first)
+    _send(queue, train[: 10 * delay], 0, delay, first)
     pushed = np.zeros(_BATCHES)
     dropped = np.zeros(_BATCHES)
     start = 10 * delay
     for k, part in enumerate(np.array_split(train[start:], _BATCHES)):
-        before = int(queue.dropped[0])
-        _send(kind, queue, part, start, delay, first)
+        before = int(counter[0])
+        _send(queue, part, start, delay, first)
         start += part.size
         pushed[k] = np.count_nonzero(part)
-        dropped[k] = queue.dropped[0] - before
+        dropped[k] = counter[0] - before
     return _ratio(dropped, pushed)
 
 
 @kernel
-def _send(
-    kind: int,
-    queue: BoundedArrays,
-    train: Train,
-    start: int,
-    delay: int,
-    push_first: bool,
-) -> None:
-    """Send a part of a train, which begins at the step ``start``."""
+def _send(queue: Any, train: Train, start: int, delay: int, push_first: bool) -> None:
+    """Send a part of a train, which begins at the step ``start``, and poll at each step."""
     q = np.int64(0)
     for i in range(train.size):
         now = start + i
         if train[i] and push_first:
-            bounded_dispatch.push(kind, queue, q, 1.0 * (now + delay), now, q, 0.0)
-        row = bounded_dispatch.due(kind, queue, q, 1.0 * now)
+            bounded_dispatch.push(queue, q, 1.0 * (now + delay), now, q, 0.0)
+        row = bounded_dispatch.due(queue, q, 1.0 * now)
         if row != NONE:
-            bounded_dispatch.take(kind, queue, q, row)
+            bounded_dispatch.take(queue, q, row)
         if train[i] and not push_first:
-            bounded_dispatch.push(kind, queue, q, 1.0 * (now + delay), now, q, 0.0)
+            bounded_dispatch.push(queue, q, 1.0 * (now + delay), now, q, 0.0)
 
 
 def _ratio(dropped: NDArray[np.float64], pushed: NDArray[np.float64]) -> DropRate:
@@ -162,10 +161,16 @@ def _ratio(dropped: NDArray[np.float64], pushed: NDArray[np.float64]) -> DropRat
     return DropRate(float(rate), float(math.sqrt(variance) / total), int(total))
 
 
-def _check(structure: str, capacity: int, rate: float, delay: int) -> None:
-    if structure not in KINDS:
-        raise QueueError(f"structure = {structure!r}; expected one of {[*KINDS]}")
-    checked_count("capacity", capacity, 1)
+def _checked_room(
+    structure: str, capacity: int | None, rate: float, delay: int, push_first: bool
+) -> int:
+    """Return the number of rows of a queue, having checked the arguments."""
+    if structure not in BOUNDED:
+        raise QueueError(f"structure = {structure!r}; expected one of {[*BOUNDED]}")
+    room = checked_capacity(structure, capacity)
     if checked_finite("rate", rate) <= 0.0:
         raise QueueError(f"rate = {rate!r}; expected a positive number")
-    checked_count("delay", delay, 1)
+    reach = room - 1 - bool(push_first)
+    if checked_count("delay", delay, 1) > reach and structure == "bit_array":
+        raise HorizonError(f"delay = {delay!r}; expected at most {reach} for {room} bits")
+    return room

@@ -38,6 +38,18 @@ class FifoArrays(NamedTuple):
     size: NDArray[np.int64]  # (1,) int64, number of rows in use
 
 
+class HeapOrRingArrays(NamedTuple):
+    """A binary heap or a ring in the same arrays: `HeapArrays` or `FifoArrays`."""
+
+    time: NDArray[np.float64]  # (capacity,) float64, ms; capacity is a power of two
+    order: NDArray[np.int64]  # (capacity,) int64, push number, unique
+    payload: NDArray[np.int64]  # (capacity,) int64
+    tangent: NDArray[np.float64]  # (capacity,) float64, ms per unit of the parameter
+    head: NDArray[np.int64]  # (1,) int64, index of the first row; 0 in a heap
+    kind: NDArray[np.int64]  # (1,) int64: 0 a heap, 1 a ring in order of push, 2 a sorted one
+    size: NDArray[np.int64]  # (1,) int64, number of rows in use
+
+
 class DaryHeapArrays(NamedTuple):
     """A min-heap of rows with d children each: row i is not later than rows d*i+1 to d*i+d."""
 
