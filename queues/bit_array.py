@@ -9,6 +9,8 @@ A row is ``q * slots + k`` for the step ``now + k``, until ``now`` moves.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from queues.buffer import NONE
@@ -30,11 +32,11 @@ _ONE = np.uint64(1)
 
 
 @jit
-def empty(n: int, slots: int, start: int = 0) -> BitArrays:
-    """Return ``n`` empty sets of steps, with windows of 32 or 64 ``slots`` from ``start`` on."""
+def empty(n: int, slots: int) -> BitArrays:
+    """Return ``n`` empty sets of steps, with windows of 32 or 64 ``slots`` from 0 on."""
     return BitArrays(
         bits=np.zeros(n, np.uint64),
-        now=np.full(n, np.int64(start)),
+        now=np.zeros(n, np.int64),
         dropped=np.zeros(n, np.int64),
         slots=np.full(1, np.int64(slots)),
     )
@@ -147,11 +149,14 @@ class BitArray:
     Entry(time=3.0, payload=0, order=-1, tangent=0.0)
     """
 
+    keeps_orders: ClassVar[bool] = False  # which a log of pushes and pops would need
+
     def __init__(self, slots: int = 32, start: int = 0) -> None:
         if checked_count("slots", slots, 1) not in (32, 64):
             raise QueueError(f"slots = {slots!r}; expected 32 or 64")
         self._start = checked_step("start", start)
-        self._arrays: BitArrays = empty(1, int(slots), self._start)
+        self._arrays: BitArrays = empty(1, int(slots))
+        self._arrays.now[0] = self._start
         self._pushes = 0
 
     @property
