@@ -1,8 +1,8 @@
 """Event queues of spiking networks: data structures that know nothing of neurons.
 
-Queues of rows, which agree in everything but speed: `BinaryHeap`, `DaryHeap`, `SortedArray`,
-`PairingHeap` and `CalendarQueue` for any times, `FIFO` and `FifoMerge` for times in order. And
-`IndexedHeap`, whose items can be moved. The kernels under each, for compiled loops, are the
+Queues of rows, which agree in everything but speed: `BinaryHeap`, `DaryHeap`, `BatchHeap`,
+`SortedArray`, `PairingHeap` and `CalendarQueue` for any times, `FIFO` and `FifoMerge` for times in
+order, `RingBuffer` for steps of a grid. And `IndexedHeap`, whose items can be moved. The kernels under each, for compiled loops, are the
 functions of the module of that name, as `queues.heap` or `queues.fifo`.
 Names are imported on first use, since numba alone takes half a second.
 """
@@ -13,10 +13,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from queues.batch_heap import BatchHeap
     from queues.calendar import CalendarQueue
     from queues.dary_heap import DaryHeap
     from queues.errors import (
         EmptyQueueError,
+        HorizonError,
         ItemError,
         QueueError,
         QueueTypeError,
@@ -27,11 +29,13 @@ if TYPE_CHECKING:
     from queues.heap import BinaryHeap
     from queues.indexed_heap import IndexedHeap
     from queues.pairing_heap import PairingHeap
+    from queues.ring_buffer import RingBuffer
     from queues.sorted_array import SortedArray
     from queues.types import Entry, EventQueue
 
 __all__ = [
     "FIFO",
+    "BatchHeap",
     "BinaryHeap",
     "CalendarQueue",
     "DaryHeap",
@@ -39,17 +43,20 @@ __all__ = [
     "Entry",
     "EventQueue",
     "FifoMerge",
+    "HorizonError",
     "IndexedHeap",
     "ItemError",
     "PairingHeap",
     "QueueError",
     "QueueTypeError",
+    "RingBuffer",
     "SortedArray",
     "TimeOrderError",
 ]
 
 _MODULES = {
     "FIFO": "fifo",
+    "BatchHeap": "batch_heap",
     "BinaryHeap": "heap",
     "CalendarQueue": "calendar",
     "DaryHeap": "dary_heap",
@@ -57,11 +64,13 @@ _MODULES = {
     "Entry": "types",
     "EventQueue": "types",
     "FifoMerge": "fifo_merge",
+    "HorizonError": "errors",
     "IndexedHeap": "indexed_heap",
     "ItemError": "errors",
     "PairingHeap": "pairing_heap",
     "QueueError": "errors",
     "QueueTypeError": "errors",
+    "RingBuffer": "ring_buffer",
     "SortedArray": "sorted_array",
     "TimeOrderError": "errors",
 }

@@ -33,6 +33,10 @@ class TimeOrderError(QueueError):
     """A FIFO, or a lane, was given a time earlier than that of the push before."""
 
 
+class HorizonError(QueueError):
+    """A step lies outside the window of steps that a ring buffer has slots for."""
+
+
 def checked_real(name: str, value: object) -> float:
     """Return ``value`` as a float, or raise if it is no real number."""
     if isinstance(value, bool) or not isinstance(value, Real):
