@@ -2,8 +2,9 @@
 
 Queues of rows, which agree in everything but speed: `BinaryHeap`, `DaryHeap`, `BatchHeap`,
 `SortedArray`, `PairingHeap` and `CalendarQueue` for any times, `FIFO` and `FifoMerge` for times in
-order, `RingBuffer` for steps of a grid. And `IndexedHeap`, whose items can be moved. The kernels under each, for compiled loops, are the
-functions of the module of that name, as `queues.heap` or `queues.fifo`.
+order, `RingBuffer` for steps of a grid. And `IndexedHeap`, whose items can be moved. The kernels
+under each, for compiled loops, are the functions of the module of that name, as `queues.heap` or
+`queues.fifo`.
 Names are imported on first use, since numba alone takes half a second.
 """
 

@@ -28,7 +28,7 @@ _ROOT = np.uint64(1)  # the block of the first group; block 0 is the front
 
 @jit
 def empty(capacity: int, group: int) -> BatchHeapArrays:
-    """Return a heap without rows; its room is the multiple of ``group`` at or above ``capacity``."""
+    """Return a heap without rows; its room is ``capacity``, rounded up to whole groups."""
     room = max((capacity + group - 1) // group, 1) * group
     rows = heap.empty(room + group)
     return BatchHeapArrays(
@@ -197,7 +197,8 @@ def _lift(rows, hole, child, spare, group):
     comes before the groups below it.
     """
     a, b = child * group, (child + _ONE) * group
-    if _is_before(rows, a + group - _ONE, rows.time[b + group - _ONE], rows.order[b + group - _ONE]):
+    end = b + group - _ONE
+    if _is_before(rows, a + group - _ONE, rows.time[end], rows.order[end]):
         emptied, kept = child, b
     else:
         emptied, kept = child + _ONE, a
@@ -358,7 +359,7 @@ def check(queue: BatchHeapArrays) -> None:
     assert not rest or first[-1] < min(rest), (first, rest)
     for k, keys in enumerate(others, start=1):
         assert keys == sorted(keys), (k, keys)
-        assert k == 1 or others[k // 2 - 1][-1] < keys[0], f"group {k} begins before its parent ends"
+        assert k == 1 or others[k // 2 - 1][-1] < keys[0], f"group {k} begins too early"
     assert len({order for _, order in first + rest}) == size
 
 

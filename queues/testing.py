@@ -31,6 +31,7 @@ __all__ = [
     "ConformanceError",
     "ExactModel",
     "FifoModel",
+    "GridModel",
     "Peek",
     "Pop",
     "Push",
@@ -164,7 +165,46 @@ class FifoModel(ExactModel):
         self.last_time = -math.inf
 
 
-SEMANTICS: dict[str, type[ExactModel]] = {"exact": ExactModel, "fifo": FifoModel}
+class GridModel(ExactModel):
+    """Takes whole steps in a window that begins at the last pop, like ``RingBuffer(16)``.
+
+    A subclass may set another number of slots and another start.
+    """
+
+    n_slots: ClassVar[int] = 16
+    start: ClassVar[int] = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.start
+
+    def refuses(self, time: float) -> bool:
+        """Return whether ``time`` is no whole number, or outside the window."""
+        if super().refuses(time) or not float(time).is_integer():
+            return True
+        return not self.now <= time < self.now + self.n_slots
+
+    def allowed(self, time: float) -> float:
+        """Return a step of the window; to equal times belong equal steps."""
+        return float(self.now + math.floor(time) % self.n_slots)
+
+    def pop(self) -> Entry:
+        """Remove and return the first entry; the window moves to it."""
+        entry = super().pop()
+        self.now = int(entry.time)
+        return entry
+
+    def clear(self) -> None:
+        """Remove all entries and go back to the first step."""
+        super().clear()
+        self.now = self.start
+
+
+SEMANTICS: dict[str, type[ExactModel]] = {
+    "exact": ExactModel,
+    "fifo": FifoModel,
+    "ring_buffer": GridModel,
+}
 
 
 def _model_class(semantics: str | type[ExactModel]) -> type[ExactModel]:

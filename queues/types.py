@@ -132,7 +132,7 @@ class RingBufferArrays(NamedTuple):
     link: NDArray[np.int64]  # (capacity,) int64, next row of the slot, or free row; -1 ends
     first: NDArray[np.int64]  # (n_slots,) int64, first row of a slot; -1 for none
     last: NDArray[np.int64]  # (n_slots,) int64, its last row, where it has one
-    count: NDArray[np.int64]  # (n_slots,) int64, its number of rows
+    counts: NDArray[np.int64]  # (n_slots,) int64, its number of rows
     tangent_sum: NDArray[np.float64]  # (n_slots,) float64, sum of their tangents, in order of push
     now: NDArray[np.int64]  # (1,) int64, step of the last pop or take
     soonest: NDArray[np.int64]  # (1,) int64, step: now or later, and not after that of any row
