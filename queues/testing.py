@@ -31,11 +31,11 @@ __all__ = [
     "ConformanceError",
     "ExactModel",
     "FifoModel",
-    "GridModel",
     "Peek",
     "Pop",
     "Push",
     "QueueMachine",
+    "RingBufferModel",
     "assert_conforms",
     "machine",
     "run_script",
@@ -165,7 +165,7 @@ class FifoModel(ExactModel):
         self.last_time = -math.inf
 
 
-class GridModel(ExactModel):
+class RingBufferModel(ExactModel):
     """Takes whole steps in a window that begins at the last pop, like ``RingBuffer(16)``.
 
     A subclass may set another number of slots and another start.
@@ -203,7 +203,7 @@ class GridModel(ExactModel):
 SEMANTICS: dict[str, type[ExactModel]] = {
     "exact": ExactModel,
     "fifo": FifoModel,
-    "ring_buffer": GridModel,
+    "ring_buffer": RingBufferModel,
 }
 
 

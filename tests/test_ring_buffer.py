@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from queues import BinaryHeap, Entry, HorizonError, QueueError, RingBuffer, ring_buffer
-from queues.testing import GridModel, QueueMachine, assert_conforms
+from queues.testing import QueueMachine, RingBufferModel, assert_conforms
 
 
 def grid(slots, first):
-    class Grid(GridModel):
+    class Grid(RingBufferModel):
         n_slots = slots
         start = first
 
