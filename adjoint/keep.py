@@ -2,48 +2,23 @@
 
 Backwards in time the cotangent of an arrival enters the queue of its synapse at the arrival and
 leaves it at the emission of the spike, where it is added to the cotangents of the spike's time and
-of the delay. A queue of ``k`` rows that is full drops one of them, and its share of these gradients
-is lost; gradients of weights are complete at the arrival.
+of the delay. A queue of ``k`` rows that is full drops one of them by the rule of `queues.Keep`, and
+its share of these gradients is lost; gradients of weights are complete at the arrival.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from queues.jit import by_type, inner_kernel
+from queues.log import Keep
 from refsim.event_loop import emission
 from refsim.types import Float, Int
-from refsim.validate import choice, integer
 
-
-@dataclass(frozen=True)
-class Keep:
-    """At most ``k`` cotangents under way at each synapse of the backward pass.
-
-    Parameters
-    ----------
-    k : int
-        Number of cotangents, at least 1.
-    which : {"largest", "recent"}
-        Which of them stay when one more comes: those largest in magnitude (of equal ones the older,
-        that is, later in time), or those that came last, which belong to the earliest spikes.
-
-    Raises
-    ------
-    InvalidValueError, InvalidTypeError
-        If ``k`` is no integer of at least 1, or ``which`` is not known.
-    """
-
-    k: int
-    which: str = "largest"
-
-    def __post_init__(self) -> None:
-        integer("k", self.k, 1)
-        choice("which", self.which, ("largest", "recent"))
+__all__ = ["Keep", "KeepsAll", "Kept", "collect", "collect_rest", "deposit", "kept_arrays"]
 
 
 class KeepsAll(NamedTuple):

@@ -35,7 +35,8 @@ _MOST_WINDOWS = 1e8
 _TABLE = 33  # windows over which a sleeping neuron is advanced by a table
 _SHARE = 2_000_000  # arrivals between two looks at the keyboard: some hundredths of a second
 _WORTHWHILE = 20_000  # synapses from which the window engine is chosen
-_MOST_TERMS = 30
+_MOST_TERMS = 30  # of a polynomial
+_ROOM = 1024  # rows, to begin with
 
 
 def obstacle(network: Network, duration: float) -> str | None:
@@ -214,7 +215,7 @@ def _tape(room: int) -> Tape:
 
 def _work(kernels: Model, v0: Float, n: int) -> WindowWork:
     n_states = len(kernels.ports.rate)
-    room = 1024
+    room = _ROOM
     return WindowWork(
         v=v0.copy(),
         x=np.zeros((n, n_states)),

@@ -388,6 +388,15 @@ def _keep_awake(work, n):
 
 
 @inner_kernel
+def _may_fire(problem, n, v, x):
+    """Return whether a neuron that receives nothing may fire at some time."""
+    neurons = problem.model.neurons
+    if neurons.drive[n] > neurons.v_th[n]:
+        return True
+    return neuron.earliest_crossing(problem.model, n, v, x) < math.inf
+
+
+@inner_kernel
 def _settle(work, n):
     """Leave a neuron at the end of this window; it is visited again if it may fire unaided."""
     work.reached[n] = work.counts[_NOW] + 1
@@ -432,7 +441,7 @@ def _finish_quietly(problem, work, n):
         return
     work.v[n] = v + work.sums[n, _VOLTAGE]
     _end_states(problem, work, n)
-    if neuron.earliest_crossing(problem.model, n, work.v[n], work.x[n]) < math.inf:
+    if _may_fire(problem, n, work.v[n], work.x[n]):
         _keep_awake(work, n)
 
 
@@ -975,7 +984,7 @@ def fill_tables(model, members, length, decay, lift, fade, feed):
 def start_windows(problem, work):
     """Wake the neurons that may fire unaided."""
     for n in range(work.v.shape[0]):
-        if neuron.earliest_crossing(problem.model, n, work.v[n], work.x[n]) < math.inf:
+        if _may_fire(problem, n, work.v[n], work.x[n]):
             _keep_awake(work, n)
 
 

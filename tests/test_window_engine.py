@@ -1,0 +1,238 @@
+"""The window engine finds the spikes of the event engine, to rounding, whatever the network."""
+
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, event, given, settings
+from hypothesis import strategies as st
+from strategies import cases, decimals
+
+import adjoint
+import refsim
+from refsim import window_engine
+from refsim.window_engine import obstacle, polynomial, window_length
+from validation import zoo
+from validation.suite import stored_cases
+
+usual = settings(
+    deadline=None,
+    max_examples=60,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+EPS = 2.0**-52
+
+
+def both(case, **options):
+    """Simulate a case with either engine."""
+    arguments = (case.network, case.inputs, case.duration)
+    return (
+        refsim.simulate(*arguments, samples=case.samples, engine=engine, **options)
+        for engine in ("event", "window")
+    )
+
+
+def with_delays(case, least):
+    """Return the case with delays that have at least this length in ms."""
+    network = case.network
+    return case.__class__(
+        **{**vars(case), "network": network.replace(delay=np.maximum(network.delay, least))}
+    )
+
+
+def assert_equal(a, b, tolerance):
+    """Compare runs; spikes of different neurons may change places if they nearly coincide."""
+    for run in (a, b):
+        assert (np.diff(run.spikes.time) >= 0.0).all()
+    first, second = (np.lexsort((run.spikes.time, run.spikes.neuron)) for run in (a, b))
+    assert np.array_equal(a.spikes.neuron[first], b.spikes.neuron[second])
+    np.testing.assert_allclose(b.spikes.time[second], a.spikes.time[first], rtol=0, atol=tolerance)
+    assert a.counts[:3] == b.counts[:3]
+
+
+def well_conditioned(run):
+    """Return whether no crossing grazes, and no arrival is next to a crossing or a release."""
+    network, spikes = run.network, run.spikes
+    scale = ((network.v_th - network.v_reset) / network.tau_m)[spikes.neuron]
+    gaps = run.conditioning.min_gap, run.conditioning.min_release_gap
+    return np.all(spikes.slope_before > 1e-2 * scale) and min(gaps) > 1e-6
+
+
+@usual
+@given(case=cases(), least=decimals(0.05, 3.0))
+def test_random_networks(case, least):
+    case = with_delays(case, least)
+    assume(obstacle(case.network, case.duration) is None)
+    try:
+        a, b = both(case, max_spikes=300)
+    except refsim.SpikeLimitError:
+        assume(False)
+    assume(well_conditioned(a))
+    event(f"{len(a.spikes.time) // 20 * 20} spikes or more")
+    # Rounding of times of 40 ms, and its growth along a chain of a hundred well-defined spikes.
+    assert_equal(a, b, 1e-9)
+    size = np.abs(a.voltages).max(initial=1.0) + np.abs(case.network.v_rest).max()
+    np.testing.assert_allclose(b.voltages, a.voltages, rtol=0, atol=1e-9 * size)
+
+
+@pytest.mark.parametrize("case", zoo.zoo(), ids=lambda case: case.name)
+def test_the_zoo(case):
+    a, b = both(case)
+    assert_equal(a, b, 1e-11)
+    np.testing.assert_allclose(b.voltages, a.voltages, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(b.spikes.slope_before, a.spikes.slope_before, rtol=1e-11)
+    np.testing.assert_allclose(b.spikes.slope_after, a.spikes.slope_after, rtol=0, atol=1e-12)
+    assert np.array_equal(a.origin, b.origin)
+
+
+@pytest.mark.parametrize("case", zoo.zoo(), ids=lambda case: case.name)
+def test_gradients_of_the_zoo(case):
+    arguments = (case.network, case.inputs, case.duration)
+    gradients = []
+    for engine in ("event", "window"):
+        _, pullback = adjoint.vjp(*arguments, samples=case.samples, engine=engine)
+        gradients.append(pullback(case.time_bar, case.voltage_bar))
+    for name, expected in gradients[0].items():
+        scale = np.abs(expected).max(initial=1e-300)
+        found = getattr(gradients[1], name)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10 * scale, err_msg=name)
+
+
+@pytest.mark.parametrize("case", stored_cases(), ids=lambda case: case.name)
+def test_stored_cases(case):
+    """Spike times of 30 digits; a case without delays between neurons has windows all the same."""
+    if obstacle(case.network, case.duration) is not None:
+        pytest.skip("a delay between neurons is 0")
+    run = refsim.simulate(case.network, case.inputs, case.duration, engine="window")
+    expected = np.asarray(case.expected.spike_times, dtype=float)
+    np.testing.assert_allclose(run.spikes.time, expected, rtol=2e-15 * 100)
+    assert run.spikes.neuron.tolist() == list(case.expected.spike_neurons)
+
+
+@usual
+@given(case=cases(max_neurons=4), seed=st.integers(0, 99))
+def test_samples_and_limits_of_memory_change_nothing(case, seed):
+    """A window starts over where room runs out; voltages are read without a trace."""
+    case = with_delays(case, 0.5)
+    assume(obstacle(case.network, case.duration) is None)
+    arguments = (case.network, case.inputs, case.duration)
+    try:
+        plain = refsim.simulate(*arguments, engine="window", max_spikes=300)
+    except refsim.SpikeLimitError:
+        assume(False)
+    room = window_engine._ROOM
+    try:
+        window_engine._ROOM = 1
+        tight = refsim.simulate(*arguments, engine="window", max_spikes=300)
+    finally:
+        window_engine._ROOM = room
+    for a, b in zip(plain.spikes, tight.spikes, strict=True):
+        assert np.array_equal(a, b)
+    rng = np.random.default_rng(seed)
+    samples = (rng.integers(0, case.network.n_neurons, 5), rng.uniform(0.0, case.duration, 5))
+    read = refsim.simulate(*arguments, engine="window", samples=samples, max_spikes=300)
+    assume(well_conditioned(plain))
+    assert_equal(plain, read, 1e-9)
+
+
+def balanced(n=400, seed=3, **changes):
+    """Return a balanced random network driven above threshold, with 40 synapses a neuron."""
+    rng = np.random.default_rng(seed)
+    k = 40
+    pre = np.concatenate([rng.choice(n, k, replace=False) for _ in range(n)])
+    weight = np.where(pre < 0.8 * n, 12.0, -60.0) * (1 + 0.1 * rng.standard_normal(n * k))
+    parameters = {
+        "ports": refsim.ExpPort(2.0),
+        "tau_m": 20.0,
+        "v_th": 20.0,
+        "t_ref": 2.0,
+        "i_ext": 40.0,
+        "v0": rng.uniform(0.0, 19.0, n),
+    }
+    delay = changes.pop("delay", 1.5)
+    synapses = refsim.Synapses(pre, np.repeat(np.arange(n), k), weight, delay)
+    return refsim.Network(n, synapses, **{**parameters, **changes})
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        balanced(),
+        balanced(delay=np.random.default_rng(1).uniform(0.5, 5.0, 16_000)),
+        balanced(tau_m=np.random.default_rng(2).choice([10.0, 20.0], 400)),
+        balanced(tau_m=np.random.default_rng(2).uniform(10.0, 20.0, 400)),
+        balanced(ports=refsim.DoubleExpPort(1.0, 3.0)),
+        balanced(t_ref=0.0),
+    ],
+    ids=["equal", "delays", "two-tau", "many-tau", "double-exp", "no-t-ref"],
+)
+def test_balanced_networks(network):
+    a, b = (refsim.simulate(network, None, 60.0, engine=e) for e in ("event", "window"))
+    assert len(a.spikes.time) > 200
+    assert_equal(a, b, 1e-9)
+
+
+def test_silence_costs_no_windows():
+    network = refsim.Network(3, refsim.connect([3, 0], [0, 1], 0.1, 0.05), n_inputs=1, tau_m=10.0)
+    inputs = refsim.SpikeTrain([5.0, 9e5], [0, 0], 1)
+    # Twenty million windows, of which those after the two inputs take time.
+    run = refsim.simulate(network, inputs, 1e6, engine="window", samples=([0], [9e5 + 5.0]))
+    event_run = refsim.simulate(network, inputs, 1e6, samples=([0], [9e5 + 5.0]))
+    np.testing.assert_allclose(run.voltages, event_run.voltages, rtol=1e-9)
+    assert run.counts.spikes == 0
+
+
+def test_runaway_activity_keeps_the_spikes_so_far():
+    network = balanced(i_ext=400.0)
+    with pytest.raises(refsim.SpikeLimitError) as caught:
+        refsim.simulate(network, None, 1000.0, engine="window", max_spikes=500)
+    partial = caught.value.partial
+    assert partial.counts.spikes == 500
+    whole = refsim.simulate(network, None, partial.duration, engine="event")
+    np.testing.assert_allclose(partial.spikes.time, whole.spikes.time[:500], atol=1e-9)
+
+
+def test_the_choice_of_engine_and_its_reason():
+    small, large = zoo.recurrent(), balanced()
+    run = refsim.simulate(small.network, small.inputs, 5.0)
+    assert (run.engine, "synapses" in run.engine_reason) == ("event", True)
+    large = balanced(n=600)
+    assert refsim.simulate(large, None, 5.0).engine == "window"
+    assert refsim.simulate(large, None, 5.0, engine="event").engine == "event"
+    assert refsim.simulate(large, None, 5.0, queue="heap").engine_reason == "a queue is chosen"
+    assert refsim.simulate(large, None, 5.0, dt=0.1).engine == "event"
+    assert refsim.simulate(balanced(n=600, delay=0.0), None, 1.0).engine == "event"
+    for options, words in [
+        ({"engine": "grid"}, "engine is 'grid'"),
+        ({"engine": "window", "queue": "heap"}, "a queue is chosen"),
+        ({"engine": "window", "dt": 0.1}, "on a grid"),
+    ]:
+        with pytest.raises(refsim.InvalidValueError, match=words):
+            refsim.simulate(large, None, 5.0, **options)
+    with pytest.raises(refsim.InvalidValueError, match="a delay between neurons is 0"):
+        refsim.simulate(balanced(delay=0.0), None, 5.0, engine="window")
+
+
+def test_tangents_are_those_of_the_event_engine():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", refsim.IllConditionedWarning)
+        simulation, _ = adjoint.jvp(balanced(n=600), None, 5.0, {"i_ext": 1.0})
+    assert simulation.engine_reason == "tangents are carried"
+
+
+def test_windows_end_before_a_response_falls():
+    """The time to peak is where the response to an arrival has its maximum."""
+    network = balanced(delay=100.0)
+    length = window_length(network, 1000.0)
+    a, r = 1.0 / 20.0, 1.0 / 2.0
+    t = np.linspace(0.0, 30.0, 300_001)
+    peak = t[np.argmax((np.exp(-a * t) - np.exp(-r * t)) / (r - a))]
+    assert peak - 2e-4 < length <= peak + 2e-4
+
+
+@pytest.mark.parametrize("rate", [0.01, 1.0, 3.0])
+def test_polynomials_are_exact_to_the_last_bits(rate):
+    terms = polynomial(lambda z: np.exp(-rate * (z + 1.0)))
+    z = np.linspace(-1.0, 1.0, 997)
+    values = np.polynomial.polynomial.polyval(z, terms)
+    np.testing.assert_allclose(values, np.exp(-rate * (z + 1.0)), rtol=0, atol=8 * EPS)
