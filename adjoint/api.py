@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from adjoint.keep import Keep
 from adjoint.layout import kernel_tangents
-from adjoint.pullback import Pullback, check_finite
+from adjoint.pullback import Pullback, check_finite, choose_adjoint_queue
 from adjoint.types import Cotangents, Parameters, Tangents, as_parameters
 from refsim.engine import MAX_SPIKES, Run, checked_network
 from refsim.errors import IllConditionedWarning, InvalidTypeError, InvalidValueError
 from refsim.inputs import Samples, SpikeTrain, checked_inputs
+from refsim.lossy import Lossy
 from refsim.network import Network
 from refsim.simulation import Simulation
 
@@ -29,12 +31,22 @@ def vjp(
     duration: float | None = None,
     *,
     samples: Samples | tuple[Any, Any] | None = None,
-    queue: str = "auto",
+    queue: str | Lossy = "auto",
+    adjoint_queue: str | Keep = "auto",
+    dt: float | None = None,
     max_spikes: int = MAX_SPIKES,
 ) -> tuple[Simulation, Pullback]:
     """Simulate, and return the result with its vector-Jacobian product.
 
-    Parameters are those of :func:`refsim.simulate`.
+    Parameters
+    ----------
+    network, inputs, duration, samples, queue, dt, max_spikes
+        As for :func:`refsim.simulate`. With bounded queues the gradient is that of the simulation
+        that was run, with the spikes that it dropped.
+    adjoint_queue : str or Keep
+        Structure of the queue of the backward pass, whatever that of the simulation: "auto", an
+        exact structure without lanes, or "sorted_pass", which sorts all arrivals beforehand. A
+        :class:`Keep` bounds the cotangents under way, and the gradient is approximate.
 
     Returns
     -------
@@ -58,10 +70,11 @@ def vjp(
         If a spike nearly grazes the threshold, or an arrival coincides with a crossing or a
         release of its neuron.
     """
-    run = Run(network, inputs, duration, samples, queue, max_spikes)
+    run = Run(network, inputs, duration, samples, queue, dt, max_spikes)
+    choose_adjoint_queue(adjoint_queue, run.network)
     simulation = run.execute()
     _warn_of_conditioning(simulation)
-    return simulation, Pullback(run, simulation)
+    return simulation, Pullback(run, simulation, adjoint_queue)
 
 
 def _warn_of_conditioning(simulation: Simulation) -> None:
@@ -99,14 +112,15 @@ def jvp(
     tangents: Parameters | Mapping[str, ArrayLike] | None = None,
     *,
     samples: Samples | tuple[Any, Any] | None = None,
-    queue: str = "auto",
+    queue: str | Lossy = "auto",
+    dt: float | None = None,
     max_spikes: int = MAX_SPIKES,
 ) -> tuple[Simulation, Tangents]:
     """Simulate, and carry a tangent of the parameters through the same events.
 
     Parameters
     ----------
-    network, inputs, duration, samples, queue, max_spikes
+    network, inputs, duration, samples, queue, dt, max_spikes
         As for :func:`refsim.simulate`.
     tangents : Parameters or mapping
         Direction: names of parameters (as in Parameters) and arrays of their shapes; those not
@@ -129,7 +143,7 @@ def jvp(
         "tangents", {} if tangents is None else tangents, network, n_input_spikes
     )
     carried = kernel_tangents(network, direction)
-    run = Run(network, inputs, duration, samples, queue, max_spikes, carried)
+    run = Run(network, inputs, duration, samples, queue, dt, max_spikes, carried)
     run.work.state_dot.v[:] = direction.v0
     simulation = run.execute()
     _warn_of_conditioning(simulation)

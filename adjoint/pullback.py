@@ -7,38 +7,54 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from adjoint.keep import Keep, Kept, kept_arrays
 from adjoint.layout import gradient
 from adjoint.reverse import (
     Pending,
     ReverseProblem,
+    ReverseTransit,
     ReverseWork,
     WiringBar,
+    arrivals_up_to,
     finish_back,
-    last_arrivals,
     run_back,
 )
 from adjoint.types import Parameters
-from queues import heap
+from queues import dispatch
+from queues.dispatch import STRUCTURES
 from refsim import model as neuron
-from refsim.engine import Run
+from refsim.engine import Run, choose_queue
 from refsim.errors import UndefinedGradientError
+from refsim.network import Network
 from refsim.simulation import Simulation
 from refsim.status import DONE, FULL, RUNNING
+from refsim.trace import emissions
 from refsim.types import Tape
-from refsim.validate import vector
+from refsim.validate import choice, vector
 
 # Events between two looks at the keyboard: some hundredths of a second.
 _SHARE = 200_000
 
+SORTED_PASS = "sorted_pass"  # all arrivals sorted before the pass, in place of a queue
+
 
 class Pullback:
-    """Vector-Jacobian product of a finished simulation; made by :func:`vjp`."""
+    """Vector-Jacobian product of a finished simulation; made by :func:`vjp`.
 
-    def __init__(self, run: Run, simulation: Simulation):
+    Attributes
+    ----------
+    dropped : int
+        Number of cotangents that the last call dropped; 0 but for a lossy backward pass.
+    """
+
+    def __init__(self, run: Run, simulation: Simulation, adjoint_queue: str | Keep = "auto"):
         self._run = run
         self._simulation = simulation
         self._tape = run.tape()
-        self._pending = _pending(run, self._tape, simulation.origin)
+        self._queue = choose_adjoint_queue(adjoint_queue, run.network)
+        self._keep = adjoint_queue if isinstance(adjoint_queue, Keep) else None
+        self.dropped = 0
+        self._pending = self._arrivals_back()
         self._before, self._last = _spike_before(self._tape, run.network.n_neurons)
 
     def __repr__(self) -> str:
@@ -76,6 +92,25 @@ class Pullback:
         """
         return self._backward(time_bar, voltage_bar).spike_bar
 
+    def _arrivals_back(self) -> Pending:
+        """Return the arrivals that enter the queue by themselves, the latest first."""
+        run, simulation = self._run, self._simulation
+        wiring = run.problem.wiring
+        last_only = self._queue != SORTED_PASS
+        room = len(simulation.origin)
+        if not last_only:
+            source = emissions(simulation)[1]
+            room = int(np.diff(wiring.start)[source].sum())
+        ints = np.zeros((2, room), dtype=np.int64)
+        rows = Pending(time=np.zeros(room), order=ints[0], synapse=ints[1])
+        inputs, origin = run.problem.inputs, simulation.origin
+        used = arrivals_up_to(
+            wiring, inputs, self._tape, origin, run.dt, run.duration, last_only, rows
+        )
+        time, order, synapse = (column[:used] for column in (rows.time, *ints))
+        sequence = np.lexsort((-synapse, -order, -time))
+        return Pending(time[sequence], order[sequence], synapse[sequence])
+
     def _backward(self, time_bar: ArrayLike | None, voltage_bar: ArrayLike | None) -> ReverseWork:
         run, problem = self._run, self._run.problem
         n_spikes, n_samples = len(self._tape.time), len(self._simulation.samples)
@@ -90,23 +125,31 @@ class Pullback:
             tape=self._tape,
             before=self._before,
             origin=self._simulation.origin,
+            dt=run.dt,
             pending=self._pending,
+            walks=self._queue != SORTED_PASS,
         )
         work = _reverse_work(run, spike_bar, self._last)
-        work = _execute(reverse, work, self._simulation)
+        structure = STRUCTURES["fifo" if self._queue == SORTED_PASS else self._queue]
+        transit = ReverseTransit(
+            queue=structure.empty(16, 1),
+            losses=self._simulation.losses,
+            kept=kept_arrays(self._keep, len(run.network.synapses), self._simulation.origin),
+        )
+        _execute(reverse, work, transit, self._simulation)
+        if isinstance(transit.kept, Kept):
+            self.dropped = int(transit.kept.dropped[0])
         _check_slopes(self._tape, work)
         return work
 
 
-def _pending(run: Run, tape: Tape, origin: NDArray[np.int64]) -> Pending:
-    """Sort emissions by their last arrival, the latest first."""
-    problem = run.problem
-    time = np.zeros(len(origin))
-    synapse = np.zeros(len(origin), dtype=np.int64)
-    last_arrivals(problem.wiring, problem.inputs, tape, origin, run.duration, time, synapse)
-    order = np.lexsort((-np.arange(len(time)), -time))
-    order = order[time[order] > -np.inf]
-    return Pending(time=time[order], order=order, synapse=synapse[order])
+def choose_adjoint_queue(adjoint_queue: str | Keep, network: Network) -> str:
+    """Return the name of an exact structure without lanes, or that of the sorted pass."""
+    if isinstance(adjoint_queue, Keep):
+        adjoint_queue = "auto"
+    names = [name for name, structure in STRUCTURES.items() if not structure.in_lanes]
+    choice("adjoint_queue", adjoint_queue, ("auto", SORTED_PASS, *names))
+    return SORTED_PASS if adjoint_queue == SORTED_PASS else choose_queue(adjoint_queue, network)
 
 
 def _spike_before(tape: Tape, n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -133,22 +176,22 @@ def _reverse_work(run: Run, spike_bar: NDArray[np.float64], last: NDArray[np.int
         wiring_bar=WiringBar(weight=np.zeros(size), delay=np.zeros(size)),
         spike_bar=spike_bar.copy(),
         input_bar=np.zeros(len(run.problem.inputs.time)),
-        queue=heap.empty(16),
         spikes=np.array([len(spike_bar)]),
         samples=np.array([len(run.problem.samples.time)]),
         pending=np.zeros(1, dtype=np.int64),
     )
 
 
-def _execute(problem: ReverseProblem, work: ReverseWork, simulation: Simulation) -> ReverseWork:
+def _execute(
+    problem: ReverseProblem, work: ReverseWork, transit: ReverseTransit, simulation: Simulation
+) -> None:
     _enter_last_holds(problem, work, simulation)
     status = RUNNING
     while status != DONE:
         if status == FULL:
-            work = work._replace(queue=heap.grown(work.queue))
-        status = run_back(problem, work, _SHARE)
+            transit = transit._replace(queue=dispatch.grown(transit.queue))
+        status = run_back(problem, work, transit, _SHARE)
     finish_back(problem, work, simulation.network.v0)
-    return work
 
 
 def _enter_last_holds(problem: ReverseProblem, work: ReverseWork, simulation: Simulation) -> None:

@@ -1,7 +1,9 @@
 """Event queues of spiking networks: data structures that know nothing of neurons.
 
 Queues of rows, which agree in everything but speed: `BinaryHeap`, `DaryHeap`, `SortedArray`,
-`PairingHeap` and `CalendarQueue` for any times, `FIFO` and `FifoMerge` for times in order. And
+`PairingHeap` and `CalendarQueue` for any times, `FIFO` and `FifoMerge` for times in order.
+Bounded queues, which drop events by rules of their own: `SingleSpike`, `SingleSpikeKeep`,
+`LossyRing`, `BoundedFifo`, `BoundedSortedArray`, `BoundedHeap`, `BitArray` and `Null`. And
 `IndexedHeap`, whose items can be moved. The kernels under each, for compiled loops, are the
 functions of the module of that name, as `queues.heap` or `queues.fifo`.
 Names are imported on first use, since numba alone takes half a second.
@@ -13,10 +15,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from queues.bit_array import BitArray
+    from queues.bounded_fifo import BoundedFifo
+    from queues.bounded_heap import BoundedHeap
+    from queues.bounded_sorted_array import BoundedSortedArray
     from queues.calendar import CalendarQueue
     from queues.dary_heap import DaryHeap
     from queues.errors import (
         EmptyQueueError,
+        HorizonError,
         ItemError,
         QueueError,
         QueueTypeError,
@@ -26,29 +33,51 @@ if TYPE_CHECKING:
     from queues.fifo_merge import FifoMerge
     from queues.heap import BinaryHeap
     from queues.indexed_heap import IndexedHeap
+    from queues.lossy_ring import LossyRing
+    from queues.null import Null
     from queues.pairing_heap import PairingHeap
+    from queues.single_spike import SingleSpike
+    from queues.single_spike_keep import SingleSpikeKeep
     from queues.sorted_array import SortedArray
     from queues.types import Entry, EventQueue
 
 __all__ = [
     "FIFO",
     "BinaryHeap",
+    "BitArray",
+    "BoundedFifo",
+    "BoundedHeap",
+    "BoundedSortedArray",
     "CalendarQueue",
     "DaryHeap",
     "EmptyQueueError",
     "Entry",
     "EventQueue",
     "FifoMerge",
+    "HorizonError",
     "IndexedHeap",
     "ItemError",
+    "LossyRing",
+    "Null",
     "PairingHeap",
     "QueueError",
     "QueueTypeError",
+    "SingleSpike",
+    "SingleSpikeKeep",
     "SortedArray",
     "TimeOrderError",
 ]
 
 _MODULES = {
+    "SingleSpikeKeep": "single_spike_keep",
+    "SingleSpike": "single_spike",
+    "Null": "null",
+    "LossyRing": "lossy_ring",
+    "HorizonError": "errors",
+    "BoundedSortedArray": "bounded_sorted_array",
+    "BoundedHeap": "bounded_heap",
+    "BoundedFifo": "bounded_fifo",
+    "BitArray": "bit_array",
     "FIFO": "fifo",
     "BinaryHeap": "heap",
     "CalendarQueue": "calendar",

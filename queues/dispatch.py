@@ -1,89 +1,107 @@
-"""One queue of events whose structure is chosen at run time.
+"""One queue of events in a compiled loop, of any exact structure: chosen by the type of its arrays.
 
-Kernels that are passed as arguments miss Numba's disk cache, so the structure is a small integer,
-and each operation is one ``if``.
+What is chosen here is chosen while the loop is compiled (`queues.jit.by_type`). Structures whose
+rows lie in columns and that have the kernels ``add``, ``pop``, ``top`` and ``grown`` need no more
+than a line in the table.
+
+In a structure of lanes every event has one (`takes_lanes`); elsewhere lanes have no meaning.
 """
 
-from typing import NamedTuple
+from __future__ import annotations
 
-from queues import fifo, heap
-from queues.fifo import FifoArrays
-from queues.heap import HeapArrays
-from queues.jit import jit
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-HEAP = 0
-FIFO = 1
-KINDS = {"heap": HEAP, "fifo": FIFO}
+from queues import (
+    calendar,
+    dary_heap,
+    fifo_merge,
+    heap_or_ring,
+    pairing_heap,
+)
+from queues.jit import by_type
+from queues.types import (
+    CalendarArrays,
+    DaryHeapArrays,
+    FifoMergeArrays,
+    HeapOrRingArrays,
+    PairingHeapArrays,
+)
 
-
-class EventQueueArrays(NamedTuple):
-    """Arrays of every structure; those not chosen stay empty."""
-
-    heap: HeapArrays
-    fifo: FifoArrays
-
-
-@jit
-def empty(capacity):
-    """Return an empty queue with room for ``capacity`` entries in each structure."""
-    return EventQueueArrays(heap=heap.empty(capacity), fifo=fifo.empty(capacity))
-
-
-@jit
-def size(kind, queue):
-    """Return the number of entries."""
-    return queue.fifo.size[0] if kind == FIFO else queue.heap.size[0]
-
-
-@jit
-def top(kind, queue):
-    """Return (time, order, payload, tangent) of the earliest entry of a queue with entries."""
-    if kind == FIFO:
-        f = queue.fifo
-        i = f.head[0]
-        return f.time[i], f.order[i], f.payload[i], f.tangent[i]
-    h = queue.heap
-    return h.time[0], h.order[0], h.payload[0], h.tangent[0]
+_MODULES: dict[type, Any] = {
+    HeapOrRingArrays: heap_or_ring,
+    DaryHeapArrays: dary_heap,
+    PairingHeapArrays: pairing_heap,
+    CalendarArrays: calendar,
+    FifoMergeArrays: fifo_merge,
+}
+_CALENDAR_DAY = 1.0  # ms, to begin with
 
 
-@jit
-def has_room(kind, queue):
-    """Return whether one more entry can be added without growing."""
-    if kind == FIFO:
-        return queue.fifo.size[0] < queue.fifo.time.size
-    return queue.heap.size[0] < queue.heap.time.size
+class Structure(NamedTuple):
+    """What a loop needs to know of a structure before it is compiled."""
+
+    empty: Callable[[int, int], Any]  # (capacity, number of lanes)
+    in_order: bool = False  # whether times must never decrease from one push to the next
+    in_lanes: bool = False  # whether they must not in any lane
 
 
-def grown(kind, queue):
-    """Return the queue in larger arrays."""
-    if kind == FIFO:
-        return queue._replace(fifo=fifo.grown(queue.fifo))
-    return queue._replace(heap=heap.grown(queue.heap))
+STRUCTURES: dict[str, Structure] = {
+    "heap": Structure(lambda room, lanes: heap_or_ring.empty(room, heap_or_ring.HEAP)),
+    "fifo": Structure(lambda room, lanes: heap_or_ring.empty(room, heap_or_ring.FIFO), True),
+    "sorted_array": Structure(lambda room, lanes: heap_or_ring.empty(room, heap_or_ring.SORTED)),
+    "dary_heap_4": Structure(lambda room, lanes: dary_heap.empty(room, 2)),
+    "dary_heap_8": Structure(lambda room, lanes: dary_heap.empty(room, 3)),
+    "pairing_heap": Structure(lambda room, lanes: pairing_heap.empty(room)),
+    "calendar": Structure(lambda room, lanes: calendar.empty(room, _CALENDAR_DAY)),
+    "fifo_merge": Structure(lambda room, lanes: fifo_merge.empty(lanes, room), in_lanes=True),
+}
 
 
-@jit
-def add(kind, queue, time, order, payload, tangent):
-    """Add an entry to a queue that has room for it."""
-    if kind == FIFO:
-        fifo.add(queue.fifo, time, order, payload, tangent)
-    else:
-        heap.add(queue.heap, time, order, payload, tangent)
+def grown(queue: Any) -> Any:
+    """Return a copy of the queue with twice the room."""
+    return _MODULES[type(queue)].grown(queue)
 
 
-@jit
-def pop(kind, queue):
-    """Remove the earliest entry."""
-    if kind == FIFO:
-        fifo.pop(queue.fifo)
-    else:
-        heap.pop(queue.heap)
+@by_type
+def add(arrays: type) -> Callable[..., None]:
+    """Add a row of (queue, time, order, payload, tangent, lane) where there is room."""
+    kernel = _MODULES[arrays].add
+    if arrays is FifoMergeArrays:
+        return lambda queue, time, order, payload, tangent, lane: kernel(
+            queue, time, order, payload, tangent, lane
+        )
+    return lambda queue, time, order, payload, tangent, lane: kernel(
+        queue, time, order, payload, tangent
+    )
 
 
-@jit
-def replace_top(kind, queue, time, order, payload, tangent):
-    """Replace the earliest entry by a later one."""
-    if kind == FIFO:
-        fifo.pop(queue.fifo)
-        fifo.add(queue.fifo, time, order, payload, tangent)
-    else:
-        heap.replace_top(queue.heap, time, order, payload, tangent)
+@by_type
+def pop(arrays: type) -> Callable[..., None]:
+    """Remove the first row of a queue that has one."""
+    kernel = _MODULES[arrays].pop
+    return lambda queue: kernel(queue)
+
+
+@by_type
+def top(arrays: type) -> Callable[..., int]:
+    """Return the index of the first row of a queue that has one."""
+    kernel = _MODULES[arrays].top
+    return lambda queue: kernel(queue)
+
+
+@by_type
+def replace_top(arrays: type) -> Callable[..., None]:
+    """Put a row, not before the first one, in the place of the first one."""
+    module = _MODULES[arrays]
+    if hasattr(module, "replace_top"):
+        whole = module.replace_top
+        return lambda queue, time, order, payload, tangent, lane: whole(
+            queue, time, order, payload, tangent
+        )
+
+    def in_two(queue, time, order, payload, tangent, lane):
+        pop(queue)
+        add(queue, time, order, payload, tangent, lane)
+
+    return in_two

@@ -11,6 +11,7 @@ from numbers import Real
 from typing import SupportsIndex, cast
 
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
+_FIRST_INEXACT = 2.0**53  # from here on float64 does not hold every whole number
 
 
 class QueueError(ValueError):
@@ -33,6 +34,10 @@ class TimeOrderError(QueueError):
     """A FIFO, or a lane, was given a time earlier than that of the push before."""
 
 
+class HorizonError(QueueError):
+    """A queue of grid steps was given a step outside its window."""
+
+
 def checked_real(name: str, value: object) -> float:
     """Return ``value`` as a float, or raise if it is no real number."""
     if isinstance(value, bool) or not isinstance(value, Real):
@@ -48,6 +53,14 @@ def checked_finite(name: str, value: object) -> float:
     number = checked_real(name, value)
     if not math.isfinite(number):
         raise QueueError(f"{name} = {value!r}; expected a finite number")
+    return number
+
+
+def checked_step(name: str, value: object) -> float:
+    """Return ``value``, a whole number of grid steps, as a float that holds it exactly."""
+    number = checked_finite(name, value)
+    if not (number.is_integer() and abs(number) < _FIRST_INEXACT):
+        raise QueueError(f"{name} = {value!r}; expected a whole number of steps within 2**53")
     return number
 
 

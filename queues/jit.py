@@ -13,11 +13,12 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
+import numba.extending
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -139,6 +140,27 @@ def inner_kernel(function: _F) -> _F:
     if compiled is not function:
         _refuse_calls_from_python(compiled, function.__name__)
     return compiled
+
+
+def by_type(choose: Callable[[type], Callable[..., Any]]) -> Callable[..., Any]:
+    """Make a function of kernels whose body depends on the type of its first argument.
+
+    ``choose`` takes the class of that argument, a NamedTuple, and returns the body. In compiled
+    code the choice is made while a kernel is compiled and costs it nothing when it runs: kernels
+    passed as arguments would miss Numba's disk cache.
+    """
+    chosen: Any = cache(choose)
+
+    @wraps(choose)
+    def function(first: Any, *rest: Any) -> Any:
+        return chosen(type(first))(first, *rest)
+
+    if not _config.DISABLE_JIT:
+        options: Any = {"_nrt": False, "forceinline": True, "error_model": "numpy", "nogil": True}
+        numba.extending.overload(function, strict=False, jit_options=options)(
+            lambda first, *rest: chosen(first.instance_class)
+        )
+    return function
 
 
 def _refuse_calls_from_python(dispatcher: Any, name: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from queues.errors import check_not_empty, checked_row
+from queues.errors import check_not_empty, checked_finite, checked_row
 from queues.types import Entry
 
 Row = tuple[float, int, float]  # time (ms), payload, tangent
@@ -87,6 +87,13 @@ class QueueShell(Generic[_Arrays]):
         top = self._top()
         self._kernels.pop(self._arrays)
         return top
+
+    def pop_due(self, now: float) -> Entry | None:
+        """Remove and return the first entry if its time is not after ``now``, or return None."""
+        limit = checked_finite("now", now)
+        if len(self) == 0 or self._top().time > limit:
+            return None
+        return self.pop()
 
     def clear(self) -> None:
         """Remove all entries; orders keep counting."""

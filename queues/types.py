@@ -38,6 +38,18 @@ class FifoArrays(NamedTuple):
     size: NDArray[np.int64]  # (1,) int64, number of rows in use
 
 
+class HeapOrRingArrays(NamedTuple):
+    """A binary heap or a ring in the same arrays: `HeapArrays` or `FifoArrays`."""
+
+    time: NDArray[np.float64]  # (capacity,) float64, ms; capacity is a power of two
+    order: NDArray[np.int64]  # (capacity,) int64, push number, unique
+    payload: NDArray[np.int64]  # (capacity,) int64
+    tangent: NDArray[np.float64]  # (capacity,) float64, ms per unit of the parameter
+    head: NDArray[np.int64]  # (1,) int64, index of the first row; 0 in a heap
+    kind: NDArray[np.int64]  # (1,) int64: 0 a heap, 1 a ring in order of push, 2 a sorted one
+    size: NDArray[np.int64]  # (1,) int64, number of rows in use
+
+
 class DaryHeapArrays(NamedTuple):
     """A min-heap of rows with d children each: row i is not later than rows d*i+1 to d*i+d."""
 
@@ -107,6 +119,29 @@ class IndexedHeapArrays(NamedTuple):
     item: NDArray[np.int64]  # (n,) int64, items in heap order, the first ``size`` in use
     position: NDArray[np.int64]  # (n,) int64, by item: its index in ``item``; -1 where absent
     size: NDArray[np.int64]  # (1,) int64, number of items present
+
+
+class BoundedArrays(NamedTuple):
+    """n queues of one capacity c; queue q owns the rows q*c to q*c + c - 1."""
+
+    time: NDArray[np.float64]  # (n*c,) float64, ms, or steps where a structure says so
+    order: NDArray[np.int64]  # (n*c,) int64, push number; -1 for an empty slot of a ring
+    payload: NDArray[np.int64]  # (n*c,) int64
+    tangent: NDArray[np.float64]  # (n*c,) float64, of the time, per unit of the parameter
+    head: NDArray[np.int64]  # (n,) int64, where the first row of a FIFO lies, from 0 to c - 1
+    size: NDArray[np.int64]  # (n,) int64, number of rows in use
+    dropped: NDArray[np.int64]  # (n,) int64, number of rows lost
+    capacity: NDArray[np.int64]  # (1,) int64, c
+
+
+class BitArrays(NamedTuple):
+    """n queues of one bit for each of the next steps: bit ``step % slots``."""
+
+    bits: NDArray[np.uint64]  # (n,) uint64
+    now: NDArray[np.int64]  # (n,) int64, first step that a bit can stand for
+    size: NDArray[np.int64]  # (n,) int64, number of bits set
+    dropped: NDArray[np.int64]  # (n,) int64, number of steps pushed while their bit was set
+    slots: NDArray[np.int64]  # (1,) int64, 32 or 64
 
 
 class EventQueue(Protocol):

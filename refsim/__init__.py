@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         UndefinedGradientError,
     )
     from refsim.inputs import Samples, SpikeTrain, poisson_inputs
+    from refsim.lossy import Lossy
     from refsim.network import Network
     from refsim.ports import DoubleExpPort, ExpPort
     from refsim.simulation import Simulation
@@ -43,6 +44,7 @@ _HOMES = {
     "Samples": "inputs",
     "SpikeTrain": "inputs",
     "poisson_inputs": "inputs",
+    "Lossy": "lossy",
     "Network": "network",
     "DoubleExpPort": "ports",
     "ExpPort": "ports",
@@ -64,6 +66,7 @@ __all__ = [
     "IllConditionedWarning",
     "InvalidTypeError",
     "InvalidValueError",
+    "Lossy",
     "MissingExtraError",
     "Network",
     "RefsimError",

@@ -5,17 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from queues import dispatch, indexed_heap
-from refsim import event_loop, model
+from queues.dispatch import STRUCTURES
+from refsim import event_loop, lossy, model
 from refsim.errors import (
     InvalidTypeError,
     InvalidValueError,
     SimulationInterrupted,
     SpikeLimitError,
 )
-from refsim.event_loop import Counts, Margins, Problem, Work
+from refsim.event_loop import Counts, Margins, Problem, Transit, Work
 from refsim.inputs import Samples, SpikeTrain, checked_inputs, checked_samples
+from refsim.lossy import Lossy
 from refsim.network import Network
 from refsim.simulation import Conditioning, EventCounts, Simulation, Spikes
 from refsim.status import DONE, FULL, RUNNING, SPIKE_LIMIT
@@ -35,8 +38,10 @@ from refsim.validate import LONGEST, choice, integer, scalar
 # Events between two looks at the keyboard: some hundredths of a second.
 _SHARE = 100_000
 _EMPTY = np.zeros(0)
+_ROOM = 16  # rows, to begin with
 
 MAX_SPIKES = 1_000_000
+_MOST_STEPS = 2.0**50  # the multiples of a step up to here are distinct, and so are their halves
 
 
 def simulate(
@@ -45,7 +50,8 @@ def simulate(
     duration: float | None = None,
     *,
     samples: Samples | tuple[Any, Any] | None = None,
-    queue: str = "auto",
+    queue: str | Lossy = "auto",
+    dt: float | None = None,
     max_spikes: int = MAX_SPIKES,
 ) -> Simulation:
     """Simulate a network event by event, exactly.
@@ -60,8 +66,14 @@ def simulate(
         End of the simulation in ms. Spikes up to and including this time are reported.
     samples : Samples or (neurons, times), optional
         Voltages to read, within [0, duration].
-    queue : {"auto", "heap", "fifo"}
-        Structure of the queue of arrivals. A FIFO needs equal delays; the spikes are the same.
+    queue : str or Lossy
+        Structure of the queue of arrivals: "auto", or one of "heap", "fifo" (which needs equal
+        delays), "sorted_array", "dary_heap_4", "dary_heap_8", "pairing_heap", "calendar",
+        "batch_heap", "fifo_merge". Spikes are the same to the last bit with each of them. A
+        :class:`Lossy` has bounded queues that drop spikes; the result says which.
+    dt : float, optional
+        Step in ms of a grid to which times of arrival are rounded, half to even, but not to before
+        the spike. Gradients are passed straight through the rounding. Spikes stay off the grid.
     max_spikes : int
         Limit on the number of spikes, which stops runaway activity.
 
@@ -78,7 +90,7 @@ def simulate(
     SimulationInterrupted
         On Ctrl-C; a KeyboardInterrupt whose ``partial`` holds what was simulated.
     """
-    return Run(network, inputs, duration, samples, queue, max_spikes).execute()
+    return Run(network, inputs, duration, samples, queue, dt, max_spikes).execute()
 
 
 def checked_network(network: Any) -> Network:
@@ -95,16 +107,50 @@ def checked_duration(duration: Any) -> float:
     return scalar("duration", duration, 0.0, LONGEST, strict=True)
 
 
-def choose_queue(queue: str, network: Network) -> str:
-    """Return "heap" or "fifo"; equal delays keep arrivals in the order of spikes."""
-    choice("queue", queue, ("auto", "heap", "fifo"))
+def choose_queue(queue: Any, network: Network) -> str:
+    """Return the name of an exact structure; equal delays keep arrivals in the order of spikes."""
+    if isinstance(queue, Lossy):
+        queue = "auto"
+    choice("queue", queue, ("auto", *STRUCTURES))
     if queue == "auto":
         return "fifo" if network.has_equal_delays else "heap"
-    if queue == "fifo" and not network.has_equal_delays:
+    if STRUCTURES[queue].in_order and not network.has_equal_delays:
         low, high = network.delay.min(), network.delay.max()
         raise InvalidValueError(
-            f"queue is 'fifo' and delays run from {low:.17g} to {high:.17g} ms; "
+            f"queue is {queue!r} and delays run from {low:.17g} to {high:.17g} ms; "
             "expected equal delays, or queue='heap'"
+        )
+    return str(queue)
+
+
+def checked_dt(dt: Any, network: Network, duration: float) -> float:
+    """Return the step of the grid of arrivals, or 0.0 for none."""
+    if dt is None:
+        return 0.0
+    step = scalar("dt", dt, 0.0, LONGEST, strict=True)
+    longest = duration + float(network.delay.max(initial=0.0))
+    if longest / step > _MOST_STEPS:
+        raise InvalidValueError(
+            f"dt is {step:g} ms, and the last arrivals may come at {longest:g} ms; expected a step "
+            f"that gives at most {_MOST_STEPS:g} steps"
+        )
+    return step
+
+
+def checked_losses(queue: Any, network: Network, dt: float) -> Lossy | None:
+    """Return the bounded queues asked for, if any, which must suit the grid."""
+    if not isinstance(queue, Lossy):
+        return None
+    if queue.needs_steps and dt == 0.0:
+        raise InvalidTypeError(
+            f"dt is missing; expected a step in ms, since {queue.structure!r} has a slot a step"
+        )
+    longest = float(network.delay.max(initial=0.0))
+    steps = (queue.capacity or 1) - 1
+    if queue.structure == "bit_array" and longest > steps * dt:
+        raise InvalidValueError(
+            f"capacity is {queue.capacity} for 'bit_array', with dt = {dt:g} and delays up to "
+            f"{longest:g} ms; expected delays of at most {steps} steps"
         )
     return queue
 
@@ -126,21 +172,42 @@ def no_tangents() -> Tangents:
     return Tangents(ModelTangent(neurons, ports), WiringTangent(_EMPTY, _EMPTY), _EMPTY)
 
 
+def _lanes(queue: str, network: Network) -> tuple[NDArray[np.int64], int]:
+    """Return the lane of each synapse, one for each delay, and the most lanes that a spike needs.
+
+    Without lanes there are none, and a spike needs one entry.
+    """
+    if not STRUCTURES[queue].in_lanes:
+        return np.zeros(0, dtype=np.int64), 1
+    wiring = network.wiring
+    lane = np.unique(wiring.delay, return_inverse=True)[1].astype(np.int64)
+    source = np.repeat(np.arange(len(wiring.start) - 1), np.diff(wiring.start))
+    begins = np.ones(len(lane), dtype=bool)
+    begins[1:] = (lane[1:] != lane[:-1]) | (source[1:] != source[:-1])
+    return lane, int(np.bincount(source[begins]).max(initial=1))
+
+
 def _doubled(column: Any) -> Any:
     """Return a copy of a column with as much room again."""
     return np.concatenate([column, np.zeros_like(column)])
 
 
-def _grown(problem: Problem, work: Work) -> Work:
+def _grown(work: Work) -> Work:
     """Return ``work`` with more room where there was none."""
-    tape, origin, queue = work.tape, work.origin, work.queue
+    tape, origin = work.tape, work.origin
     if work.counts.spikes[0] == len(tape.time):
         tape = Tape(*map(_doubled, tape))
     if work.counts.emitted[0] == len(origin):
         origin = _doubled(origin)
-    if not dispatch.has_room(problem.queue_kind, queue):
-        queue = dispatch.grown(problem.queue_kind, queue)
-    return work._replace(tape=tape, origin=origin, queue=queue)
+    return work._replace(tape=tape, origin=origin)
+
+
+def _grown_transit(transit: Transit, entries: int, emissions: int) -> Transit:
+    """Return ``transit`` with room for so many more entries, and emissions in all."""
+    queue = transit.queue
+    while queue.size[0] + entries > len(queue.time):
+        queue = dispatch.grown(queue)
+    return Transit(queue, lossy.grown(transit.losses, emissions))
 
 
 class Run:
@@ -152,7 +219,8 @@ class Run:
         inputs: Any,
         duration: Any,
         samples: Any,
-        queue: str,
+        queue: Any,
+        dt: Any,
         max_spikes: Any,
         tangents: Tangents | None = None,
     ):
@@ -163,18 +231,25 @@ class Run:
         self.samples: Samples = checked_samples(samples, n, self.duration)
         self.max_spikes = integer("max_spikes", max_spikes, 1)
         self.queue = choose_queue(queue, self.network)
+        self.dt = checked_dt(dt, self.network, self.duration)
+        self.lossy = checked_losses(queue, self.network, self.dt)
         self.input_order = np.argsort(self.inputs.times, kind="stable")
         used = self.inputs.times[self.input_order] <= self.duration
         self.input_order = self.input_order[used]
         self.sample_order = np.argsort(self.samples.times, kind="stable")
         self.problem = self._problem(tangents)
         self.work = self._work()
+        self.transit = Transit(
+            queue=STRUCTURES[self.queue].empty(_ROOM, 1 + int(self.problem.lane.max(initial=0))),
+            losses=lossy.losses(self.lossy, self.problem.wiring.start, _ROOM),
+        )
         self.status = RUNNING
 
     def _problem(self, tangents: Tangents | None) -> Problem:
         given = tangents or no_tangents()
         inputs_dot = given.inputs_dot[self.input_order] if tangents else _EMPTY
         n_samples = len(self.samples)
+        lane, entries = _lanes(self.queue, self.network)
         return Problem(
             model=self.network.model,
             wiring=self.network.wiring,
@@ -190,7 +265,9 @@ class Run:
                 tangent=np.zeros(n_samples if tangents else 0),
             ),
             t_end=self.duration,
-            queue_kind=dispatch.KINDS[self.queue],
+            dt=self.dt,
+            lane=lane,
+            entries=entries,
             max_spikes=self.max_spikes,
             with_tangent=tangents is not None,
             model_dot=given.model_dot,
@@ -200,7 +277,7 @@ class Run:
     def _work(self) -> Work:
         n = self.network.n_neurons
         n_states = len(self.network.model.ports.rate)
-        room = 16
+        room = _ROOM
         with_tangent = self.problem.with_tangent
         m = n if with_tangent else 0
         tape = Tape(
@@ -226,7 +303,6 @@ class Run:
             state_dot=state_dot,
             crossings=indexed_heap.empty(n),
             is_exact=np.zeros(n, dtype=np.int64),
-            queue=dispatch.empty(room),
             tape=tape,
             origin=np.zeros(room, dtype=np.int64),
             counts=Counts(*(np.zeros(1, dtype=np.int64) for _ in Counts._fields)),
@@ -240,8 +316,8 @@ class Run:
             event_loop.start(self.problem, self.work)
             while self.status not in (DONE, SPIKE_LIMIT):
                 if self.status == FULL:
-                    self.work = _grown(self.problem, self.work)
-                self.status = event_loop.run(self.problem, self.work, _SHARE)
+                    self._grow()
+                self.status = event_loop.run(self.problem, self.work, self.transit, _SHARE)
         except KeyboardInterrupt:
             partial = self.result(self._now())
             raise SimulationInterrupted(
@@ -259,6 +335,10 @@ class Run:
             )
         event_loop.finish(self.problem, self.work)
         return self.result(self.duration)
+
+    def _grow(self) -> None:
+        self.work = _grown(self.work)
+        self.transit = _grown_transit(self.transit, self.problem.entries, len(self.work.origin))
 
     def _now(self) -> float:
         """Return the time up to which all events have been processed."""
@@ -294,7 +374,10 @@ class Run:
                 inputs=int(counts.inputs[0]),
                 arrivals=int(counts.arrivals[0]),
                 searches=int(counts.searches[0]),
+                dropped=int(lossy.lost_bits(self.transit.losses).sum()),
             ),
             queue=self.queue,
+            dt=self.dt,
+            losses=self.transit.losses,
             origin=self.work.origin[: int(counts.emitted[0])].copy(),
         )

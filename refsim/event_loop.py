@@ -5,19 +5,21 @@ emission of the source spike, then by synapse), then samples. A crossing that an
 later than the arrival, by one unit in the last place if need be, so this order is total.
 
 A spike holds one entry in the queue. Its synapses are sorted by delay; the entry delivers those
-of equal delay and goes back with the time of the next.
+of equal delay and goes back with the time of the next: it walks. Where the queue has lanes, one
+for each delay, a spike has an entry in the lane of each of its delays: none comes out of turn.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from queues import dispatch, indexed_heap
-from queues.dispatch import EventQueueArrays
 from queues.indexed_heap import IndexedHeapArrays
-from queues.jit import inner_kernel, jit
+from queues.jit import inner_kernel, kernel
+from refsim import lossy
 from refsim import model as neuron
+from refsim.grid import arrival_time
 from refsim.status import DONE, FULL, RUNNING, SPIKE_LIMIT
 from refsim.types import (
     Float,
@@ -61,7 +63,9 @@ class Problem(NamedTuple):
     inputs: InputArrays
     samples: SampleArrays
     t_end: float
-    queue_kind: int
+    dt: float  # step of the grid of arrivals in ms, 0 for none
+    lane: Int  # (S,) number of the synapse's delay among all; empty if entries walk
+    entries: int  # most entries of a spike in the queue: 1 if they walk
     max_spikes: int
     with_tangent: bool
     model_dot: ModelTangent
@@ -79,12 +83,21 @@ class Work(NamedTuple):
     state_dot: StateTangent
     crossings: IndexedHeapArrays  # next crossings, or times before which there is none
     is_exact: Int  # (n,) 1 where the heap holds the crossing itself
-    queue: EventQueueArrays
     tape: Tape
     origin: Int  # by order of emission: row of the tape, or -1 - number of the input spike
     counts: Counts
     margins: Margins
     scratch: Scratch
+
+
+class Transit(NamedTuple):
+    """Spikes under way.
+
+    Its type is that of the queues. What does not take it is compiled once for all of them.
+    """
+
+    queue: Any  # arrays of any structure in queues.dispatch
+    losses: Any  # of refsim.lossy: which spikes bounded queues have lost
 
 
 @inner_kernel
@@ -189,20 +202,37 @@ def predict(problem, work, n):
 
 
 @inner_kernel
-def _emit(problem, work, source, t, t_dot, origin):
-    """Put the first arrivals of a spike of ``source`` in the queue."""
-    order = work.counts.emitted[0]
-    work.origin[order] = origin
-    work.counts.emitted[0] += 1
-    first = problem.wiring.start[source]
-    if first < problem.wiring.start[source + 1]:
-        arrival = t + problem.wiring.delay[first]
-        if arrival <= problem.t_end:
-            dispatch.add(problem.queue_kind, work.queue, arrival, order, first, t_dot)
+def _in_lanes(problem):
+    return problem.lane.shape[0] > 0
 
 
 @inner_kernel
-def _fire(problem, work):
+def _emit(problem, work, transit, source, t, t_dot, origin):
+    """Put the first arrivals of a spike of ``source`` in the queue, or in lanes all of them."""
+    wiring = problem.wiring
+    emission_order = work.counts.emitted[0]
+    work.origin[emission_order] = origin
+    work.counts.emitted[0] += 1
+    k = wiring.start[source]
+    stop = wiring.start[source + 1]
+    lossy.offer(transit.losses, problem.wiring, problem.dt, source, t, emission_order)
+    order = emission_order * problem.entries
+    while k < stop:
+        arrival = arrival_time(problem.dt, t, wiring.delay[k])
+        if arrival > problem.t_end:
+            return
+        if not _in_lanes(problem):
+            dispatch.add(transit.queue, arrival, order, k, t_dot, np.int64(0))
+            return
+        dispatch.add(transit.queue, arrival, order, k, t_dot, problem.lane[k])
+        order += 1
+        lane = problem.lane[k]
+        while k < stop and problem.lane[k] == lane:
+            k += 1
+
+
+@inner_kernel
+def _fire(problem, work, transit):
     """Record the earliest crossing as a spike and reset the neuron."""
     state = work.state
     tape = work.tape
@@ -231,17 +261,17 @@ def _fire(problem, work):
     if state.release[n] <= t:
         advance(problem, work, n, t)
     expect(problem, work, n, t)
-    _emit(problem, work, n, t, t_dot, k)
+    _emit(problem, work, transit, n, t, t_dot, k)
 
 
 @inner_kernel
-def _emit_input(problem, work):
+def _emit_input(problem, work, transit):
     """Emit the next input spike."""
     i = work.counts.inputs[0]
     work.counts.inputs[0] += 1
     inputs = problem.inputs
     t_dot = inputs.tangent[i] if problem.with_tangent else 0.0
-    _emit(problem, work, inputs.source[i], inputs.time[i], t_dot, -1 - i)
+    _emit(problem, work, transit, inputs.source[i], inputs.time[i], t_dot, -1 - i)
 
 
 @inner_kernel
@@ -294,23 +324,33 @@ def emission(wiring, inputs, tape, origin):
 
 
 @inner_kernel
-def _deliver(problem, work):
-    """Deliver the earliest arrivals of one spike."""
+def _deliver(problem, work, transit):
+    """Deliver the earliest arrivals of one spike; return at how many synapses."""
     wiring = problem.wiring
-    kind = problem.queue_kind
-    t, order, synapse, t_dot = dispatch.top(kind, work.queue)
-    emitted, source = emission(wiring, problem.inputs, work.tape, work.origin[order])
+    queue = transit.queue
+    top = dispatch.top(queue)
+    t, order, synapse, t_dot = (
+        queue.time[top],
+        queue.order[top],
+        queue.payload[top],
+        queue.tangent[top],
+    )
+    emission_order = order // problem.entries
+    emitted, source = emission(wiring, problem.inputs, work.tape, work.origin[emission_order])
     delay = wiring.delay[synapse]
     stop = wiring.start[source + 1]
+    first = synapse
     while synapse < stop and wiring.delay[synapse] == delay:
-        _receive(problem, work, synapse, t, t_dot)
+        if lossy.passes(transit.losses, wiring, problem.dt, source, synapse, t, emission_order):
+            _receive(problem, work, synapse, t, t_dot)
         synapse += 1
-    if synapse < stop:
-        following = emitted + wiring.delay[synapse]
+    if synapse < stop and not _in_lanes(problem):
+        following = arrival_time(problem.dt, emitted, wiring.delay[synapse])
         if following <= problem.t_end:
-            dispatch.replace_top(kind, work.queue, following, order, synapse, t_dot)
-            return
-    dispatch.pop(kind, work.queue)
+            dispatch.replace_top(queue, following, order, synapse, t_dot, np.int64(0))
+            return synapse - first
+    dispatch.pop(queue)
+    return synapse - first
 
 
 @inner_kernel
@@ -354,7 +394,7 @@ def _sample(problem, work):
 
 
 @inner_kernel
-def _next_times(problem, work):
+def _next_times(problem, work, transit):
     """Return the times of the next crossing, input, arrival and sample; inf for none."""
     crossing = math.inf
     if work.crossings.size[0] > 0:
@@ -363,42 +403,44 @@ def _next_times(problem, work):
     if work.counts.inputs[0] < problem.inputs.time.shape[0]:
         given = problem.inputs.time[work.counts.inputs[0]]
     arrival = math.inf
-    if dispatch.size(problem.queue_kind, work.queue) > 0:
-        arrival = dispatch.top(problem.queue_kind, work.queue)[0]
+    if transit.queue.size[0] > 0:
+        arrival = transit.queue.time[dispatch.top(transit.queue)]
     sample = math.inf
     if work.counts.samples[0] < problem.samples.time.shape[0]:
         sample = problem.samples.time[work.counts.samples[0]]
     return crossing, given, arrival, sample
 
 
-@inner_kernel
-def _start(problem, work):
+@kernel
+def start(problem, work):
+    """Expect the first crossing of every neuron."""
     for n in range(work.state.v.shape[0]):
         expect(problem, work, n, 0.0)
 
 
-@jit
-def start(problem, work):
-    """Expect the first crossing of every neuron."""
-    _start(problem, work)
-
-
 @inner_kernel
-def _has_room(problem, work):
+def _has_room(problem, work, transit):
     """Return whether one more spike and one more emission find room."""
     counts = work.counts
     if counts.spikes[0] == work.tape.time.shape[0] or counts.emitted[0] == work.origin.shape[0]:
         return False
-    return dispatch.has_room(problem.queue_kind, work.queue)
+    if transit.queue.size[0] + problem.entries > transit.queue.time.shape[0]:
+        return False
+    return lossy.has_room(transit.losses)
 
 
-@inner_kernel
-def _run(problem, work, share):
+@kernel
+def run(problem, work, transit, share):
+    """Process about ``share`` events and return a status.
+
+    Input spikes and samples lie in [0, t_end]; crossings and arrivals after t_end are never
+    entered, so the run is done when nothing is left.
+    """
     used = np.int64(0)
     while used < share:
-        if not _has_room(problem, work):
+        if not _has_room(problem, work, transit):
             return FULL
-        crossing, given, arrival, sample = _next_times(problem, work)
+        crossing, given, arrival, sample = _next_times(problem, work, transit)
         used += 1
         if crossing <= given and crossing <= arrival and crossing <= sample:
             if crossing == math.inf:
@@ -409,37 +451,20 @@ def _run(problem, work, share):
                 continue
             if work.counts.spikes[0] == problem.max_spikes:
                 return SPIKE_LIMIT
-            _fire(problem, work)
+            _fire(problem, work, transit)
         elif given <= arrival and given <= sample:
-            _emit_input(problem, work)
+            _emit_input(problem, work, transit)
         elif arrival <= sample:
-            delivered = work.counts.arrivals[0]
-            _deliver(problem, work)
-            used += work.counts.arrivals[0] - delivered
+            used += _deliver(problem, work, transit)
         else:
             _sample(problem, work)
     return RUNNING
 
 
-@jit
-def run(problem, work, share):
-    """Process about ``share`` events and return a status.
-
-    Input spikes and samples lie in [0, t_end]; crossings and arrivals after t_end are never
-    entered, so the run is done when nothing is left.
-    """
-    return _run(problem, work, share)
-
-
-@inner_kernel
-def _finish(problem, work):
+@kernel
+def finish(problem, work):
+    """Note the slope at the releases that no later event has reached."""
     for n in range(work.state.v.shape[0]):
         release = work.state.release[n]
         if release >= 0.0 and release <= problem.t_end:
             advance(problem, work, n, release)
-
-
-@jit
-def finish(problem, work):
-    """Note the slope at the releases that no later event has reached."""
-    _finish(problem, work)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from refsim.errors import InvalidValueError
 from refsim.inputs import Samples, SpikeTrain
+from refsim.lossy import Losses, NoLosses
 from refsim.network import Network
 from refsim.types import Tape
 from refsim.validate import (
@@ -45,6 +47,16 @@ class EventCounts(NamedTuple):
     inputs: int  # input spikes
     arrivals: int  # synaptic events
     searches: int  # searches for a threshold crossing
+    dropped: int  # synaptic events that bounded queues have lost
+
+
+class Dropped(NamedTuple):
+    """Synaptic events that bounded queues have lost, by order of emission of their spike."""
+
+    source: NDArray[np.int64]  # (k,) neuron, or n_neurons + input channel
+    emitted: NDArray[np.float64]  # (k,) ms, time of the spike
+    synapse: NDArray[np.int64]  # (k,) number of the synapse in the network
+    arrival: NDArray[np.float64]  # (k,) ms, when it would have arrived, be it after the end
 
 
 class Conditioning(NamedTuple):
@@ -92,7 +104,11 @@ class Simulation(ReadOnlyArrays):
     counts : EventCounts
         Numbers of events.
     queue : str
-        Structure of the event queue, "heap" or "fifo".
+        Structure of the event queue, such as "heap" or "fifo".
+    dt : float
+        Step of the grid of arrivals in ms, 0.0 for none.
+    losses : NoLosses or Losses
+        Bounded queues, as the kernels leave them; see ``dropped``.
     origin : (e,) int
         Source of each emission in order: a row of spikes, or -1 - i for the i-th input spike in
         order of time.
@@ -107,15 +123,25 @@ class Simulation(ReadOnlyArrays):
     conditioning: Conditioning
     counts: EventCounts
     queue: str
+    dt: float
+    losses: NoLosses | Losses
     origin: NDArray[np.int64] = field(repr=False)
 
     def __post_init__(self) -> None:
-        freeze_all((self.spikes, self.voltages, self.origin))
+        freeze_all((self.spikes, self.voltages, self.origin, self.losses))
+
+    @cached_property
+    def dropped(self) -> Dropped:
+        """Synaptic events that bounded queues have lost."""
+        from refsim.trace import dropped
+
+        return Dropped(*dropped(self))
 
     def __repr__(self) -> str:
+        lost = "" if isinstance(self.losses, NoLosses) else f", {self.counts.dropped} dropped"
         return (
             f"<Simulation: {self.counts.spikes} spikes of {self.network.n_neurons} neurons in "
-            f"{self.duration:g} ms, {self.counts.arrivals} arrivals, {self.queue}>"
+            f"{self.duration:g} ms, {self.counts.arrivals} arrivals, {self.queue}{lost}>"
         )
 
     def by_neuron(self) -> list[NDArray[np.float64]]:

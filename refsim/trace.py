@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from queues.jit import jit
 from refsim import model as neuron
+from refsim.grid import arrival_times
+from refsim.lossy import NoLosses, lost_bits
 
 if TYPE_CHECKING:
     from refsim.simulation import Simulation
@@ -68,15 +70,25 @@ def _arrivals_at(simulation: Simulation, n: int) -> tuple[NDArray, NDArray, NDAr
     emitted, emitter = emissions(simulation)
     by_source = np.argsort(emitter, kind="stable")
     bounds = np.searchsorted(emitter[by_source], np.arange(len(wiring.start)))
-    times, synapses, orders = [], [], []
+    times: list[NDArray[np.float64]] = []
+    synapses: list[NDArray[np.int64]] = []
+    orders: list[NDArray[np.int64]] = []
+    losses = simulation.losses
+    lost = lost_bits(losses)
     for row, s in zip(rows, source, strict=True):
         spikes = by_source[bounds[s] : bounds[s + 1]]
-        times.append(emitted[spikes] + wiring.delay[row])
+        if not isinstance(losses, NoLosses):
+            spikes = spikes[~lost[losses.start[spikes] + row - wiring.start[s]]]
+        times.append(arrival_times(simulation.dt, emitted[spikes], wiring.delay[row]))
         synapses.append(np.full(len(spikes), row))
         orders.append(spikes)
     if not times:
         return np.zeros(0), np.zeros(0, dtype=np.int64), np.zeros(0)
-    time, synapse, order = map(np.concatenate, (times, synapses, orders))
+    time, synapse, order = (
+        np.concatenate(times),
+        np.concatenate(synapses),
+        np.concatenate(orders),
+    )
     sequence = np.lexsort((synapse, order, time))
     synapse = synapse[sequence]
     return time[sequence], wiring.port[synapse], wiring.weight[synapse]
@@ -96,6 +108,19 @@ def emissions(simulation: Simulation) -> tuple[NDArray[np.float64], NDArray[np.i
     time[is_input] = simulation.inputs.times[number]
     source[is_input] = simulation.network.n_neurons + simulation.inputs.sources[number]
     return time, source
+
+
+def dropped(simulation: Simulation) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+    """Return source, time of emission, synapse and time of arrival of what was lost."""
+    wiring = simulation.network.wiring
+    time, source = emissions(simulation)
+    degree = np.diff(wiring.start)[source]
+    bit = np.flatnonzero(lost_bits(simulation.losses))
+    begin = np.cumsum(degree) - degree  # first bit of each emission
+    order = np.searchsorted(begin + degree, bit, side="right")
+    row = wiring.start[source[order]] + bit - begin[order]
+    arrival = arrival_times(simulation.dt, time[order], wiring.delay[row])
+    return source[order], time[order], wiring.number[row], arrival
 
 
 def replay(simulation: Simulation, n: int, times: NDArray[np.float64]) -> NDArray[np.float64]:

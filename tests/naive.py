@@ -14,8 +14,117 @@ import numpy as np
 RELEASE, INPUT, ARRIVAL = range(3)  # rank among events of equal time, after crossings
 
 
-def dense_spikes(case, points=100_000):
+class Exact:
+    """Spikes under way: each arrives at each synapse after its delay. Others are subclasses.
+
+    ``number`` counts emissions from 0; ``offsets`` of (number, synapse) are added to arrivals.
+    """
+
+    def __init__(self, offsets=None):
+        self.offsets = offsets or {}
+
+    def start(self, case):
+        self.delay = [float(d) for d in case["synapses"]["delay"]]
+        self.pre = case["synapses"]["pre"]
+
+    def due(self, number, time, synapse):
+        return time + self.delay[synapse] + self.offsets.get((number, synapse), 0.0)
+
+    def emit(self, number, time, source):
+        """Yield (time of arrival, synapse) of a spike."""
+        for synapse in range(len(self.pre)):
+            if self.pre[synapse] == source:
+                yield self.due(number, time, synapse), synapse
+
+    def passes(self, number, synapse, time):
+        """Return whether a spike that is due at a synapse is there."""
+        return True
+
+
+class Grid(Exact):
+    """Arrivals at multiples of dt, but not before the spike."""
+
+    def __init__(self, dt):
+        super().__init__()
+        self.dt = dt
+
+    def due(self, number, time, synapse):
+        step = round((time + self.delay[synapse]) / self.dt)
+        while step * self.dt < time:
+            step += 1
+        self.offsets[number, synapse] = step * self.dt - (time + self.delay[synapse])
+        return step * self.dt
+
+
+class Dropping(Grid):
+    """Bounded queues of synapses or sources, as dictionaries that anyone can believe."""
+
+    def __init__(self, structure, capacity, per, dt=None):
+        super().__init__(dt)
+        self.structure, self.capacity, self.per = structure, capacity, per
+        self.lost, self.arrived = set(), set()  # of (number, synapse)
+        self.held, self.last, self.emitted = {}, {}, {}
+
+    def due(self, number, time, synapse):
+        rule = Grid if self.dt else Exact
+        return rule.due(self, number, time, synapse)
+
+    def emit(self, number, time, source):
+        self.emitted[number] = (time, source)
+        arrivals = list(super().emit(number, time, source))
+        if not arrivals:
+            return arrivals
+        self.last[number] = max(arrivals, key=lambda pair: (self.delay[pair[1]], pair[1]))
+        owners = (
+            {("source", source): (self.last[number][0], [s for _, s in arrivals])}
+            if self.per == "source"
+            else {("synapse", s): (due, [s]) for due, s in arrivals}
+        )
+        for owner, (due, synapses) in owners.items():
+            gone = self.offer(self.held.setdefault(owner, []), number, due)
+            if gone is not None:
+                self.lost |= {(gone, s) for s in synapses} - self.arrived
+        return arrivals
+
+    def offer(self, queue, number, due):
+        """Put (number, due) into a queue and return the number that is lost for it."""
+        if self.structure == "null":
+            return number
+        if self.structure in ("lossy_ring", "bit_array"):
+            slot = round(due / self.dt) % self.capacity
+            for entry in queue:
+                if round(entry[1] / self.dt) % self.capacity == slot:
+                    if self.structure == "bit_array":
+                        return number
+                    queue.remove(entry)
+                    queue.append((number, due))
+                    return entry[0]
+            queue.append((number, due))
+            return None
+        if len(queue) < (self.capacity or 1):
+            queue.append((number, due))
+            return None
+        if self.structure == "single_spike":
+            gone = queue.pop()[0]
+            queue.append((number, due))
+            return gone
+        return number
+
+    def passes(self, number, synapse, time):
+        if (number, synapse) in self.lost:
+            return False
+        self.arrived.add((number, synapse))
+        owner = ("source", self.pre[synapse]) if self.per == "source" else ("synapse", synapse)
+        if self.per == "synapse" or synapse == self.last[number][1]:
+            self.held[owner] = [entry for entry in self.held[owner] if entry[0] != number]
+        return True
+
+
+def dense_spikes(case, points=100_000, transit=None):
     """Return the spikes of a ``snn-gradient-case/1`` dictionary: times (float64, ms), neurons."""
+    transit = transit or Exact()
+    transit.start(case)
+    numbers = itertools.count()
     neurons, synapses, inputs = case["neurons"], case["synapses"], case["inputs"]
     duration, n = float(case["duration"]), neurons["n"]
     currents = [current for port in neurons["ports"] for current in port_currents(port)]
@@ -26,13 +135,12 @@ def dense_spikes(case, points=100_000):
         heapq.heappush(pending, (float(time), INPUT, next(order), n + source))
 
     def emit(time, source):
-        for synapse, pre in enumerate(synapses["pre"]):
-            if pre == source:
-                due = time + float(synapses["delay"][synapse])
-                heapq.heappush(pending, (due, ARRIVAL, next(order), synapse))
+        number = next(numbers)
+        for due, synapse in transit.emit(number, time, source):
+            heapq.heappush(pending, (due, ARRIVAL, next(order), (number, synapse)))
 
     def predict(cell):
-        due = [e[0] for e in pending if e[1] == ARRIVAL and synapses["post"][e[3]] == cell.index]
+        due = [e[0] for e in pending if e[1] == ARRIVAL and synapses["post"][e[3][1]] == cell.index]
         cell.predict(min([duration, *due]), points)
 
     spikes = []
@@ -57,6 +165,11 @@ def dense_spikes(case, points=100_000):
             if rank == INPUT:
                 emit(time, index)
                 continue
+            if rank == ARRIVAL:
+                number, index = index
+                if not transit.passes(number, index, time):
+                    predict(cells[synapses["post"][index]])  # which looked no further than this
+                    continue
             cell = cells[index if rank == RELEASE else synapses["post"][index]]
             cell.advance(time)
             if rank == RELEASE:

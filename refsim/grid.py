@@ -1,0 +1,43 @@
+"""Times of arrival: those of the delays, or on request the nearest multiples of a time step.
+
+Rounded arrivals are those of simulators on a time grid. Their gradient is passed straight through,
+as if the distance from a time to its multiple were a constant: Landsmeer et al., arXiv 2512.05906.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from queues.jit import inner_kernel
+from refsim.types import Float
+
+
+@inner_kernel
+def arrival_time(dt, emitted, delay):
+    """Return when a spike arrives; for ``dt`` above 0 at a multiple of it, not before emission."""
+    time = emitted + delay
+    if dt == 0.0:
+        return time
+    steps = time / dt
+    below = float(math.floor(steps))
+    rest = steps - below
+    half = 0.5 * below
+    if rest > 0.5 or (rest == 0.5 and half != float(math.floor(half))):  # half to even
+        below += 1.0
+    while below * dt < emitted:
+        below += 1.0
+    return below * dt
+
+
+def arrival_times(dt: float, emitted: Float, delay: Float | float) -> NDArray[np.float64]:
+    """Return `arrival_time` of many emissions, the same to the last bit."""
+    time = emitted + delay
+    if dt == 0.0:
+        return time
+    steps = np.rint(time / dt)
+    while (early := steps * dt < emitted).any():
+        steps[early] += 1.0
+    return np.asarray(steps * dt)
