@@ -1,5 +1,6 @@
 """The queues of the JAX package adseq beside ours: where they agree, and where theirs are wrong."""
 
+import os
 import subprocess
 import sys
 from functools import partial
@@ -10,9 +11,9 @@ import naive_queues
 import numpy as np
 import pytest
 
-from queues import QueueError
+from queues import BitArray, QueueError
 from refsim.errors import InvalidValueError, MissingExtraError
-from validation import adseq_queues
+from validation import adseq_queues, queue_player
 from validation.adseq_queues import TYPES, AdseqQueue, comparable, new_queue
 from validation.queue_sequences import (
     NOTHING,
@@ -37,6 +38,9 @@ CASES = [
 RIGHT = [case for case in CASES if case[0] not in WRONG or case == ("BinaryHeap", 1)]
 
 
+MANY = 2000 if os.environ.get("NUMBA_DISABLE_JIT") == "1" else 100_000
+
+
 def modes(name):
     return (True, False) if TYPES[name].differentiable else (False,)
 
@@ -45,7 +49,10 @@ def sequences_for(name, capacity, n, seed=0):
     return random_sequences(n, seed, window=capacity if TYPES[name].counts else None)
 
 
-def compared(name, capacity, differentiate, sequences, play=naive_queues.play):
+def compared(name, capacity, differentiate, sequences):
+    """Compare the package with our kernels; those that count, with the naive models."""
+    play = naive_queues.play if TYPES[name].counts else queue_player.play
+
     def ours(sequences):
         answers = play(TYPES[name].semantics, capacity, sequences)
         return comparable(name, differentiate, answers)
@@ -106,20 +113,48 @@ def test_the_shortest_sequence_is_found():
     assert as_text(found.shortest) == "push 0, push 0, poll 0, poll 0"
 
 
+# --- our kernels, without adseq ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("capacity", [1, 2, 4, 7])
+@pytest.mark.parametrize("structure", sorted({*naive_queues.NAIVE} - {"ring_buffer", "bit_array"}))
+def test_kernels_agree_with_naive_models(structure, capacity):
+    capacity = 1 if structure.startswith("single") else capacity
+    sequences = random_sequences(1000, seed=4)
+    ours = partial(queue_player.play, structure, capacity)
+    found = compare(sequences, ours, partial(naive_queues.play, structure, capacity))
+    assert found.agree == found.sequences, as_text(found.shortest)
+
+
+@pytest.mark.parametrize("slots", [32, 64])
+def test_bit_arrays_agree_with_naive_models(slots):
+    sequences = random_sequences(300, seed=4, window=slots)
+    expected = naive_queues.play("bit_array", slots, sequences)
+    for kinds, times, hits in zip(sequences.kind, sequences.time, expected.hits, strict=True):
+        queue = BitArray(slots)
+        for kind, time, hit in zip(kinds.tolist(), times.tolist(), hits, strict=True):
+            if kind == PUSH:
+                queue.push(time)
+            elif kind == POLL:
+                found = queue.pop_due(time)
+                assert found == ((time, 0, -1, 0.0) if hit else None)
+
+
 # --- what agrees ------------------------------------------------------------------------------
 
 
 @needs_adseq
 @pytest.mark.parametrize(("name", "capacity"), RIGHT)
 def test_answers_agree(name, capacity):
+    n = 3000 if TYPES[name].counts else MANY  # the naive models are Python
     for differentiate in modes(name):
-        found = compared(name, capacity, differentiate, sequences_for(name, capacity, 3000))
+        found = compared(name, capacity, differentiate, sequences_for(name, capacity, n))
         assert found.agree == found.sequences, as_text(found.shortest)
 
 
 @needs_adseq
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "capacity"), RIGHT)
+@pytest.mark.parametrize(("name", "capacity"), [case for case in RIGHT if TYPES[case[0]].counts])
 def test_answers_agree_on_many(name, capacity):
     for differentiate in modes(name):
         sequences = sequences_for(name, capacity, 100_000, seed=7)
@@ -131,7 +166,7 @@ def test_answers_agree_on_many(name, capacity):
 def test_a_wrong_capacity_is_noticed():
     sequences = sequences_for("FIFORing", 4, 2000)
     theirs = partial(adseq_queues.play, "FIFORing", 5)
-    found = compare(sequences, partial(naive_queues.play, "bounded_fifo", 4), theirs)
+    found = compare(sequences, partial(queue_player.play, "bounded_fifo", 4), theirs)
     assert found.agree < found.sequences
     assert as_text(found.shortest).count("push") == 5
 
@@ -239,6 +274,13 @@ def test_arguments_are_checked():
     with pytest.raises(QueueError, match="time = nan"):
         queue.push(float("nan"))
     assert queue.push(1.0) == 0
+
+
+def test_the_structure_is_checked():
+    with pytest.raises(InvalidValueError, match="structure is 'heap'; expected one of"):
+        queue_player.play("heap", 4, random_sequences(1, 0))
+    with pytest.raises(QueueError, match="capacity = 0; expected at least 1"):
+        queue_player.play("bounded_fifo", 0, random_sequences(1, 0))
 
 
 def test_a_missing_package_is_named(monkeypatch):

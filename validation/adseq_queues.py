@@ -269,7 +269,7 @@ def _floats(queue: Any) -> tuple[list[Any], Any]:
 
 @cache
 def _dual_kernels() -> tuple[Any, Any]:
-    """Return compiled (state, time, its tangent) -> state, (state, now) -> (state, hit, tangent)."""
+    """Return compiled (state, time, time_dot) -> state and (state, now) -> state, hit, hit_dot."""
     jax, _, _ = packages()
 
     def enqueue(state: _Dual, time: Any, time_dot: Any) -> _Dual:
