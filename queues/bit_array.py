@@ -21,6 +21,7 @@ from queues.jit import inner_kernel, jit, kernel
 from queues.types import BitArrays, Entry
 
 _Q = np.int64(0)
+_NO_BITS = np.uint64(0)
 _ONE = np.uint64(1)
 
 
@@ -30,7 +31,6 @@ def empty(n: int, slots: int) -> BitArrays:
     return BitArrays(
         bits=np.zeros(n, np.uint64),
         now=np.zeros(n, np.int64),
-        size=np.zeros(n, np.int64),
         dropped=np.zeros(n, np.int64),
         slots=np.full(1, np.int64(slots)),
     )
@@ -49,14 +49,13 @@ def push(queues: BitArrays, q: np.int64, step: np.int64) -> bool:
         queues.dropped[q] += 1
         return True
     queues.bits[q] |= mask
-    queues.size[q] += 1
     return False
 
 
 @kernel
 def first(queues: BitArrays, q: np.int64) -> np.int64:
     """Return how many steps after the begin of the window the first event lies, or -1."""
-    if queues.size[q] == 0:
+    if queues.bits[q] == _NO_BITS:
         return NONE
     ahead = np.int64(0)
     while not queues.bits[q] & _mask(queues, queues.now[q] + ahead):
@@ -68,7 +67,6 @@ def first(queues: BitArrays, q: np.int64) -> np.int64:
 def take(queues: BitArrays, q: np.int64, step: np.int64) -> None:
     """Clear the bit of the first event, and let the window begin there."""
     queues.bits[q] ^= _mask(queues, step)
-    queues.size[q] -= 1
     queues.now[q] = step
 
 
@@ -78,6 +76,25 @@ def advance(queues: BitArrays, q: np.int64, now: np.int64) -> None:
     ahead = first(queues, q)
     begin = now if ahead == NONE else min(now, queues.now[q] + ahead)
     queues.now[q] = max(queues.now[q], begin)
+
+
+@kernel
+def expire(queues: BitArrays, q: np.int64, begin: np.int64) -> None:
+    """Let the window begin at a later step, and clear the bits of the steps before it."""
+    slots = queues.slots[0]
+    gone = begin - queues.now[q]
+    if gone <= 0:
+        return
+    if gone >= slots:
+        queues.bits[q] = _NO_BITS
+    else:
+        ones = (_ONE << np.uint64(gone)) - _ONE
+        turn = queues.now[q] & (slots - 1)
+        cleared = ones << np.uint64(turn)
+        if turn > 0:  # a shift by all bits has no meaning
+            cleared |= ones >> np.uint64(slots - turn)
+        queues.bits[q] &= ~cleared
+    queues.now[q] = begin
 
 
 class BitArray:
@@ -173,10 +190,9 @@ class BitArray:
     def clear(self) -> None:
         """Remove all events; the window stays, orders and drops keep counting."""
         self._arrays.bits.fill(0)
-        self._arrays.size.fill(0)
 
     def __len__(self) -> int:
-        return int(self._arrays.size[0])
+        return int(self._arrays.bits[0]).bit_count()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {len(self)} events, {self.dropped} dropped>"

@@ -1,11 +1,29 @@
-"""A bounded queue of one slot in which the oldest event wins: a bounded FIFO of capacity 1."""
+"""A bounded queue of one slot in which the oldest event wins."""
 
 from __future__ import annotations
 
-from queues.bounded import BoundedKernels, BoundedQueue, empty
-from queues.bounded_fifo import due, first, push, take
+import numpy as np
+
+from queues.bounded import BoundedKernels, BoundedQueue, empty, write
+from queues.buffer import NONE
+from queues.jit import kernel
+from queues.single_spike import due, first, take
+from queues.types import BoundedArrays
 
 __all__ = ["SingleSpikeKeep", "due", "empty", "first", "push", "take"]
+
+
+@kernel
+def push(
+    queues: BoundedArrays, q: np.int64, time: float, order: int, payload: int, tangent: float
+) -> np.int64:
+    """Write the row where there is none and return -1, or refuse it and return its order."""
+    if queues.size[q] == 1:
+        queues.dropped[q] += 1
+        return np.int64(order)
+    queues.size[q] = 1
+    write(queues, q, time, order, payload, tangent)
+    return NONE
 
 
 class SingleSpikeKeep(BoundedQueue):

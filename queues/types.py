@@ -139,7 +139,6 @@ class BitArrays(NamedTuple):
 
     bits: NDArray[np.uint64]  # (n,) uint64
     now: NDArray[np.int64]  # (n,) int64, first step that a bit can stand for
-    size: NDArray[np.int64]  # (n,) int64, number of bits set
     dropped: NDArray[np.int64]  # (n,) int64, number of steps pushed while their bit was set
     slots: NDArray[np.int64]  # (1,) int64, 32 or 64
 
