@@ -47,14 +47,14 @@ def relative_error(found, exact):
     return float(np.linalg.norm(found - exact) / np.linalg.norm(exact))
 
 
-def gradients(quick):
+def gradients():
     """Error of the gradient of sampled voltages, by weights and delays, against drop rates."""
-    duration = 200.0 if quick else 1000.0
+    duration = 1000.0
     inputs = refsim.poisson_inputs(CHANNELS, rate=INPUT_RATE, t_end=duration, seed=1)
     times = np.arange(1.0, duration, 2.0)
     samples = np.tile(np.arange(NEURONS), len(times)), np.repeat(times, NEURONS)
     for kind, v_th in (("silent", 1e6), ("spiking", 1.0)):
-        for delay in (2.0, 10.0) if quick else (2.0, 5.0, 10.0, 20.0, 50.0):
+        for delay in (2.0, 5.0, 10.0, 20.0, 50.0):
             network = readout(delay, v_th)
             shuffled = np.random.default_rng(5).permutation(network.weight)
             teacher = network.replace(weight=shuffled)
