@@ -1,10 +1,10 @@
 """Event queues of spiking networks: data structures that know nothing of neurons.
 
 Queues of rows, which agree in everything but speed: `BinaryHeap`, `DaryHeap`, `SortedArray`,
-`PairingHeap` and `CalendarQueue` for any times, `FIFO` and `FifoMerge` for times in order.
-Bounded queues, which drop events by rules of their own: `SingleSpike`, `SingleSpikeKeep`,
-`LossyRing`, `BoundedFifo`, `BoundedSortedArray`, `BoundedHeap`, `BitArray` and `Null`. And
-`IndexedHeap`, whose items can be moved. The kernels under each, for compiled loops, are the
+`PairingHeap` and `CalendarQueue` for any times, `FIFO` and `FifoMerge` for times in order. And
+`IndexedHeap`, whose items can be moved. Queues of a fixed capacity, which lose what has no room:
+`SingleSpike`, `SingleSpikeKeep`, `LossyRing`, `BoundedFifo`, `BoundedSortedArray`, `BoundedHeap`,
+`BitArray` and `Null`. The kernels under each, for compiled loops, are the
 functions of the module of that name, as `queues.heap` or `queues.fifo`.
 Names are imported on first use, since numba alone takes half a second.
 """
@@ -69,28 +69,28 @@ __all__ = [
 ]
 
 _MODULES = {
-    "SingleSpikeKeep": "single_spike_keep",
-    "SingleSpike": "single_spike",
-    "Null": "null",
-    "LossyRing": "lossy_ring",
-    "HorizonError": "errors",
-    "BoundedSortedArray": "bounded_sorted_array",
-    "BoundedHeap": "bounded_heap",
-    "BoundedFifo": "bounded_fifo",
-    "BitArray": "bit_array",
     "FIFO": "fifo",
     "BinaryHeap": "heap",
+    "BitArray": "bit_array",
+    "BoundedFifo": "bounded_fifo",
+    "BoundedHeap": "bounded_heap",
+    "BoundedSortedArray": "bounded_sorted_array",
     "CalendarQueue": "calendar",
     "DaryHeap": "dary_heap",
     "EmptyQueueError": "errors",
     "Entry": "types",
     "EventQueue": "types",
     "FifoMerge": "fifo_merge",
+    "HorizonError": "errors",
     "IndexedHeap": "indexed_heap",
     "ItemError": "errors",
+    "LossyRing": "lossy_ring",
+    "Null": "null",
     "PairingHeap": "pairing_heap",
     "QueueError": "errors",
     "QueueTypeError": "errors",
+    "SingleSpike": "single_spike",
+    "SingleSpikeKeep": "single_spike_keep",
     "SortedArray": "sorted_array",
     "TimeOrderError": "errors",
 }

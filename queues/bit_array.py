@@ -1,7 +1,10 @@
-"""A queue of grid steps in one integer: a bit says that there is an event at its step.
+"""A bit for each step of a window: the smallest queue there is, one word of 64 bits.
 
-Which step a bit stands for follows from a window of as many steps as there are bits, which moves on
-with the polls. Nothing else is kept of an event, so this queue carries no derivative.
+Times are steps, whole numbers below 2**53. The window begins at ``now``, the step of the last row
+taken or of the last poll that found none, and a push outside it is an error rather than an alias.
+A bit has no order, payload or tangent: two pushes to one step are one, and there is no derivative.
+
+A row is ``q * slots + k`` for the step ``now + k``, until ``now`` moves.
 """
 
 from __future__ import annotations
@@ -13,186 +16,226 @@ from queues.errors import (
     HorizonError,
     QueueError,
     check_not_empty,
+    checked_count,
+    checked_finite,
     checked_int,
-    checked_row,
     checked_step,
 )
 from queues.jit import inner_kernel, jit, kernel
-from queues.types import BitArrays, Entry
+from queues.types import BitArrays, Entry, Index
 
-_Q = np.int64(0)
-_NO_BITS = np.uint64(0)
+OUTSIDE = np.int64(-2)  # what a push outside the window returns
+_ZERO = np.uint64(0)
 _ONE = np.uint64(1)
 
 
 @jit
-def empty(n: int, slots: int) -> BitArrays:
-    """Return ``n`` empty queues of ``slots`` bits, with windows that begin at step 0."""
+def empty(n: int, slots: int, start: int = 0) -> BitArrays:
+    """Return ``n`` empty sets of steps, with windows of 32 or 64 ``slots`` from ``start`` on."""
     return BitArrays(
         bits=np.zeros(n, np.uint64),
-        now=np.zeros(n, np.int64),
+        now=np.full(n, np.int64(start)),
         dropped=np.zeros(n, np.int64),
         slots=np.full(1, np.int64(slots)),
     )
 
 
 @inner_kernel
-def _mask(queues, step):
-    return _ONE << np.uint64(step & (queues.slots[0] - 1))  # slots is a power of two
+def _lowest(bits):
+    """Return the index of the lowest bit that is set in a word that is not zero."""
+    k = _ZERO
+    width = np.uint64(32)
+    while width > _ZERO:
+        if bits & ((_ONE << width) - _ONE) == _ZERO:
+            bits >>= width
+            k += width
+        width >>= _ONE
+    return np.int64(k)
 
 
-@kernel
-def push(queues: BitArrays, q: np.int64, step: np.int64) -> bool:
-    """Set the bit of a step within the window; return whether it was set."""
-    mask = _mask(queues, step)
-    if queues.bits[q] & mask:
-        queues.dropped[q] += 1
-        return True
-    queues.bits[q] |= mask
-    return False
-
-
-@kernel
-def first(queues: BitArrays, q: np.int64) -> np.int64:
-    """Return how many steps after the begin of the window the first event lies, or -1."""
-    if queues.bits[q] == _NO_BITS:
-        return NONE
-    ahead = np.int64(0)
-    while not queues.bits[q] & _mask(queues, queues.now[q] + ahead):
-        ahead += 1
-    return ahead
-
-
-@kernel
-def take(queues: BitArrays, q: np.int64, step: np.int64) -> None:
-    """Clear the bit of the first event, and let the window begin there."""
-    queues.bits[q] ^= _mask(queues, step)
-    queues.now[q] = step
-
-
-@kernel
-def advance(queues: BitArrays, q: np.int64, now: np.int64) -> None:
-    """Let the window begin at ``now``, or at the first event if that is earlier."""
-    ahead = first(queues, q)
-    begin = now if ahead == NONE else min(now, queues.now[q] + ahead)
-    queues.now[q] = max(queues.now[q], begin)
-
-
-@kernel
-def expire(queues: BitArrays, q: np.int64, begin: np.int64) -> None:
-    """Let the window begin at a later step, and clear the bits of the steps before it."""
-    slots = queues.slots[0]
-    gone = begin - queues.now[q]
-    if gone <= 0:
-        return
-    if gone >= slots:
-        queues.bits[q] = _NO_BITS
+@inner_kernel
+def advance(queues, q, now):
+    """Let the window begin at a later step; those before it leave the set."""
+    shift = now - queues.now[q]
+    if shift < 64:
+        queues.bits[q] >>= np.uint64(shift)
     else:
-        ones = (_ONE << np.uint64(gone)) - _ONE
-        turn = queues.now[q] & (slots - 1)
-        cleared = ones << np.uint64(turn)
-        if turn > 0:  # a shift by all bits has no meaning
-            cleared |= ones >> np.uint64(slots - turn)
-        queues.bits[q] &= ~cleared
-    queues.now[q] = begin
+        queues.bits[q] = _ZERO
+    queues.now[q] = now
+
+
+@kernel
+def push(
+    queues: BitArrays, q: Index, time: float, order: Index, payload: Index, tangent: float
+) -> Index:
+    """Add a step; return the order if it is in the set already, OUTSIDE, or NONE."""
+    k = np.int64(time) - queues.now[q]
+    if k < 0 or k >= queues.slots[0]:
+        return OUTSIDE
+    bit = _ONE << np.uint64(k)
+    if queues.bits[q] & bit != _ZERO:
+        queues.dropped[q] += 1
+        return order
+    queues.bits[q] |= bit
+    return NONE
+
+
+@kernel
+def first(queues: BitArrays, q: int) -> Index:
+    """Return the row of the earliest step of queue ``q``, or NONE."""
+    if queues.bits[q] == _ZERO:
+        return NONE
+    return q * queues.slots[0] + _lowest(queues.bits[q])
+
+
+@kernel
+def due(queues: BitArrays, q: int, now: float) -> Index:
+    """Return the row of the earliest step if that is at most ``now``.
+
+    If not, the window moves to ``now``, unless it is there or beyond, and NONE is returned.
+    """
+    row = first(queues, q)
+    if row != NONE and step(queues, q, row) <= now:
+        return row
+    if np.int64(now) > queues.now[q]:
+        advance(queues, q, np.int64(now))
+    return NONE
+
+
+@kernel
+def take(queues: BitArrays, q: int, row: Index) -> None:
+    """Remove the earliest step, of which the row is given, and move the window there."""
+    advance(queues, q, step(queues, q, row))
+    queues.bits[q] &= ~_ONE
+
+
+@kernel
+def step(queues: BitArrays, q: int, row: Index) -> Index:
+    """Return the step of a row."""
+    return queues.now[q] + row - q * queues.slots[0]
+
+
+def check(queues: BitArrays) -> None:
+    """Assert what holds between two calls."""
+    assert queues.bits.size == queues.now.size == queues.dropped.size
+    assert int(queues.slots[0]) in (32, 64)
+    assert all(int(bits) < 1 << int(queues.slots[0]) for bits in queues.bits)
+    assert (queues.dropped >= 0).all()
 
 
 class BitArray:
-    """One bit for each of the next 32 or 64 steps: events of one step are one event.
+    """A queue of steps in the bits of one word, without orders, payloads and tangents.
 
-    Times are whole numbers of steps, in a window of ``slots`` steps from the last poll on; a push
-    outside it is an error. An entry has neither payload nor tangent, and its order is -1.
+    The window of steps that can be pushed begins at ``now``: the step of the entry that left last,
+    or of the last poll that found none. Entries that were not polled in time are still due, one a
+    poll. In an `Entry` of it the order is -1.
 
     Parameters
     ----------
     slots
-        Number of bits, 32 or 64.
+        Number of steps in the window, 32 or 64.
     start
-        First step of the window at the beginning.
+        Its first step, to begin with.
 
     Examples
     --------
     >>> from queues import BitArray
     >>> queue = BitArray(32)
-    >>> queue.push(3), queue.push(3), queue.push(1)
-    (0, 1, 2)
-    >>> queue.pop().time, queue.pop().time, queue.dropped
-    (1.0, 3.0, 1)
+    >>> queue.push(3), queue.push(3), queue.dropped
+    (0, 1, 1)
+    >>> queue.pop_due(3)
+    Entry(time=3.0, payload=0, order=-1, tangent=0.0)
     """
 
-    def __init__(self, slots: int = 32, *, start: int = 0) -> None:
-        if checked_int("slots", slots) not in (32, 64):
+    def __init__(self, slots: int = 32, start: int = 0) -> None:
+        if checked_count("slots", slots, 1) not in (32, 64):
             raise QueueError(f"slots = {slots!r}; expected 32 or 64")
-        self._arrays = empty(1, int(slots))
-        self._arrays.now[0] = int(checked_step("start", start))
+        self._start = checked_step("start", start)
+        self._arrays: BitArrays = empty(1, int(slots), self._start)
         self._pushes = 0
 
     @property
     def capacity(self) -> int:
-        """Number of bits."""
+        """Number of steps in the window."""
         return int(self._arrays.slots[0])
 
     @property
     def dropped(self) -> int:
-        """Number of pushes since the queue was made that found their bit set."""
+        """Number of pushes to a step that was queued already, since the queue was made."""
         return int(self._arrays.dropped[0])
 
     @property
-    def window(self) -> tuple[int, int]:
-        """The first step that can be pushed, and the first that cannot."""
-        now = int(self._arrays.now[0])
-        return now, now + self.capacity
+    def now(self) -> int:
+        """First step of the window."""
+        return int(self._arrays.now[0])
 
     def push(self, time: float, payload: int = 0, tangent: float = 0.0) -> int:
-        """Add the event of a step and return its order, the number of pushes before this one.
+        """Add an entry, unless its step is queued already, and return the order of this push.
 
         Parameters
         ----------
         time
-            A whole number of steps within ``window``.
+            A step from ``now`` to ``now + capacity - 1``; any other one is a HorizonError.
         payload, tangent
-            0: a bit keeps neither.
+            Zero: a bit cannot carry them.
+
+        Returns
+        -------
+        int
+            The order: the number of pushes before this one. Nothing keeps it.
         """
-        row = checked_row(checked_step("time", time), payload, tangent, keeps_tangent=True)
-        if row[1] != 0 or row[2] != 0.0:
-            name, value = ("payload", payload) if row[1] != 0 else ("tangent", tangent)
-            raise QueueError(f"{name} = {value!r}; expected 0: a bit keeps no payload, no tangent")
-        begin, end = self.window
-        if not begin <= row[0] < end:
-            raise HorizonError(f"time = {time!r}; expected a step from {begin} to {end - 1}")
-        push(self._arrays, _Q, np.int64(row[0]))
+        row_time = checked_step("time", time)
+        if checked_int("payload", payload) != 0:
+            raise QueueError(f"payload = {payload!r}; expected 0, since a bit carries no payload")
+        if checked_finite("tangent", tangent) != 0.0:
+            raise QueueError(f"tangent = {tangent!r}; expected 0.0, since a bit carries no tangent")
+        if not 0 <= row_time - self.now < self.capacity:
+            raise HorizonError(
+                f"time = {time!r}; expected a step from {self.now} to "
+                f"{self.now + self.capacity - 1}"
+            )
+        order = self._pushes
+        push(self._arrays, 0, float(row_time), order, 0, 0.0)
         self._pushes += 1
-        return self._pushes - 1
+        return order
 
     def peek(self) -> Entry:
-        """Return the first event and leave it queued."""
+        """Return the first entry and leave it queued."""
         check_not_empty("peek", len(self))
-        step = self._arrays.now[0] + first(self._arrays, _Q)
-        return Entry(time=float(step), payload=0, order=-1, tangent=0.0)
+        return self._entry(first(self._arrays, 0))
 
     def pop(self) -> Entry:
-        """Remove the first event and return it; the window begins at its step."""
+        """Remove the first entry and return it; the window moves to its step."""
         check_not_empty("pop", len(self))
-        entry = self.peek()
-        take(self._arrays, _Q, np.int64(entry.time))
-        return entry
+        return self._taken(first(self._arrays, 0))
 
     def pop_due(self, now: float) -> Entry | None:
-        """Remove and return the first event if its step is not after ``now``, or return None.
+        """Remove the first entry if its step is at most ``now``; otherwise move the window there.
 
-        The window moves on to ``now``, or to the first event if that is earlier.
+        Returns
+        -------
+        Entry or None
+            The entry, or None where none is due.
         """
-        step = checked_step("now", now)
-        found = self.pop() if len(self) and self.peek().time <= step else None
-        advance(self._arrays, _Q, np.int64(step))
-        return found
+        row = due(self._arrays, 0, float(checked_step("now", now)))
+        return None if row == NONE else self._taken(row)
 
     def clear(self) -> None:
-        """Remove all events; the window stays, orders and drops keep counting."""
-        self._arrays.bits.fill(0)
+        """Remove all entries; the window is as at first, orders and drops keep counting."""
+        self._arrays.bits[0] = 0
+        self._arrays.now[0] = self._start
+
+    def _taken(self, row: Index) -> Entry:
+        entry = self._entry(row)
+        take(self._arrays, 0, row)
+        return entry
+
+    def _entry(self, row: Index) -> Entry:
+        return Entry(time=float(step(self._arrays, 0, row)), payload=0, order=-1, tangent=0.0)
 
     def __len__(self) -> int:
         return int(self._arrays.bits[0]).bit_count()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {len(self)} events, {self.dropped} dropped>"
+        last = self.now + self.capacity - 1
+        return f"<{type(self).__name__} of {len(self)} entries, steps {self.now} to {last}>"

@@ -1,13 +1,17 @@
-"""What the bounded queues share: arrays of many queues, and the Python shell over one of them.
+"""Queues of a fixed capacity that lose what has no room: their arrays, and their Python side.
 
-A bounded queue has room for a number of entries that never changes, and drops entries by a rule of
-its own. Its kernels work on n queues in the same arrays: simulators give one to every synapse.
+One set of arrays holds n queues of one capacity, so that a network can own a queue for each of
+its synapses. A structure is a module with these functions on the arrays:
 
-* ``push(queues, q, time, order, payload, tangent)`` adds a row to queue q and returns the order of
-  the row that is lost by it: its own where it is refused, that of a row that has to go, or -1;
-* ``first(queues, q)`` returns the row that leaves first, or -1;
-* ``due(queues, q, now)`` returns the row that a poll at time ``now`` finds, or -1;
-* ``take(queues, q, row)`` removes the row that ``first`` or ``due`` has returned.
+* ``empty(n, capacity)``;
+* ``push(queues, q, time, order, payload, tangent)`` returns the order of the row that is lost by
+  this push, its own where it is refused, that of the older one where it takes its place, or `NONE`;
+* ``first(queues, q)`` returns the row that leaves first, or `NONE`;
+* ``due(queues, q, now)`` returns the row that a poll at time ``now`` finds, or `NONE`: one whose
+  time is at most ``now``;
+* ``take(queues, q, row)`` removes the row that ``first`` or ``due`` has just returned.
+
+What a push loses is counted in ``dropped``. Nothing is allocated after ``empty``.
 """
 
 from __future__ import annotations
@@ -18,22 +22,20 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from queues.buffer import NONE
-from queues.errors import check_not_empty, checked_count, checked_finite, checked_row
+from queues.errors import check_not_empty, checked_finite
 from queues.jit import inner_kernel, jit
-from queues.types import BoundedArrays, Entry
-
-_Q = np.int64(0)  # a queue of Python is the only one in its arrays
+from queues.shell import QueueShell, Row
+from queues.types import BoundedArrays, Entry, Index
 
 
 @jit
 def empty(n: int, capacity: int) -> BoundedArrays:
-    """Return ``n`` empty queues for ``capacity`` rows each."""
-    rows = n * capacity
+    """Return ``n`` queues of ``capacity`` rows each, none of them in use."""
     return BoundedArrays(
-        time=np.zeros(rows, np.float64),
-        order=np.full(rows, NONE),
-        payload=np.zeros(rows, np.int64),
-        tangent=np.zeros(rows, np.float64),
+        time=np.zeros(n * capacity, np.float64),
+        order=np.full(n * capacity, NONE),
+        payload=np.zeros(n * capacity, np.int64),
+        tangent=np.zeros(n * capacity, np.float64),
         head=np.zeros(n, np.int64),
         size=np.zeros(n, np.int64),
         dropped=np.zeros(n, np.int64),
@@ -43,7 +45,7 @@ def empty(n: int, capacity: int) -> BoundedArrays:
 
 @inner_kernel
 def write(queues, row, time, order, payload, tangent):
-    """Write one row."""
+    """Put a row where ``row`` says."""
     queues.time[row] = time
     queues.order[row] = order
     queues.payload[row] = payload
@@ -51,7 +53,7 @@ def write(queues, row, time, order, payload, tangent):
 
 
 @inner_kernel
-def copy(queues, source, target):
+def move(queues, source, target):
     """Copy one row over another."""
     write(
         queues,
@@ -63,88 +65,101 @@ def copy(queues, source, target):
     )
 
 
+@inner_kernel
+def wrapped(k, capacity):
+    """Return an index below twice the capacity as one of a ring."""
+    if k >= capacity:
+        return k - capacity
+    return k
+
+
 class BoundedKernels(NamedTuple):
-    """The kernels of a structure, as a shell calls them."""
+    """The functions of a structure, as the shell calls them."""
 
-    push: Callable[..., Any]
-    first: Callable[..., Any]
-    due: Callable[..., Any]
-    take: Callable[..., None]
+    push: Callable[..., Index]
+    first: Callable[[Any, int], Index]
+    due: Callable[[Any, int, float], Index]
+    take: Callable[[Any, int, Index], None]
 
 
-class BoundedQueue:
-    """What the bounded queues have in common; a structure adds its kernels and its constructor."""
+class BoundedShell(QueueShell[BoundedArrays]):
+    """What the classes of bounded queues have in common; each holds the one queue 0."""
 
-    _kernels: ClassVar[BoundedKernels]
-
-    def __init__(self, capacity: int, tangent: bool) -> None:
-        self._arrays = empty(1, checked_count("capacity", capacity, 1))
-        self._keeps_tangent = bool(tangent)
-        self._pushes = 0
+    _structure: ClassVar[BoundedKernels]
 
     @property
     def capacity(self) -> int:
-        """Number of entries that there is room for."""
+        """Number of entries that fit."""
         return int(self._arrays.capacity[0])
 
     @property
     def dropped(self) -> int:
-        """Number of entries lost since the queue was made; those that ``clear`` removes are not."""
+        """Number of entries refused or evicted since the queue was made; `clear` drops none."""
         return int(self._arrays.dropped[0])
 
     def push(self, time: float, payload: int = 0, tangent: float = 0.0) -> int:
-        """Add an entry, which may be dropped or let another be dropped, and return its order.
+        """Add an entry, or lose one, and return the order of this push.
 
         Parameters
         ----------
         time
-            In ms, finite; in a queue of grid steps a whole number.
+            In ms, finite.
         payload
             Any integer of 64 bits; comes back with the entry.
         tangent
-            Derivative of ``time``, per unit of the parameter.
+            Derivative of ``time``, in ms per unit of the parameter.
 
         Returns
         -------
         int
-            The order: the number of pushes before this one, those dropped included.
+            The order: the number of pushes before this one, those that were lost included.
         """
-        row = checked_row(self._checked_time("time", time), payload, tangent, self._keeps_tangent)
-        order = self._pushes
-        self._kernels.push(self._arrays, _Q, row[0], np.int64(order), np.int64(row[1]), row[2])
-        self._pushes += 1
-        return order
-
-    def peek(self) -> Entry:
-        """Return the first entry and leave it queued."""
-        check_not_empty("peek", len(self))
-        return self._entry(self._kernels.first(self._arrays, _Q))
+        return super().push(time, payload, tangent)
 
     def pop(self) -> Entry:
         """Remove the first entry and return it."""
         check_not_empty("pop", len(self))
-        return self._taken(self._kernels.first(self._arrays, _Q))
-
-    def pop_due(self, now: float) -> Entry | None:
-        """Remove and return the entry that a poll at time ``now`` finds, or None."""
-        row = self._kernels.due(self._arrays, _Q, self._checked_time("now", now))
-        return None if row == NONE else self._taken(row)
-
-    def clear(self) -> None:
-        """Remove all entries; orders and drops keep counting."""
-        self._arrays.order.fill(NONE)
-        self._arrays.head.fill(0)
-        self._arrays.size.fill(0)
-
-    def _checked_time(self, name: str, time: object) -> float:
-        return checked_finite(name, time)
-
-    def _taken(self, row: int) -> Entry:
+        row = self._structure.first(self._arrays, 0)
         entry = self._entry(row)
-        self._kernels.take(self._arrays, _Q, np.int64(row))
+        self._take(row)
         return entry
 
-    def _entry(self, row: int) -> Entry:
+    def pop_due(self, now: float) -> Entry | None:
+        """Remove the entry that a poll at time ``now`` (ms) finds and return it, or None."""
+        row = self._structure.due(self._arrays, 0, self._checked_time("now", now))
+        if row == NONE:
+            return None
+        entry = self._entry(row)
+        self._take(row)
+        return entry
+
+    def clear(self) -> None:
+        """Remove all entries; orders, and the number of those dropped, keep counting."""
+        self._arrays.order.fill(NONE)
+        self._arrays.head[0] = 0
+        self._arrays.size[0] = 0
+
+    def _checked_time(self, name: str, value: object) -> float:
+        return checked_finite(name, value)
+
+    def _checked(self, time: object, payload: object, tangent: object) -> Row:
+        row = super()._checked(time, payload, tangent)
+        return self._checked_time("time", time), row[1], row[2]
+
+    def _put(self, row: Row, *where: int) -> int:
+        time, payload, tangent = row
+        order = self._pushes
+        self._structure.push(self._arrays, 0, time, order, payload, tangent)
+        self._pushes += 1
+        return order
+
+    def _take(self, row: Index) -> None:
+        self._structure.take(self._arrays, 0, row)
+
+    def _top(self) -> Entry:
+        return self._entry(self._structure.first(self._arrays, 0))
+
+    def _entry(self, row: Index) -> Entry:
         arrays = self._arrays
         return Entry(
             time=float(arrays.time[row]),
@@ -153,11 +168,21 @@ class BoundedQueue:
             tangent=float(arrays.tangent[row]),
         )
 
-    def __len__(self) -> int:
-        return int(self._arrays.size[0])
-
     def __repr__(self) -> str:
-        return (
-            f"<{type(self).__name__} of {len(self)} entries, room for {self.capacity}, "
-            f"{self.dropped} dropped>"
-        )
+        return f"<{type(self).__name__} of {len(self)} entries, room for {self.capacity}>"
+
+
+def checked_rows(queues: BoundedArrays) -> None:
+    """Assert what holds of the arrays of every structure between two calls."""
+    n, capacity = queues.size.size, int(queues.capacity[0])
+    assert {column.size for column in queues[:4]} == {n * capacity}
+    assert queues.head.size == queues.dropped.size == n
+    assert ((queues.size >= 0) & (queues.size <= capacity)).all(), queues.size
+    assert (queues.dropped >= 0).all(), queues.dropped
+
+
+def rows_in_ring(queues: BoundedArrays, q: int) -> np.ndarray:
+    """Return the rows of a queue that is a ring, from its head on."""
+    head, size, capacity = int(queues.head[q]), int(queues.size[q]), int(queues.capacity[0])
+    assert 0 <= head < capacity, (head, capacity)
+    return q * capacity + (head + np.arange(size)) % capacity

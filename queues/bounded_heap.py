@@ -1,86 +1,102 @@
-"""A bounded binary heap of events that refuses one for which it has no room."""
+"""A binary heap of a fixed size by (time, order), which refuses a row when it is full."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from queues.bounded import BoundedKernels, BoundedQueue, copy, empty, write
+from queues.bounded import BoundedKernels, BoundedShell, checked_rows, empty, move, write
 from queues.buffer import NONE
+from queues.errors import checked_count
 from queues.jit import inner_kernel, kernel
-from queues.types import BoundedArrays
+from queues.types import BoundedArrays, Index
 
-__all__ = ["BoundedHeap", "due", "empty", "first", "push", "take"]
+__all__ = ["BoundedHeap", "check", "due", "empty", "first", "push", "take"]
 
 
 @inner_kernel
-def _is_before(queues, a, b):
-    """Return whether row ``a`` leaves before row ``b``."""
-    ta, tb = queues.time[a], queues.time[b]
-    return ta < tb or (ta == tb and queues.order[a] < queues.order[b])
+def _is_before(queues, row, time, order):
+    """Return whether a row leaves before (time, order)."""
+    return queues.time[row] < time or (queues.time[row] == time and queues.order[row] < order)
 
 
 @kernel
 def push(
-    queues: BoundedArrays, q: np.int64, time: float, order: int, payload: int, tangent: float
-) -> np.int64:
-    """Add the row and return -1, or refuse it and return its order."""
-    hole = queues.size[q]
-    if hole == queues.capacity[0]:
+    queues: BoundedArrays, q: int, time: float, order: int, payload: int, tangent: float
+) -> Index:
+    """Add a row; return its order if there is no room, or NONE."""
+    capacity = queues.capacity[0]
+    size = queues.size[q]
+    if size == capacity:
         queues.dropped[q] += 1
-        return np.int64(order)
-    queues.size[q] = hole + 1
-    base = q * queues.capacity[0]
+        return order
+    start = q * capacity
+    hole = size
     while hole > 0:
         parent = (hole - 1) >> 1
-        above = queues.time[base + parent]
-        if above < time or (above == time and queues.order[base + parent] < order):
+        if _is_before(queues, start + parent, time, order):
             break
-        copy(queues, base + parent, base + hole)
+        move(queues, start + parent, start + hole)
         hole = parent
-    write(queues, base + hole, time, order, payload, tangent)
+    write(queues, start + hole, time, order, payload, tangent)
+    queues.size[q] = size + 1
     return NONE
 
 
 @kernel
-def first(queues: BoundedArrays, q: np.int64) -> np.int64:
-    """Return the first row of queue ``q``, or -1."""
+def first(queues: BoundedArrays, q: int) -> Index:
+    """Return the first row of queue ``q``, or NONE."""
     return q * queues.capacity[0] if queues.size[q] > 0 else NONE
 
 
 @kernel
-def due(queues: BoundedArrays, q: np.int64, now: float) -> np.int64:
-    """Return the first row of queue ``q`` if its time is not after ``now``, or -1."""
+def due(queues: BoundedArrays, q: int, now: float) -> Index:
+    """Return the first row of queue ``q`` if its time is at most ``now``, or NONE."""
     row = q * queues.capacity[0]
     return row if queues.size[q] > 0 and queues.time[row] <= now else NONE
 
 
 @kernel
-def take(queues: BoundedArrays, q: np.int64, row: np.int64) -> None:
-    """Remove the first row of queue ``q``: sift the last one down from its place."""
-    queues.size[q] -= 1
-    size = queues.size[q]
-    base = q * queues.capacity[0]
-    last = base + size
-    hole = np.int64(0)
+def take(queues: BoundedArrays, q: int, row: Index) -> None:
+    """Remove the first row of queue ``q``."""
+    start = q * queues.capacity[0]
+    size = queues.size[q] - 1
+    queues.size[q] = size
+    last = start + size
+    hole = start
     child = np.int64(1)
     while child < size:
-        if child + 1 < size and _is_before(queues, base + child + 1, base + child):
-            child += 1
-        if _is_before(queues, last, base + child):
+        best = start + child
+        if child + 1 < size and _is_before(queues, best + 1, queues.time[best], queues.order[best]):
+            best += 1
+        if _is_before(queues, last, queues.time[best], queues.order[best]):
             break
-        copy(queues, base + child, base + hole)
-        hole = child
-        child = 2 * hole + 1
-    copy(queues, last, base + hole)
+        move(queues, best, hole)
+        hole = best
+        child = 2 * (best - start) + 1
+    move(queues, last, hole)
 
 
-class BoundedHeap(BoundedQueue):
-    """Entries by (time, order): a push that finds it full is dropped.
+def check(queues: BoundedArrays) -> None:
+    """Assert what holds between two calls: no row comes before its parent."""
+    checked_rows(queues)
+    for q in range(queues.size.size):
+        start = q * int(queues.capacity[0])
+        child = np.arange(1, queues.size[q])
+        above, below = start + (child - 1) // 2, start + child
+        time, order = queues.time, queues.order
+        ordered = (time[above] < time[below]) | (
+            (time[above] == time[below]) & (order[above] < order[below])
+        )
+        assert ordered.all(), time[start : start + int(queues.size[q])]
+
+
+class BoundedHeap(BoundedShell):
+    """A queue for any times, which refuses an entry when it is full: O(log capacity).
 
     Parameters
     ----------
     capacity
-        Number of entries that there is room for, at least 1.
+        Number of entries that fit, at least 1.
     tangent
         Whether entries carry the tangent of their time. Without, a non-zero one is an error.
 
@@ -88,13 +104,13 @@ class BoundedHeap(BoundedQueue):
     --------
     >>> from queues import BoundedHeap
     >>> queue = BoundedHeap(2)
-    >>> queue.push(2.5, payload=7), queue.push(1.0, payload=8), queue.push(0.5, payload=9)
-    (0, 1, 2)
-    >>> queue.pop(), queue.dropped
-    (Entry(time=1.0, payload=8, order=1, tangent=0.0), 1)
+    >>> queue.push(2.5, payload=7), queue.push(1.0, payload=8), queue.push(0.5), queue.dropped
+    (0, 1, 2, 1)
+    >>> queue.pop()
+    Entry(time=1.0, payload=8, order=1, tangent=0.0)
     """
 
-    _kernels = BoundedKernels(push, first, due, take)
+    _structure = BoundedKernels(push, first, due, take)
 
     def __init__(self, capacity: int, *, tangent: bool = False) -> None:
-        super().__init__(capacity, tangent)
+        super().__init__(empty(1, checked_count("capacity", capacity, 1)), tangent)

@@ -11,7 +11,7 @@ from numbers import Real
 from typing import SupportsIndex, cast
 
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
-_FIRST_INEXACT = 2.0**53  # from here on float64 does not hold every whole number
+_STEPS = 2.0**53  # float64 holds every whole number below it
 
 
 class QueueError(ValueError):
@@ -56,12 +56,12 @@ def checked_finite(name: str, value: object) -> float:
     return number
 
 
-def checked_step(name: str, value: object) -> float:
-    """Return ``value``, a whole number of grid steps, as a float that holds it exactly."""
+def checked_step(name: str, value: object) -> int:
+    """Return ``value`` as a number of steps, or raise if it is no whole number below 2**53."""
     number = checked_finite(name, value)
-    if not (number.is_integer() and abs(number) < _FIRST_INEXACT):
-        raise QueueError(f"{name} = {value!r}; expected a whole number of steps within 2**53")
-    return number
+    if not number.is_integer() or abs(number) >= _STEPS:
+        raise QueueError(f"{name} = {value!r}; expected a whole number of steps below 2**53")
+    return int(number)
 
 
 def checked_int(name: str, value: object) -> int:

@@ -1,67 +1,66 @@
-"""A queue that drops every event."""
+"""A queue that loses every row: what a network without delays under way looks like."""
 
 from __future__ import annotations
 
-import numpy as np
-
-from queues.bounded import BoundedKernels, BoundedQueue, empty
+from queues import bounded
+from queues.bounded import BoundedKernels, BoundedShell, checked_rows
 from queues.buffer import NONE
-from queues.jit import kernel
-from queues.types import BoundedArrays
+from queues.jit import jit, kernel
+from queues.types import BoundedArrays, Index
 
-__all__ = ["Null", "due", "empty", "first", "push", "take"]
+
+@jit
+def empty(n: int, capacity: int) -> BoundedArrays:
+    """Return ``n`` queues without room, whatever ``capacity`` says."""
+    return bounded.empty(n, 0)
 
 
 @kernel
 def push(
-    queues: BoundedArrays, q: np.int64, time: float, order: int, payload: int, tangent: float
-) -> np.int64:
-    """Return the order of the row."""
+    queues: BoundedArrays, q: int, time: float, order: int, payload: int, tangent: float
+) -> Index:
+    """Lose the row and return its order."""
     queues.dropped[q] += 1
-    return np.int64(order)
+    return order
 
 
 @kernel
-def first(queues: BoundedArrays, q: np.int64) -> np.int64:
-    """Return -1."""
+def first(queues: BoundedArrays, q: int) -> Index:
+    """Return NONE."""
     return NONE
 
 
 @kernel
-def due(queues: BoundedArrays, q: np.int64, now: float) -> np.int64:
-    """Return -1."""
+def due(queues: BoundedArrays, q: int, now: float) -> Index:
+    """Return NONE."""
     return NONE
 
 
 @kernel
-def take(queues: BoundedArrays, q: np.int64, row: np.int64) -> None:
-    """Do nothing: there is nothing to take."""
+def take(queues: BoundedArrays, q: int, row: Index) -> None:
+    """Do nothing: there is no row."""
 
 
-class Null(BoundedQueue):
-    """Drops every push: the least that a simulation with queues can cost.
+check = checked_rows
+
+
+class Null(BoundedShell):
+    """A queue that loses every entry.
 
     Parameters
     ----------
     tangent
-        Whether pushes may have a tangent; it is dropped with them.
+        Whether entries may come with a tangent. Without, a non-zero one is an error.
 
     Examples
     --------
     >>> from queues import Null
     >>> queue = Null()
-    >>> queue.push(1.0)
-    0
-    >>> len(queue), queue.dropped
-    (0, 1)
+    >>> queue.push(1.0), len(queue), queue.dropped
+    (0, 0, 1)
     """
 
-    _kernels = BoundedKernels(push, first, due, take)
+    _structure = BoundedKernels(push, first, due, take)
 
     def __init__(self, *, tangent: bool = False) -> None:
-        super().__init__(1, tangent)
-
-    @property
-    def capacity(self) -> int:
-        """Number of entries that there is room for: none."""
-        return 0
+        super().__init__(empty(1, 0), tangent)

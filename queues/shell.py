@@ -89,9 +89,9 @@ class QueueShell(Generic[_Arrays]):
         return top
 
     def pop_due(self, now: float) -> Entry | None:
-        """Remove and return the first entry if its time is not after ``now``, or return None."""
-        limit = checked_finite("now", now)
-        if len(self) == 0 or self._top().time > limit:
+        """Remove the first entry and return it if its time is at most ``now`` (ms), else None."""
+        time = checked_finite("now", now)
+        if len(self) == 0 or self._top().time > time:
             return None
         return self.pop()
 

@@ -1,51 +1,57 @@
-"""A bounded queue of one slot in which the newest event wins."""
+"""One spike under way at most: a new one takes the place of the old one."""
 
 from __future__ import annotations
 
-import numpy as np
-
-from queues.bounded import BoundedKernels, BoundedQueue, empty, write
+from queues import bounded
+from queues.bounded import BoundedKernels, BoundedShell, checked_rows, write
 from queues.buffer import NONE
-from queues.jit import kernel
-from queues.types import BoundedArrays
+from queues.jit import jit, kernel
+from queues.types import BoundedArrays, Index
 
-__all__ = ["SingleSpike", "due", "empty", "first", "push", "take"]
+
+@jit
+def empty(n: int, capacity: int) -> BoundedArrays:
+    """Return ``n`` queues without a row; each has room for one, whatever ``capacity`` says."""
+    return bounded.empty(n, 1)
 
 
 @kernel
 def push(
-    queues: BoundedArrays, q: np.int64, time: float, order: int, payload: int, tangent: float
-) -> np.int64:
-    """Write the row over what is there; return the order of what was, or -1."""
+    queues: BoundedArrays, q: int, time: float, order: int, payload: int, tangent: float
+) -> Index:
+    """Add a row in the place of any other; return the order of the one that is lost, or NONE."""
     lost = NONE
     if queues.size[q] == 1:
         lost = queues.order[q]
         queues.dropped[q] += 1
-    queues.size[q] = 1
     write(queues, q, time, order, payload, tangent)
+    queues.size[q] = 1
     return lost
 
 
 @kernel
-def first(queues: BoundedArrays, q: np.int64) -> np.int64:
-    """Return the row of queue ``q``, or -1."""
+def first(queues: BoundedArrays, q: int) -> Index:
+    """Return the row of queue ``q``, or NONE."""
     return q if queues.size[q] == 1 else NONE
 
 
 @kernel
-def due(queues: BoundedArrays, q: np.int64, now: float) -> np.int64:
-    """Return the row of queue ``q`` if its time is not after ``now``, or -1."""
+def due(queues: BoundedArrays, q: int, now: float) -> Index:
+    """Return the row of queue ``q`` if its time is at most ``now``, or NONE."""
     return q if queues.size[q] == 1 and queues.time[q] <= now else NONE
 
 
 @kernel
-def take(queues: BoundedArrays, q: np.int64, row: np.int64) -> None:
-    """Empty queue ``q``."""
+def take(queues: BoundedArrays, q: int, row: Index) -> None:
+    """Remove the row of queue ``q``."""
     queues.size[q] = 0
 
 
-class SingleSpike(BoundedQueue):
-    """One slot: a push overwrites the event that is under way, which is dropped.
+check = checked_rows
+
+
+class SingleSpike(BoundedShell):
+    """A queue of one entry, in which a push overwrites what is there.
 
     Parameters
     ----------
@@ -56,13 +62,13 @@ class SingleSpike(BoundedQueue):
     --------
     >>> from queues import SingleSpike
     >>> queue = SingleSpike()
-    >>> queue.push(1.0, payload=7), queue.push(2.5, payload=8)
-    (0, 1)
-    >>> queue.pop(), queue.dropped
-    (Entry(time=2.5, payload=8, order=1, tangent=0.0), 1)
+    >>> queue.push(1.0, payload=7), queue.push(2.5, payload=8), queue.dropped
+    (0, 1, 1)
+    >>> queue.pop_due(3.0)
+    Entry(time=2.5, payload=8, order=1, tangent=0.0)
     """
 
-    _kernels = BoundedKernels(push, first, due, take)
+    _structure = BoundedKernels(push, first, due, take)
 
     def __init__(self, *, tangent: bool = False) -> None:
-        super().__init__(1, tangent)
+        super().__init__(empty(1, 1), tangent)

@@ -1,33 +1,34 @@
-"""A bounded queue of one slot in which the oldest event wins."""
+"""One spike under way at most: a new one is lost while the old one is there.
+
+The rows are those of `queues.single_spike`; only a push differs.
+"""
 
 from __future__ import annotations
 
-import numpy as np
-
-from queues.bounded import BoundedKernels, BoundedQueue, empty, write
+from queues.bounded import BoundedKernels, BoundedShell, write
 from queues.buffer import NONE
 from queues.jit import kernel
-from queues.single_spike import due, first, take
-from queues.types import BoundedArrays
+from queues.single_spike import check, due, empty, first, take
+from queues.types import BoundedArrays, Index
 
-__all__ = ["SingleSpikeKeep", "due", "empty", "first", "push", "take"]
+__all__ = ["SingleSpikeKeep", "check", "due", "empty", "first", "push", "take"]
 
 
 @kernel
 def push(
-    queues: BoundedArrays, q: np.int64, time: float, order: int, payload: int, tangent: float
-) -> np.int64:
-    """Write the row where there is none and return -1, or refuse it and return its order."""
+    queues: BoundedArrays, q: int, time: float, order: int, payload: int, tangent: float
+) -> Index:
+    """Add a row where there is none; return its order if it is refused, or NONE."""
     if queues.size[q] == 1:
         queues.dropped[q] += 1
-        return np.int64(order)
-    queues.size[q] = 1
+        return order
     write(queues, q, time, order, payload, tangent)
+    queues.size[q] = 1
     return NONE
 
 
-class SingleSpikeKeep(BoundedQueue):
-    """One slot: a push while an event is under way is dropped.
+class SingleSpikeKeep(BoundedShell):
+    """A queue of one entry, which refuses another one.
 
     Parameters
     ----------
@@ -38,13 +39,13 @@ class SingleSpikeKeep(BoundedQueue):
     --------
     >>> from queues import SingleSpikeKeep
     >>> queue = SingleSpikeKeep()
-    >>> queue.push(1.0, payload=7), queue.push(2.5, payload=8)
-    (0, 1)
-    >>> queue.pop(), queue.dropped
-    (Entry(time=1.0, payload=7, order=0, tangent=0.0), 1)
+    >>> queue.push(1.0, payload=7), queue.push(2.5, payload=8), queue.dropped
+    (0, 1, 1)
+    >>> queue.pop_due(3.0)
+    Entry(time=1.0, payload=7, order=0, tangent=0.0)
     """
 
-    _kernels = BoundedKernels(push, first, due, take)
+    _structure = BoundedKernels(push, first, due, take)
 
     def __init__(self, *, tangent: bool = False) -> None:
-        super().__init__(1, tangent)
+        super().__init__(empty(1, 1), tangent)

@@ -312,16 +312,13 @@ def _stream_by_polls(queue, pushed, arrival, begin, end, n_steps, lag, delivered
 
 @inner_kernel
 def _stream_of_one(queue, pushed, arrival, begin, end, n_steps, lag, delivered):
-    """Run one queue of a single slot whose event stays: once due, it has left."""
-    rows = queue.rows
+    """Run one slot whose event stays, without branches: which push is refused is a coin toss."""
+    until = np.int64(-1)  # when the slot is free again
     for i in range(begin, end):
-        if rows.size[0] == 1 and rows.time[0] <= pushed[i] - lag:
-            rows.size[0] = 0
-        if _offer(queue, np.float64(arrival[i]), np.int64(i)) == NONE:
-            delivered[i] = arrival[i] if arrival[i] < n_steps else QUEUED
-        else:
-            delivered[i] = DROPPED
-    rows.size[0] = 0
+        is_free = np.int64(until <= pushed[i] - lag)  # 0 or 1
+        found = arrival[i] if arrival[i] < n_steps else np.int64(QUEUED)
+        delivered[i] = DROPPED + is_free * (found - DROPPED)
+        until += is_free * (arrival[i] - until)
 
 
 @inner_kernel
@@ -341,16 +338,18 @@ def _stream_of_slots(queue, pushed, arrival, begin, end, n_steps, lag, delivered
 
 
 @inner_kernel
-def _stream_of_bits(queue, pushed, arrival, begin, end, n_steps, lag, delivered):
+def _stream_of_bits(queue, pushed, arrival, first, last, n_steps, lag, delivered):
     """Run one array of bits."""
     queue.bits[0] = 0
     queue.now[0] = 0
-    for i in range(begin, end):
-        bit_array.expire(queue, _Q, pushed[i] - lag + 1)
-        if bit_array.push(queue, _Q, arrival[i]):
-            delivered[i] = DROPPED
-        else:
+    for i in range(first, last):
+        begin = pushed[i] - lag + 1
+        if begin > queue.now[0]:
+            bit_array.advance(queue, _Q, begin)
+        if bit_array.push(queue, _Q, np.float64(arrival[i]), np.int64(i), _Q, 0.0) == NONE:
             delivered[i] = arrival[i] if arrival[i] < n_steps else QUEUED
+        else:
+            delivered[i] = DROPPED
 
 
 @by_type

@@ -121,25 +121,28 @@ class IndexedHeapArrays(NamedTuple):
     size: NDArray[np.int64]  # (1,) int64, number of items present
 
 
+Index = int | np.int64  # a row or an order, or NONE
+
+
 class BoundedArrays(NamedTuple):
-    """n queues of one capacity c; queue q owns the rows q*c to q*c + c - 1."""
+    """n queues of c rows each: queue q owns the rows q*c to q*c + c - 1."""
 
     time: NDArray[np.float64]  # (n*c,) float64, ms, or steps where a structure says so
-    order: NDArray[np.int64]  # (n*c,) int64, push number; -1 for an empty slot of a ring
+    order: NDArray[np.int64]  # (n*c,) int64, push number, at least 0; -1 where a ring has no row
     payload: NDArray[np.int64]  # (n*c,) int64
-    tangent: NDArray[np.float64]  # (n*c,) float64, of the time, per unit of the parameter
-    head: NDArray[np.int64]  # (n,) int64, where the first row of a FIFO lies, from 0 to c - 1
+    tangent: NDArray[np.float64]  # (n*c,) float64, ms per unit of the parameter
+    head: NDArray[np.int64]  # (n,) int64, the first row of a queue, counted from q*c
     size: NDArray[np.int64]  # (n,) int64, number of rows in use
-    dropped: NDArray[np.int64]  # (n,) int64, number of rows lost
+    dropped: NDArray[np.int64]  # (n,) int64, rows refused or evicted so far
     capacity: NDArray[np.int64]  # (1,) int64, c
 
 
 class BitArrays(NamedTuple):
-    """n queues of one bit for each of the next steps: bit ``step % slots``."""
+    """n sets of the steps ``now`` to ``now + slots - 1``: bit k of a set is the step now + k."""
 
     bits: NDArray[np.uint64]  # (n,) uint64
-    now: NDArray[np.int64]  # (n,) int64, first step that a bit can stand for
-    dropped: NDArray[np.int64]  # (n,) int64, number of steps pushed while their bit was set
+    now: NDArray[np.int64]  # (n,) int64, the first step of the window
+    dropped: NDArray[np.int64]  # (n,) int64, pushes to a step that was in the set already
     slots: NDArray[np.int64]  # (1,) int64, 32 or 64
 
 
