@@ -123,7 +123,9 @@ def show_published(rows):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="smaller workloads and no gradients, under 50 s")
+    parser.add_argument(
+        "--quick", action="store_true", help="smaller workloads and no gradients, under 50 s"
+    )
     parser.add_argument("--json", metavar="FILE", help="also write the rows as JSON")
     parser.add_argument("--out", metavar="FOLDER", help="also draw pictures into this folder")
     arguments = parser.parse_args()

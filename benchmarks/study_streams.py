@@ -13,8 +13,8 @@ import statistics
 import time
 
 import numpy as np
-from queues.streams import Streams, run_streams
 
+from queues.streams import Streams, run_streams
 from validation.adseq_queues import TYPES, new_queue, packages
 
 CAPACITY = {"SortedArray": 4, "FIFORing": 4, "LossyRing": 4, "BinaryHeap": 7}

@@ -11,7 +11,7 @@ import naive_queues
 import numpy as np
 import pytest
 
-from queues import BitArray, QueueError
+from queues import QueueError
 from refsim.errors import InvalidValueError, MissingExtraError
 from validation import adseq_queues, queue_player
 from validation.adseq_queues import TYPES, AdseqQueue, comparable, new_queue
@@ -50,8 +50,8 @@ def sequences_for(name, capacity, n, seed=0):
 
 
 def compared(name, capacity, differentiate, sequences):
-    """Compare the package with our kernels; those that count, with the naive models."""
-    play = naive_queues.play if TYPES[name].counts else queue_player.play
+    """Compare the package with our kernels, its Ring with the naive model."""
+    play = naive_queues.play if name == "Ring" else queue_player.play
 
     def ours(sequences):
         answers = play(TYPES[name].semantics, capacity, sequences)
@@ -128,16 +128,15 @@ def test_kernels_agree_with_naive_models(structure, capacity):
 
 @pytest.mark.parametrize("slots", [32, 64])
 def test_bit_arrays_agree_with_naive_models(slots):
-    sequences = random_sequences(300, seed=4, window=slots)
-    expected = naive_queues.play("bit_array", slots, sequences)
-    for kinds, times, hits in zip(sequences.kind, sequences.time, expected.hits, strict=True):
-        queue = BitArray(slots)
-        for kind, time, hit in zip(kinds.tolist(), times.tolist(), hits, strict=True):
-            if kind == PUSH:
-                queue.push(time)
-            elif kind == POLL:
-                found = queue.pop_due(time)
-                assert found == ((time, 0, -1, 0.0) if hit else None)
+    def ours(sequences):
+        return queue_player.play("bit_array", slots, sequences)
+
+    def naive(sequences):
+        answers = naive_queues.play("bit_array", slots, sequences)
+        return answers._replace(tangent=np.zeros_like(answers.tangent))
+
+    found = compare(random_sequences(1000, seed=4, window=slots), ours, naive)
+    assert found.agree == found.sequences, as_text(found.shortest)
 
 
 # --- what agrees ------------------------------------------------------------------------------
@@ -146,7 +145,7 @@ def test_bit_arrays_agree_with_naive_models(slots):
 @needs_adseq
 @pytest.mark.parametrize(("name", "capacity"), RIGHT)
 def test_answers_agree(name, capacity):
-    n = 3000 if TYPES[name].counts else MANY  # the naive models are Python
+    n = 3000 if name == "Ring" else MANY  # the naive model is Python
     for differentiate in modes(name):
         found = compared(name, capacity, differentiate, sequences_for(name, capacity, n))
         assert found.agree == found.sequences, as_text(found.shortest)
@@ -154,11 +153,10 @@ def test_answers_agree(name, capacity):
 
 @needs_adseq
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "capacity"), [case for case in RIGHT if TYPES[case[0]].counts])
-def test_answers_agree_on_many(name, capacity):
-    for differentiate in modes(name):
-        sequences = sequences_for(name, capacity, 100_000, seed=7)
-        found = compared(name, capacity, differentiate, sequences)
+def test_a_ring_agrees_on_many():
+    for differentiate in modes("Ring"):
+        sequences = sequences_for("Ring", 9, 100_000, seed=7)
+        found = compared("Ring", 9, differentiate, sequences)
         assert found.agree == found.sequences, as_text(found.shortest)
 
 
@@ -277,7 +275,9 @@ def test_arguments_are_checked():
 
 
 def test_the_structure_is_checked():
-    with pytest.raises(InvalidValueError, match="structure is 'heap'; expected one of"):
+    with pytest.raises(
+        InvalidValueError, match="structure is 'heap'; expected one of null, single"
+    ):
         queue_player.play("heap", 4, random_sequences(1, 0))
     with pytest.raises(QueueError, match="capacity = 0; expected at least 1"):
         queue_player.play("bounded_fifo", 0, random_sequences(1, 0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from queues import (
+    bit_array,
     bounded,
     bounded_fifo,
     bounded_heap,
@@ -39,17 +40,21 @@ def play(structure: str, capacity: int, sequences: Sequences) -> Answers:
     ----------
     structure
         ``"null"``, ``"single_spike"``, ``"single_spike_keep"``, ``"bounded_fifo"``,
-        ``"bounded_sorted_array"``, ``"bounded_heap"`` or ``"lossy_ring"``.
+        ``"bounded_sorted_array"``, ``"bounded_heap"``, ``"lossy_ring"`` or ``"bit_array"``.
     capacity
         Of each queue; those of one place ignore it.
     sequences
-        Any.
+        For a ``"bit_array"``, of which it is the window, with a poll at every step.
     """
-    if structure not in _STRUCTURES:
-        raise InvalidValueError(f"structure is {structure!r}; expected one of {[*_STRUCTURES]}")
+    if structure not in (*_STRUCTURES, "bit_array"):
+        names = ", ".join([*_STRUCTURES, "bit_array"])
+        raise InvalidValueError(f"structure is {structure!r}; expected one of {names}")
     n, m = sequences.kind.shape
     hits = np.zeros((n, m), np.int64)
     answers = Answers(hits, np.zeros_like(hits), np.zeros((n, m)))
+    if structure == "bit_array":
+        _play_bits(bit_array.empty(n, checked_count("capacity", capacity, 1)), sequences, answers)
+        return answers
     chosen = np.int64(_STRUCTURES[structure])
     rows = 1 if chosen <= _KEEP else checked_count("capacity", capacity, 1)
     _play(chosen, bounded.empty(n, rows), sequences, answers)
@@ -70,6 +75,21 @@ def _play(structure, queues, sequences, answers):
                     answers.time[q, k] = np.int64(queues.time[row])
                     answers.tangent[q, k] = queues.tangent[row]
                     _take(structure, queues, q, row)
+
+
+@kernel
+def _play_bits(queues, sequences, answers):
+    for q in range(sequences.kind.shape[0]):
+        for k in range(sequences.kind.shape[1]):
+            time = float(sequences.time[q, k])
+            if sequences.kind[q, k] == PUSH:
+                bit_array.push(queues, q, time, k, 0, 0.0)
+            elif sequences.kind[q, k] == POLL:
+                row = bit_array.due(queues, q, time)
+                if row != NONE:
+                    answers.hits[q, k] = 1
+                    answers.time[q, k] = bit_array.step(queues, q, row)
+                    bit_array.take(queues, q, row)
 
 
 @inner_kernel
