@@ -30,11 +30,11 @@ _ONE = np.uint64(1)
 
 
 @jit
-def empty(n: int, slots: int, start: int = 0) -> BitArrays:
-    """Return ``n`` empty sets of steps, with windows of 32 or 64 ``slots`` from ``start`` on."""
+def empty(n: int, slots: int) -> BitArrays:
+    """Return ``n`` empty sets of steps, with windows of 32 or 64 ``slots`` from 0 on."""
     return BitArrays(
         bits=np.zeros(n, np.uint64),
-        now=np.full(n, np.int64(start)),
+        now=np.zeros(n, np.int64),
         dropped=np.zeros(n, np.int64),
         slots=np.full(1, np.int64(slots)),
     )
@@ -151,7 +151,8 @@ class BitArray:
         if checked_count("slots", slots, 1) not in (32, 64):
             raise QueueError(f"slots = {slots!r}; expected 32 or 64")
         self._start = checked_step("start", start)
-        self._arrays: BitArrays = empty(1, int(slots), self._start)
+        self._arrays: BitArrays = empty(1, int(slots))
+        self._arrays.now[0] = self._start
         self._pushes = 0
 
     @property

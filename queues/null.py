@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from queues import bounded
 from queues.bounded import BoundedKernels, BoundedShell, checked_rows
 from queues.buffer import NONE
@@ -12,7 +14,7 @@ from queues.types import BoundedArrays, Index
 @jit
 def empty(n: int, capacity: int) -> BoundedArrays:
     """Return ``n`` queues without room, whatever ``capacity`` says."""
-    return bounded.empty(n, 0)
+    return bounded.empty(n, np.int64(0))
 
 
 @kernel

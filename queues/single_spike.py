@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from queues import bounded
 from queues.bounded import BoundedKernels, BoundedShell, checked_rows, write
 from queues.buffer import NONE
@@ -12,7 +14,7 @@ from queues.types import BoundedArrays, Index
 @jit
 def empty(n: int, capacity: int) -> BoundedArrays:
     """Return ``n`` queues without a row; each has room for one, whatever ``capacity`` says."""
-    return bounded.empty(n, 1)
+    return bounded.empty(n, np.int64(1))
 
 
 @kernel

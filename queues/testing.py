@@ -1,21 +1,37 @@
 """A conformance kit: run any queue with our protocol through scripts of operations.
 
-A script is a list of `Push`, `Pop`, `Peek` and `Clear`. It is played on a queue and on a model,
-a sorted list that anyone can believe, and both must agree after each operation. `assert_conforms`
-looks for a script on which they do not and prints the shortest as a test. `scripts`, `run_script`
-and `QueueMachine` are its parts, for tests of one's own. Needs hypothesis.
+A script is a list of `Push`, `Pop`, `Peek` and `Clear`. It is played on a queue and on a model of
+`queues.models`, a sorted list that anyone can believe, and both must agree after each operation.
+`assert_conforms` looks for a script on which they do not and prints the shortest as a test.
+`scripts`, `run_script` and `QueueMachine` are its parts, for tests of one's own. Needs hypothesis.
+
+Stepped scripts are for queues that are asked at each time step what is due: they consist of `Push`
+and `PopDue`, and a queue needs no other method for them.
 """
 
 from __future__ import annotations
 
 import math
-from bisect import insort
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from operator import attrgetter
+from functools import partial
 from typing import Any, ClassVar
 
-from queues.types import Entry, EventQueue
+from queues.models import (
+    SEMANTICS,
+    BitArrayModel,
+    BoundedFifoModel,
+    BoundedHeapModel,
+    BoundedSortedArrayModel,
+    ExactModel,
+    FifoModel,
+    LossyModel,
+    LossyRingModel,
+    NullModel,
+    SingleSpikeKeepModel,
+    SingleSpikeModel,
+)
+from queues.types import Entry, EventQueue, PolledQueue
 
 try:
     import hypothesis
@@ -27,18 +43,29 @@ except ImportError as error:
 
 __all__ = [
     "SEMANTICS",
+    "BitArrayModel",
+    "BoundedFifoModel",
+    "BoundedHeapModel",
+    "BoundedSortedArrayModel",
     "Clear",
     "ConformanceError",
     "ExactModel",
     "FifoModel",
+    "LossyModel",
+    "LossyRingModel",
+    "NullModel",
     "Peek",
     "Pop",
+    "PopDue",
     "Push",
     "QueueMachine",
+    "SingleSpikeKeepModel",
+    "SingleSpikeModel",
     "assert_conforms",
     "machine",
     "run_script",
     "scripts",
+    "stepped_scripts",
     "times",
 ]
 
@@ -90,89 +117,38 @@ class Clear:
     """Remove all entries."""
 
 
-Operation = Push | Pop | Peek | Clear
+@dataclass(frozen=True, repr=False)
+class PopDue:
+    """Pop the entry that a poll at time ``now`` finds; None where there is none."""
+
+    now: float  # ms, or steps
+
+    def __repr__(self) -> str:
+        return f"PopDue({_number(self.now)})"
+
+
+Operation = Push | Pop | Peek | Clear | PopDue
 Script = Sequence[Operation]
+Semantics = str | Callable[[], ExactModel]
 
 
-# --- models -----------------------------------------------------------------------------------
-
-
-class ExactModel:
-    """Takes any finite times; entries leave by (time, order of push).
-
-    A model of other semantics is a subclass that overrides some methods.
-    """
-
-    def __init__(self) -> None:
-        self.entries: list[Entry] = []  # the first one leaves next
-        self.pushes = 0
-
-    def refuses(self, time: float) -> bool:
-        """Return whether a push at ``time`` must be a ValueError."""
-        return not math.isfinite(time)
-
-    def allowed(self, time: float) -> float:
-        """Return a finite ``time``, or one near it that is not refused now."""
-        return time
-
-    def push(self, time: float, payload: int, tangent: float) -> int:
-        """Add an entry behind those of equal time and return its order."""
-        entry = Entry(time=time, payload=payload, order=self.pushes, tangent=tangent)
-        insort(self.entries, entry, key=attrgetter("time"))
-        self.pushes += 1
-        return entry.order
-
-    def peek(self) -> Entry:
-        """Return the first entry."""
-        return self.entries[0]
-
-    def pop(self) -> Entry:
-        """Remove and return the first entry."""
-        return self.entries.pop(0)
-
-    def clear(self) -> None:
-        """Remove all entries; orders keep counting."""
-        self.entries.clear()
-
-    def __len__(self) -> int:
-        return len(self.entries)
-
-
-class FifoModel(ExactModel):
-    """Takes times that never decrease, from the first push or the last clear on."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.last_time = -math.inf
-
-    def refuses(self, time: float) -> bool:
-        """Return whether ``time`` is not finite or before the last push."""
-        return super().refuses(time) or time < self.last_time
-
-    def allowed(self, time: float) -> float:
-        """Return ``time``, or that of the last push if it is later."""
-        return max(time, self.last_time)
-
-    def push(self, time: float, payload: int, tangent: float) -> int:
-        """Add an entry behind all others."""
-        self.last_time = time
-        return super().push(time, payload, tangent)
-
-    def clear(self) -> None:
-        """Remove all entries and forget the last time."""
-        super().clear()
-        self.last_time = -math.inf
-
-
-SEMANTICS: dict[str, type[ExactModel]] = {"exact": ExactModel, "fifo": FifoModel}
-
-
-def _model_class(semantics: str | type[ExactModel]) -> type[ExactModel]:
+def _model_factory(semantics: Semantics, capacity: int | None) -> Callable[[], ExactModel]:
+    """Return what makes a model, having made one to see that it can."""
     if not isinstance(semantics, str):
+        if capacity is not None:
+            raise ValueError(
+                f"capacity = {capacity!r}; expected None, since the model is given and has its own"
+            )
         return semantics
     if semantics not in SEMANTICS:
         raise ValueError(f"semantics = {semantics!r}; expected a model or one of {[*SEMANTICS]}")
-    return SEMANTICS[semantics]
+    kind = SEMANTICS[semantics]
+    if issubclass(kind, LossyModel):
+        kind(capacity)
+        return partial(kind, capacity)
+    if capacity is not None:
+        raise ValueError(f"capacity = {capacity!r}; expected None for {semantics!r} semantics")
+    return kind
 
 
 # --- playing a script -------------------------------------------------------------------------
@@ -181,17 +157,20 @@ def _model_class(semantics: str | type[ExactModel]) -> type[ExactModel]:
 class ConformanceError(AssertionError):
     """A queue and its model differ; ``script`` holds the operations up to there."""
 
-    def __init__(self, reason: str, script: Script, model: str, factory: str) -> None:
+    def __init__(self, reason: str, script: Script, source: str) -> None:
         self.reason = reason
         self.script = list(script)
-        super().__init__(f"{reason}\n\n{_as_test(self.script, model, factory)}")
+        super().__init__(f"{reason}\n\n{source}")
 
 
-def _as_test(script: Script, model: str, factory: str) -> str:
+def _as_test(
+    script: Script, model: str, kind: type[ExactModel], factory: str, stepped: bool
+) -> str:
     """Return the source of a test that plays the script."""
     names = {type(operation).__name__ for operation in script} | {"run_script"}
-    if model in {kind.__name__ for kind in SEMANTICS.values()}:
-        names.add(model)
+    if kind in SEMANTICS.values():
+        names.add(kind.__name__)
+    option = ", stepped=True" if stepped else ""
     lines = [
         f"from queues.testing import {', '.join(sorted(names))}",
         "",
@@ -199,7 +178,7 @@ def _as_test(script: Script, model: str, factory: str) -> str:
         "    script = [",
         *(f"        {operation!r}," for operation in script),
         "    ]",
-        f"    run_script({factory}(), {model}(), script)",
+        f"    run_script({factory}(), {model}, script{option})",
     ]
     return "\n".join(lines)
 
@@ -207,12 +186,15 @@ def _as_test(script: Script, model: str, factory: str) -> str:
 class _Player:
     """Plays operations on a queue and a model, and raises where they differ."""
 
-    def __init__(self, queue: EventQueue, model: ExactModel, factory: str) -> None:
+    stepped = False
+
+    def __init__(self, queue: Any, model: ExactModel, factory: str) -> None:
         self.queue, self.model, self.factory = queue, model, factory
+        self.new_model = repr(model)
         self.script: list[Operation] = []
         self.stage = ""
         self.failed = False
-        self._expect_size("a new queue")
+        self._expect_counts("a new queue")
 
     def play(self, operation: Operation) -> None:
         """Play an operation and add it to the script."""
@@ -233,11 +215,13 @@ class _Player:
         elif isinstance(operation, Clear):
             self._call("clear()", self.queue.clear)
             self.model.clear()
+        elif isinstance(operation, PopDue):
+            self._poll(operation)
         elif isinstance(operation, Pop):
             self._top("pop()", self.queue.pop, self.model.pop)
         else:
             self._top("peek()", self.queue.peek, self.model.peek)
-        self._expect_size(repr(operation))
+        self._expect_counts(repr(operation))
 
     def _push(self, operation: Push) -> None:
         row = (operation.time, operation.payload, operation.tangent)
@@ -254,9 +238,24 @@ class _Player:
         found = self._call(name, lambda: _as_entry(call()))
         self._expect_equal(f"{name} returned", found, of_model())
 
-    def _expect_size(self, name: str) -> None:
+    def _poll(self, operation: PopDue) -> None:
+        name, now = repr(operation), operation.now
+        if self.model.refuses_poll(now):
+            self._refused(name, lambda: self.queue.pop_due(now), ValueError)
+            return
+        found = self._call(name, lambda: _as_entry_or_none(self.queue.pop_due(now)))
+        self._expect_equal(f"{name} returned", found, self.model.pop_due(now))
+
+    def _expect_counts(self, name: str) -> None:
         size = self._call("len()", lambda: len(self.queue))
         self._expect_equal(f"after {name} the length is", size, len(self.model))
+        self._expect_dropped(name)
+
+    def _expect_dropped(self, name: str) -> None:
+        """Compare the number of entries lost, if the queue tells it."""
+        if isinstance(self.model, LossyModel) and hasattr(self.queue, "dropped"):
+            dropped = self.queue.dropped
+            self._expect_equal(f"after {name} dropped is", dropped, self.model.dropped)
 
     def _expect_equal(self, name: str, found: object, expected: object) -> None:
         if found != expected:
@@ -279,27 +278,67 @@ class _Player:
 
     def _fail(self, reason: str, cause: Exception | None = None) -> None:
         self.failed = True
-        model = type(self.model).__name__
-        raise ConformanceError(self.stage + reason, self.script, model, self.factory) from cause
+        source = _as_test(self.script, self.new_model, type(self.model), self.factory, self.stepped)
+        raise ConformanceError(self.stage + reason, self.script, source) from cause
+
+
+class _SteppedPlayer(_Player):
+    """Uses only ``push`` and ``pop_due``, and leaves out what the model refuses."""
+
+    stepped = True
+
+    def finish(self) -> None:
+        """Poll step by step until the queue is empty, and use it once more."""
+        self.stage = "when polled after the script: "
+        now = max([0.0, *(op.now for op in self.script if isinstance(op, PopDue))])
+        while len(self.model):
+            now = max(now + 1.0, self.model.peek().time)
+            self._do(PopDue(now))
+        time = self.model.allowed(now + 1.0)
+        for operation in (PopDue(now + 1.0), Push(time), PopDue(time), PopDue(time + 1.0)):
+            self._do(operation)
+
+    def _push(self, operation: Push) -> None:
+        if not self.model.refuses(operation.time):
+            super()._push(operation)
+
+    def _expect_counts(self, name: str) -> None:
+        self._expect_dropped(name)
 
 
 def _as_entry(found: Any) -> Entry:
     return Entry(*(getattr(found, name) for name in Entry._fields))
 
 
-def run_script(queue: EventQueue, model: ExactModel, script: Script) -> None:
+def _as_entry_or_none(found: Any) -> Entry | None:
+    return None if found is None else _as_entry(found)
+
+
+def run_script(
+    queue: EventQueue | PolledQueue, model: ExactModel, script: Script, *, stepped: bool = False
+) -> None:
     """Play a script on a new queue and a new model, then drain both.
+
+    Parameters
+    ----------
+    queue, model
+        Both new, without entries.
+    script
+        Operations.
+    stepped
+        Whether the queue has no methods but ``push`` and ``pop_due``. Then pushes that the model
+        refuses are left out, and the queue is drained by polls.
 
     Raises
     ------
     ConformanceError
         An AssertionError, at the first operation after which the two differ.
     """
-    _run(queue, model, script, type(queue).__name__)
+    _run(queue, model, script, type(queue).__name__, stepped)
 
 
-def _run(queue: EventQueue, model: ExactModel, script: Script, factory: str) -> None:
-    player = _Player(queue, model, factory)
+def _run(queue: Any, model: ExactModel, script: Script, factory: str, stepped: bool) -> None:
+    player = (_SteppedPlayer if stepped else _Player)(queue, model, factory)
     for operation in script:
         player.play(operation)
     player.finish()
@@ -355,8 +394,12 @@ _chunks = st.one_of(
 def _allowed(operation: Operation, model: ExactModel, tangents: bool) -> Operation:
     if not isinstance(operation, Push):
         return operation
-    tangent = operation.tangent if tangents else 0.0
-    return replace(operation, time=model.allowed(operation.time), tangent=tangent)
+    return replace(
+        operation,
+        time=model.allowed(operation.time),
+        payload=operation.payload if model.carries_payload else 0,
+        tangent=operation.tangent if tangents and model.carries_tangent else 0.0,
+    )
 
 
 def _apply(operation: Operation, model: ExactModel) -> None:
@@ -365,6 +408,9 @@ def _apply(operation: Operation, model: ExactModel) -> None:
             model.push(operation.time, operation.payload, operation.tangent)
     elif isinstance(operation, Clear):
         model.clear()
+    elif isinstance(operation, PopDue):
+        if not model.refuses_poll(operation.now):
+            model.pop_due(operation.now)
     elif isinstance(operation, Pop) and len(model):
         model.pop()
 
@@ -378,7 +424,10 @@ def _allowed_script(script: Script, model: ExactModel, tangents: bool) -> Iterat
 
 @st.composite
 def scripts(
-    draw: st.DrawFn, semantics: str | type[ExactModel] = "exact", tangents: bool = True
+    draw: st.DrawFn,
+    semantics: Semantics = "exact",
+    tangents: bool = True,
+    capacity: int | None = None,
 ) -> list[Operation]:
     """Scripts of single operations, bursts and drains.
 
@@ -389,11 +438,13 @@ def scripts(
     draw
         Given by hypothesis.
     semantics
-        A key of `SEMANTICS`, or a model class.
+        A key of `SEMANTICS`, or what makes a model: a class, or a ``functools.partial`` of one.
     tangents
         Whether pushes carry tangents.
+    capacity
+        That of lossy semantics given by name.
     """
-    model = _model_class(semantics)()
+    model = _model_factory(semantics, capacity)()
     script: list[Operation] = []
     for chunk, allowed_only in draw(st.lists(_chunks, max_size=12)):
         if allowed_only:
@@ -402,6 +453,56 @@ def scripts(
             script.extend(chunk)
             for operation in chunk:
                 _apply(operation, model)
+    return script
+
+
+_delays = st.integers(0, 10) | st.sampled_from([-1, -5, 0, 1, 20, 31])
+_in_a_step = st.lists(st.tuples(_delays, _payloads, _tangents), max_size=3)
+# Each: steps since the last one, whether pushes come first, number of polls, and pushes.
+_steps = st.tuples(
+    st.sampled_from([1, 1, 1, 1, 0, 2, 7]),
+    st.booleans(),
+    st.sampled_from([1, 1, 1, 0, 2]),
+    _in_a_step,
+)
+
+
+@st.composite
+def stepped_scripts(
+    draw: st.DrawFn,
+    semantics: Semantics = "exact",
+    tangents: bool = True,
+    capacity: int | None = None,
+) -> list[Operation]:
+    """Scripts of pushes and polls while time advances step by step from 0.
+
+    All delays are equal, or each push has its own. In a step pushes come before the poll or after
+    it; there are ties, times in the past, steps without a poll and steps with two.
+
+    Parameters
+    ----------
+    draw
+        Given by hypothesis.
+    semantics
+        A key of `SEMANTICS`, or what makes a model: a class, or a ``functools.partial`` of one.
+    tangents
+        Whether pushes carry tangents.
+    capacity
+        That of lossy semantics given by name.
+    """
+    model = _model_factory(semantics, capacity)()
+    delay = draw(st.none() | st.integers(0, 10))
+    script: list[Operation] = []
+    now = 0
+    for advance, pushes_first, n_polls, drawn in draw(st.lists(_steps, max_size=30)):
+        now += advance
+        pushes: list[Operation] = [
+            Push(float(now + (own if delay is None else delay)), payload, tangent)
+            for own, payload, tangent in drawn
+        ]
+        polls: list[Operation] = [PopDue(float(now))] * n_polls
+        chunk = pushes + polls if pushes_first else polls + pushes
+        script.extend(_allowed_script(chunk, model, tangents))
     return script
 
 
@@ -416,7 +517,7 @@ class QueueMachine(RuleBasedStateMachine):
     """
 
     factory: ClassVar[Callable[[], EventQueue]]
-    model_class: ClassVar[type[ExactModel]] = ExactModel
+    model_class: ClassVar[Callable[[], ExactModel]] = ExactModel
     tangents: ClassVar[bool] = True
 
     def __init__(self) -> None:
@@ -428,7 +529,7 @@ class QueueMachine(RuleBasedStateMachine):
     def start(self, queue: EventQueue, *, tangents: bool | None = None, name: str = "") -> None:
         """Play on this new queue from now on."""
         self.carries_tangents = self.tangents if tangents is None else tangents
-        self.player = _Player(queue, self.model_class(), name or type(queue).__name__)
+        self.player = _Player(queue, type(self).model_class(), name or type(queue).__name__)
 
     @property
     def queue(self) -> Any:
@@ -477,15 +578,16 @@ class QueueMachine(RuleBasedStateMachine):
             self.player.finish()
 
 
-def _name(factory: Callable[[], EventQueue]) -> str:
+def _name(factory: Callable[[], Any]) -> str:
     name = getattr(factory, "__name__", "factory")
     return name if name.isidentifier() else "factory"
 
 
 def machine(
     factory: Callable[[], EventQueue],
-    semantics: str | type[ExactModel] = "exact",
+    semantics: Semantics = "exact",
     tangents: bool = True,
+    capacity: int | None = None,
 ) -> type[QueueMachine]:
     """Return a state machine for a queue; its ``TestCase`` is for pytest and unittest.
 
@@ -494,13 +596,15 @@ def machine(
     factory
         Makes a new, empty queue.
     semantics
-        A key of `SEMANTICS`, or a model class.
+        A key of `SEMANTICS`, or what makes a model: a class, or a ``functools.partial`` of one.
     tangents
         Whether pushes carry tangents.
+    capacity
+        That of lossy semantics given by name.
     """
     attributes = {
         "factory": staticmethod(factory),
-        "model_class": _model_class(semantics),
+        "model_class": staticmethod(_model_factory(semantics, capacity)),
         "tangents": tangents,
     }
     return type(f"MachineOf{_name(factory)}", (QueueMachine,), attributes)
@@ -510,42 +614,51 @@ def machine(
 
 
 def assert_conforms(
-    factory: Callable[[], EventQueue],
-    semantics: str | type[ExactModel] = "exact",
+    factory: Callable[[], EventQueue | PolledQueue],
+    semantics: Semantics = "exact",
     tangents: bool = True,
     examples: int = 200,
     seed: int | None = None,
+    *,
+    capacity: int | None = None,
+    stepped: bool = False,
 ) -> None:
     """Look for a script on which a queue and its model differ.
 
     Compared are the order in which entries leave, their payloads and tangents, lengths, the
     effect of ``clear``, and growth. ``pop`` and ``peek`` of an empty queue must raise IndexError,
     and a push that the model refuses (of NaN or an infinity) ValueError; both must leave the
-    queue as it was.
+    queue as it was. Of lossy semantics, so is the attribute ``dropped``, if the queue has it.
 
     Parameters
     ----------
     factory
         Makes a new, empty queue at each call.
     semantics
-        A key of `SEMANTICS`, or a model class.
+        A key of `SEMANTICS`, or what makes a model: a class, or a ``functools.partial`` of one.
     tangents
         Whether pushes carry tangents; without, all are 0.0.
     examples
         Number of scripts. The state machine runs a quarter as often.
     seed
         Chooses the scripts. None leaves that to the profile of hypothesis.
+    capacity
+        That of lossy semantics given by name: the number of entries that fit.
+    stepped
+        Whether to use no methods but ``push`` and ``pop_due``, in the scripts of
+        `stepped_scripts`, and no time that the model refuses.
 
     Raises
     ------
     AssertionError
         With the shortest failing script, as a test to be pasted.
     """
-    subject = _Subject(factory, _model_class(semantics), tangents)
+    subject = _Subject(factory, _model_factory(semantics, capacity), tangents, stepped)
     subject.expect_new_queues()
     try:
         subject.run_scripts(examples, seed)
-        subject.run_machine(max(1, examples // 4), seed)
+        if not stepped:
+            subject.run_machine(max(1, examples // 4), seed)
         subject.run_growth()
     except ConformanceError as error:
         again = subject.failure(error.script) or error  # without the notes of hypothesis
@@ -564,9 +677,10 @@ def assert_conforms(
 class _Subject:
     """What `assert_conforms` was given, and its parts."""
 
-    factory: Callable[[], EventQueue]
-    model: type[ExactModel]
+    factory: Callable[[], Any]
+    model: Callable[[], ExactModel]
     tangents: bool
+    stepped: bool
 
     def expect_new_queues(self) -> None:
         if self.factory() is self.factory():
@@ -574,15 +688,17 @@ class _Subject:
             raise AssertionError(f"{name} returned one queue twice; expected new ones")
 
     def run(self, script: Script) -> None:
-        _run(self.factory(), self.model(), script, _name(self.factory))
+        _run(self.factory(), self.model(), script, _name(self.factory), self.stepped)
 
     def run_growth(self) -> None:
         mixed = [Push(float(k * 7919 % 499), payload=k, tangent=0.5 * k) for k in range(_GROWTH)]
         self.run(list(_allowed_script(mixed, self.model(), self.tangents)))
 
     def run_scripts(self, examples: int, seed: int | None) -> None:
+        drawn = (stepped_scripts if self.stepped else scripts)(self.model, self.tangents)
+
         @_settings(examples, hypothesis.Phase.generate, hypothesis.Phase.shrink)
-        @hypothesis.given(script=scripts(self.model, self.tangents))
+        @hypothesis.given(script=drawn)
         def agree(script: list[Operation]) -> None:
             self.run(script)
 

@@ -170,3 +170,15 @@ class EventQueue(Protocol):
         ...
 
     def __len__(self) -> int: ...
+
+
+class PolledQueue(Protocol):
+    """A queue that is asked at each time step what is due."""
+
+    def push(self, time: float, payload: int = 0, tangent: float = 0.0) -> int:
+        """Add an entry, or lose one, and return the number of pushes before this one."""
+        ...
+
+    def pop_due(self, now: float) -> Entry | None:
+        """Remove and return an entry whose time is at most ``now``, or return None."""
+        ...

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import unittest
-from functools import cache
+from functools import cache, partial
 
 import pytest
 from hypothesis import Phase, given, settings
@@ -16,18 +16,27 @@ from hypothesis import strategies as st
 import queues.testing
 from queues import Entry
 from queues.testing import (
+    SEMANTICS,
+    BitArrayModel,
+    BoundedFifoModel,
+    BoundedSortedArrayModel,
     Clear,
     ConformanceError,
     ExactModel,
     FifoModel,
+    LossyRingModel,
+    NullModel,
     Peek,
     Pop,
+    PopDue,
     Push,
     QueueMachine,
+    SingleSpikeModel,
     assert_conforms,
     machine,
     run_script,
     scripts,
+    stepped_scripts,
     times,
 )
 
@@ -421,6 +430,255 @@ def test_a_queue_of_moods_is_rejected():
 def test_unknown_semantics_are_named():
     with pytest.raises(ValueError, match=r"semantics = 'lossy'; expected a model or one of"):
         assert_conforms(HeapqQueue, "lossy")
+
+
+# --- lossy semantics --------------------------------------------------------------------------
+
+
+class Bounded:
+    """A right queue that refuses what has no room; it has no other methods than these."""
+
+    def __init__(self, capacity=2):
+        self.capacity = capacity
+        self.rows = []  # the one that leaves next first
+        self.pushes = 0
+        self.dropped = 0
+
+    def push(self, time, payload=0, tangent=0.0):
+        self.admit(Entry(time, payload, self.pushes, tangent))
+        self.pushes += 1
+        return self.pushes - 1
+
+    def admit(self, entry):
+        if len(self.rows) == self.capacity:
+            self.dropped += 1
+        else:
+            self.rows = sorted([*self.rows, entry], key=lambda row: (row.time, row.order))
+
+    def pop_due(self, now):
+        return self.rows.pop(0) if self.rows and self.rows[0].time <= now else None
+
+
+class BoundedBy(Bounded):
+    """Another capacity than it says."""
+
+    def __init__(self, capacity):
+        super().__init__(capacity + self.extra)
+
+
+class HasRoomForOneMore(BoundedBy):
+    extra = 1
+
+
+class HasRoomForOneLess(BoundedBy):
+    extra = -1
+
+
+class EvictsTheLatest(Bounded):
+    def admit(self, entry):
+        self.rows = sorted([*self.rows, entry], key=lambda row: (row.time, row.order))
+        if len(self.rows) > self.capacity:
+            self.rows.pop()
+            self.dropped += 1
+
+
+class EvictsTheLatestAlsoAtTies(Bounded):
+    def admit(self, entry):
+        self.rows = sorted([*self.rows, entry], key=lambda row: (row.time, -row.order))
+        if len(self.rows) > self.capacity:
+            self.rows.pop()
+            self.dropped += 1
+        self.rows.sort(key=lambda row: (row.time, row.order))
+
+
+class EvictsTheFirst(Bounded):
+    def admit(self, entry):
+        if len(self.rows) == self.capacity:
+            self.rows.pop(0)
+            self.dropped += 1
+        super().admit(entry)
+
+
+class LosesTheTangentWhenFull(Bounded):
+    def admit(self, entry):
+        super().admit(entry)
+        if len(self.rows) == self.capacity:
+            self.rows[-1] = self.rows[-1]._replace(tangent=0.0)
+
+
+class DoesNotCountWhatItLoses(Bounded):
+    def admit(self, entry):
+        super().admit(entry)
+        self.dropped = 0
+
+
+class ComesLate(Bounded):
+    def pop_due(self, now):
+        return super().pop_due(now - 1.0)
+
+
+class ForgetsWhatIsLate(Bounded):
+    def pop_due(self, now):
+        self.rows = [row for row in self.rows if row.time >= now]
+        return super().pop_due(now)
+
+
+class PollsTwice(Bounded):
+    def pop_due(self, now):
+        found = super().pop_due(now)
+        super().pop_due(now)
+        return found
+
+
+class IsEmptiedByAnEarlyPoll(Bounded):
+    def pop_due(self, now):
+        found = super().pop_due(now)
+        if found is None:
+            self.rows.clear()
+        return found
+
+
+class Slots(Bounded):
+    """A right lossy ring."""
+
+    def slot(self, step):
+        return [row for row in self.rows if (row.time - step) % self.capacity == 0]
+
+    def admit(self, entry):
+        for row in self.slot(entry.time):
+            self.rows.remove(row)
+            self.dropped += 1
+        self.rows.append(entry)
+
+    def pop_due(self, now):
+        for row in self.slot(now):
+            if row.time <= now:
+                self.rows.remove(row)
+                return row
+        return None
+
+
+class SlotsPopEarly(Slots):
+    def pop_due(self, now):
+        for row in self.slot(now):
+            self.rows.remove(row)
+            return row
+        return None
+
+
+WRONG_BOUNDED = [
+    HasRoomForOneMore,
+    HasRoomForOneLess,
+    EvictsTheLatest,
+    EvictsTheFirst,
+    LosesTheTangentWhenFull,
+    DoesNotCountWhatItLoses,
+    ComesLate,
+    ForgetsWhatIsLate,
+    PollsTwice,
+    IsEmptiedByAnEarlyPoll,
+]
+
+
+@pytest.mark.parametrize("capacity", [1, 2, 5])
+def test_right_bounded_queues_pass(capacity):
+    for make, semantics in (
+        (Bounded, "bounded_heap"),
+        (EvictsTheLatest, "bounded_sorted_array"),
+        (Slots, "lossy_ring"),
+    ):
+        new = partial(make, capacity)
+        assert_conforms(new, semantics, seed=0, examples=100, capacity=capacity, stepped=True)
+
+
+@pytest.mark.parametrize("capacity", [2, 4])
+@pytest.mark.parametrize("wrong", WRONG_BOUNDED)
+def test_a_wrong_bounded_queue_is_rejected(wrong, capacity):
+    make = partial(wrong, capacity)
+    error = rejected(make, "bounded_heap", capacity=capacity, stepped=True)
+    assert len(error.script) <= 3 * capacity + 3
+    assert f"run_script(factory(), BoundedHeapModel(capacity={capacity}), script, stepped" in str(
+        error
+    )
+
+
+def test_other_bounded_queues_are_rejected():
+    for wrong, semantics in (
+        (Bounded, "bounded_sorted_array"),
+        (EvictsTheLatestAlsoAtTies, "bounded_sorted_array"),
+        (SlotsPopEarly, "lossy_ring"),
+        (Bounded, "lossy_ring"),
+        (partial(Bounded, 1), "single_spike"),
+        (partial(EvictsTheFirst, 1), "single_spike_keep"),
+        (Bounded, "null"),
+    ):
+        capacity = None if "single" in semantics or semantics == "null" else 2
+        rejected(wrong, semantics, capacity=capacity, stepped=True)
+
+
+def test_a_right_queue_of_one_spike_passes():
+    for make, semantics in ((EvictsTheFirst, "single_spike"), (Bounded, "single_spike_keep")):
+        assert_conforms(partial(make, 1), semantics, seed=0, examples=100, stepped=True)
+    assert_conforms(partial(Bounded, 0), "null", seed=0, examples=50, stepped=True)
+
+
+class OfTwo(EvictsTheFirst):
+    """Has a name that the printed test can call."""
+
+
+@pytest.mark.parametrize(
+    "semantics",
+    [partial(BoundedFifoModel, 2, check_order=False), partial(BoundedSortedArrayModel, capacity=2)],
+)
+def test_the_failure_of_a_bounded_queue_is_a_test_to_paste(semantics):
+    error = rejected(OfTwo, semantics, stepped=True)
+    source = str(error).split("\n\n", 1)[1]
+    assert repr(semantics()) in source
+    namespace = {"OfTwo": OfTwo}
+    exec(source, namespace)
+    with pytest.raises(ConformanceError, match="expected"):
+        namespace["test_a_script_that_failed"]()
+
+
+def test_a_model_is_made_by_its_repr():
+    models = [
+        BoundedFifoModel(3),
+        BoundedFifoModel(3, False),
+        BitArrayModel(64, 5),
+        BitArrayModel(),
+    ]
+    models += [LossyRingModel(4), NullModel(), SingleSpikeModel(1), ExactModel()]
+    for model in models:
+        again = eval(repr(model))
+        assert type(again) is type(model)
+        assert vars(again) == vars(model)
+
+
+def test_a_capacity_is_asked_for_where_there_is_one():
+    with pytest.raises(ValueError, match=r"capacity = None of a LossyRingModel; expected a number"):
+        assert_conforms(Slots, "lossy_ring")
+    with pytest.raises(ValueError, match=r"capacity = 2 of a SingleSpikeModel; expected 1"):
+        assert_conforms(Slots, "single_spike", capacity=2)
+    with pytest.raises(ValueError, match=r"capacity = 2; expected None for 'fifo' semantics"):
+        machine(HeapqFifo, "fifo", capacity=2)
+    with pytest.raises(ValueError, match=r"capacity = 2; expected None, since the model is given"):
+        assert_conforms(HeapqQueue, ExactModel, capacity=2)
+
+
+@settings(max_examples=100)
+@given(
+    st.sampled_from([name for name in SEMANTICS if name not in ("exact", "fifo")]).flatmap(
+        lambda name: (
+            stepped_scripts(name, capacity=SEMANTICS[name].only_capacity or 32)
+            if name != "null"
+            else stepped_scripts(name)
+        )
+    )
+)
+def test_polls_of_stepped_scripts_never_go_back(script):
+    polls = [op.now for op in script if isinstance(op, PopDue)]
+    assert polls == sorted(polls)
+    assert all(op.time.is_integer() for op in script if isinstance(op, Push))
 
 
 class GridModel(ExactModel):
