@@ -5,6 +5,7 @@ import subprocess
 import sys
 from functools import partial
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 
 import naive_queues
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from queues import QueueError
+from queues.testing import ConformanceError, Push, assert_conforms
 from refsim.errors import InvalidValueError, MissingExtraError
 from validation import adseq_queues, queue_player
 from validation.adseq_queues import TYPES, AdseqQueue, comparable, new_queue
@@ -29,6 +31,7 @@ needs_adseq = pytest.mark.skipif(
     find_spec("adseq") is None, reason='adseq is not installed: pip install "refsim[adseq]"'
 )
 CAPACITIES = {"Ring": [2, 9], "BitArray32": [32], "BGPQ1": [8]}
+SIZED = ("FIFORing", "SortedArray", "LossyRing")
 WRONG = ("BinaryHeap", "BGPQ1")
 CASES = [
     (name, capacity)
@@ -179,6 +182,21 @@ def test_one_queue_of_the_package_under_our_protocol(name):
     assert queue.pop_due(4.0) is None
 
 
+@needs_adseq
+@pytest.mark.parametrize(
+    ("name", "capacity"),
+    [("SingleSpike", 1), ("SingleSpikeKeep", 1), *product(SIZED, [1, 3])],
+)
+def test_the_package_conforms(name, capacity):
+    assert_conforms(
+        partial(AdseqQueue, name, capacity),
+        TYPES[name].semantics,
+        capacity=capacity,
+        stepped=True,
+        examples=60,
+    )
+
+
 # --- what is wrong in the package -------------------------------------------------------------
 
 
@@ -201,6 +219,20 @@ def test_its_heap_changes_when_it_is_differentiated():
     assert plain.time.tolist() == [[0, 0, 1, 2]]
     assert differentiated.time.tolist() == [[0, 0, 2, 1]]  # the later one left
     assert differentiated.tangent.tolist() == [[0.0, 0.0, 1.0, 1.0]]  # the first, twice
+
+
+@needs_adseq
+def test_its_heap_does_not_conform():
+    with pytest.raises(ConformanceError) as found:
+        assert_conforms(
+            partial(AdseqQueue, "BinaryHeap", 3),
+            "bounded_heap",
+            capacity=3,
+            stepped=True,
+            examples=60,
+            seed=0,
+        )
+    assert sum(isinstance(operation, Push) for operation in found.value.script) == 2
 
 
 @needs_adseq
