@@ -4,8 +4,8 @@ Queues of rows, which agree in everything but speed: `BinaryHeap`, `DaryHeap`, `
 `PairingHeap` and `CalendarQueue` for any times, `FIFO` and `FifoMerge` for times in order. And
 `IndexedHeap`, whose items can be moved. Queues of a fixed capacity, which lose what has no room:
 `SingleSpike`, `SingleSpikeKeep`, `LossyRing`, `BoundedFifo`, `BoundedSortedArray`, `BoundedHeap`,
-`BitArray` and `Null`. The kernels under each, for compiled loops, are the
-functions of the module of that name, as `queues.heap` or `queues.fifo`.
+`BitArray` and `Null`. `Batch` is many of these, and `queues.streams` runs many at once. The kernels
+under each, for compiled loops, are the functions of the module of that name, as `queues.heap`.
 Names are imported on first use, since numba alone takes half a second.
 """
 
@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from queues.batch import Batch
     from queues.bit_array import BitArray
     from queues.bounded_fifo import BoundedFifo
     from queues.bounded_heap import BoundedHeap
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FIFO",
+    "Batch",
     "BinaryHeap",
     "BitArray",
     "BoundedFifo",
@@ -70,6 +72,7 @@ __all__ = [
 
 _MODULES = {
     "FIFO": "fifo",
+    "Batch": "batch",
     "BinaryHeap": "heap",
     "BitArray": "bit_array",
     "BoundedFifo": "bounded_fifo",

@@ -13,78 +13,23 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from queues import (
-    bit_array,
-    bounded,
-    bounded_fifo,
-    bounded_heap,
-    bounded_sorted_array,
-    dispatch,
-    lossy_ring,
-    null,
-    single_spike,
-    single_spike_keep,
-)
+from queues import bit_array, bounded_dispatch, dispatch
+from queues.bounded_dispatch import BOUNDED, WRAPPER, WRAPPERS, checked_capacity, empty
 from queues.buffer import NONE
 from queues.dispatch import STRUCTURES
 from queues.errors import HorizonError, QueueError, QueueTypeError, TimeOrderError, checked_count
 from queues.jit import by_type, inner_kernel, kernel
-from queues.types import BitArrays, BoundedArrays
 
 DROPPED = -1
 QUEUED = -2
 
 _Q = np.int64(0)  # the queue in the arrays of a run: one after another uses them
 _MOST_STEPS = 2**53  # up to here times in float64 are whole numbers
-
-
-# Which kernels a run uses is chosen by type, so every bounded structure has one of its own.
-class _Null(NamedTuple):
-    rows: BoundedArrays
-
-
-class _SingleSpike(NamedTuple):
-    rows: BoundedArrays
-
-
-class _SingleSpikeKeep(NamedTuple):
-    rows: BoundedArrays
-
-
-class _BoundedFifo(NamedTuple):
-    rows: BoundedArrays
-
-
-class _BoundedSortedArray(NamedTuple):
-    rows: BoundedArrays
-
-
-class _BoundedHeap(NamedTuple):
-    rows: BoundedArrays
-
-
-class _LossyRing(NamedTuple):
-    rows: BoundedArrays
-
-
-_BOUNDED: dict[str, tuple[Any, Any]] = {
-    "null": (_Null, null),
-    "single_spike": (_SingleSpike, single_spike),
-    "single_spike_keep": (_SingleSpikeKeep, single_spike_keep),
-    "bounded_fifo": (_BoundedFifo, bounded_fifo),
-    "bounded_sorted_array": (_BoundedSortedArray, bounded_sorted_array),
-    "bounded_heap": (_BoundedHeap, bounded_heap),
-    "lossy_ring": (_LossyRing, lossy_ring),
-}
-_MODULES = dict(_BOUNDED.values())
-_OF_ONE = ("null", "single_spike", "single_spike_keep")
-_OVERWRITING = (_SingleSpike, _LossyRing)
-BOUNDED = (*_BOUNDED, "bit_array")
 
 
 @dataclass(frozen=True)
@@ -233,19 +178,12 @@ def select(delivered: NDArray[np.int64], given: Any, selected: Any) -> None:
 
 
 @by_type
-def _rows(arrays: type) -> Callable[..., Any]:
-    """Return the columns of the rows of a queue."""
-    if arrays in _MODULES:
-        return lambda queue: queue.rows
-    return lambda queue: queue
-
-
-@by_type
 def _offer(arrays: type) -> Callable[..., Any]:
     """Push (queue, time, order); return the order of what is lost, or -1."""
-    if arrays in _MODULES:
-        push = _MODULES[arrays].push
-        return lambda queue, time, order: push(queue.rows, _Q, time, order, np.int64(0), 0.0)
+    if arrays in WRAPPERS:
+        return lambda queue, time, order: bounded_dispatch.push(
+            queue, _Q, time, order, np.int64(0), 0.0
+        )
 
     def add(queue, time, order):
         dispatch.add(queue, time, order, np.int64(0), 0.0, np.int64(0))
@@ -257,9 +195,8 @@ def _offer(arrays: type) -> Callable[..., Any]:
 @by_type
 def _first(arrays: type) -> Callable[..., Any]:
     """Return the first row, or -1."""
-    if arrays in _MODULES:
-        first = _MODULES[arrays].first
-        return lambda queue: first(queue.rows, _Q)
+    if arrays in WRAPPERS:
+        return lambda queue: bounded_dispatch.first(queue, _Q)
 
     def top(queue):
         return np.int64(dispatch.top(queue)) if queue.size[0] > 0 else NONE
@@ -270,10 +207,17 @@ def _first(arrays: type) -> Callable[..., Any]:
 @by_type
 def _take(arrays: type) -> Callable[..., None]:
     """Remove the first row (queue, row)."""
-    if arrays in _MODULES:
-        take = _MODULES[arrays].take
-        return lambda queue, row: take(queue.rows, _Q, row)
+    if arrays in WRAPPERS:
+        return lambda queue, row: bounded_dispatch.take(queue, _Q, row)
     return lambda queue, row: dispatch.pop(queue)
+
+
+@by_type
+def _rows(arrays: type) -> Callable[..., Any]:
+    """Return the columns of the rows of a queue."""
+    if arrays in WRAPPERS:
+        return lambda queue: queue.queues
+    return lambda queue: queue
 
 
 @inner_kernel
@@ -324,7 +268,7 @@ def _stream_of_one(queue, pushed, arrival, begin, end, n_steps, lag, delivered):
 @inner_kernel
 def _stream_of_slots(queue, pushed, arrival, begin, end, n_steps, lag, delivered):
     """Run one queue of slots that pushes overwrite: an event that was due has left its slot."""
-    rows = queue.rows
+    rows = queue.queues
     for i in range(begin, end):
         lost = _offer(queue, np.float64(arrival[i]), np.int64(i))
         if lost != NONE:
@@ -340,13 +284,14 @@ def _stream_of_slots(queue, pushed, arrival, begin, end, n_steps, lag, delivered
 @inner_kernel
 def _stream_of_bits(queue, pushed, arrival, first, last, n_steps, lag, delivered):
     """Run one array of bits."""
-    queue.bits[0] = 0
-    queue.now[0] = 0
+    bits = queue.queues
+    bits.bits[0] = 0
+    bits.now[0] = 0
     for i in range(first, last):
         begin = pushed[i] - lag + 1
-        if begin > queue.now[0]:
-            bit_array.advance(queue, _Q, begin)
-        if bit_array.push(queue, _Q, np.float64(arrival[i]), np.int64(i), _Q, 0.0) == NONE:
+        if begin > bits.now[0]:
+            bit_array.advance(bits, _Q, begin)
+        if bit_array.push(bits, _Q, np.float64(arrival[i]), np.int64(i), _Q, 0.0) == NONE:
             delivered[i] = arrival[i] if arrival[i] < n_steps else QUEUED
         else:
             delivered[i] = DROPPED
@@ -355,13 +300,13 @@ def _stream_of_bits(queue, pushed, arrival, first, last, n_steps, lag, delivered
 @by_type
 def _stream(arrays: type) -> Callable[..., None]:
     """Run one queue from its first push to the last step."""
-    run = _stream_by_polls
-    if arrays is BitArrays:
-        run = _stream_of_bits
-    elif arrays is _SingleSpikeKeep:
-        run = _stream_of_one
-    elif arrays in _OVERWRITING:
-        run = _stream_of_slots
+    special = {
+        WRAPPER["bit_array"]: _stream_of_bits,
+        WRAPPER["single_spike_keep"]: _stream_of_one,
+        WRAPPER["single_spike"]: _stream_of_slots,
+        WRAPPER["lossy_ring"]: _stream_of_slots,
+    }
+    run = special.get(arrays, _stream_by_polls)
     return lambda queue, pushed, arrival, begin, end, n_steps, lag, delivered: run(
         queue, pushed, arrival, begin, end, n_steps, lag, delivered
     )
@@ -459,23 +404,10 @@ def _maker(structure: str, capacity: int | None, streams: Streams) -> Callable[[
     if structure not in BOUNDED:
         names = ", ".join([*BOUNDED, *STRUCTURES])
         raise QueueError(f"structure = {structure!r}; expected one of {names}")
-    if structure in _OF_ONE:
-        if capacity not in (None, 1):
-            raise QueueError(f"capacity = {capacity!r}; expected none for {structure!r}")
-        rows = 1
-    else:
-        rows = checked_count("capacity", capacity, 1)
-    if structure == "bit_array":
-        return _bits(rows, streams)
-    return lambda: _BOUNDED[structure][0](bounded.empty(1, rows))
-
-
-def _bits(slots: int, streams: Streams) -> Callable[[], BitArrays]:
-    if slots not in (32, 64):
-        raise QueueError(f"capacity = {slots}; expected 32 or 64 for 'bit_array'")
-    if streams.leads[1] >= slots:
+    rows = checked_capacity(structure, capacity)
+    if structure == "bit_array" and streams.leads[1] >= rows:
         raise HorizonError(
-            f"arrival has events {streams.leads[1]} steps ahead; expected at most {slots - 1} for "
-            f"{slots} bits"
+            f"arrival has events {streams.leads[1]} steps ahead; expected at most {rows - 1} for "
+            f"{rows} bits"
         )
-    return lambda: bit_array.empty(1, slots)
+    return lambda: empty(structure, 1, rows)
