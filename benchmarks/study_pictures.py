@@ -54,12 +54,14 @@ def draw_drops(rows, folder):
     )
     for axes, name in zip(np.atleast_1d(panels), names, strict=True):
         chosen = [row for row in rows if row["type"] == name]
-        lines(axes, chosen, "d_lambda", "refsim", "-", " refsim", "capacity")
-        lines(axes, chosen, "d_lambda", "adseq", "x", " adseq", "capacity")
-        lines(axes, chosen, "d_lambda", "closed_form", ":", " closed form", "capacity")
+        chosen.sort(key=lambda row: row["capacity"])
+        lines(axes, chosen, "d_lambda", "refsim", "-", "", "capacity")
+        axes.legend(title="capacity", fontsize=6, title_fontsize=6)
+        lines(axes, chosen, "d_lambda", "adseq", "x", "", "capacity")
+        lines(axes, chosen, "d_lambda", "closed_form", ":", "", "capacity")
         axes.set(title=name, xlabel="delay x rate")
     np.atleast_1d(panels)[0].set_ylabel("fraction dropped")
-    np.atleast_1d(panels)[0].legend(fontsize=6)
+    figure.suptitle("lines refsim, crosses adseq, dots closed form")
     figure.savefig(folder / "drops.png", dpi=150)
 
 
@@ -71,7 +73,7 @@ def draw_gradients(rows, folder):
         chosen = [row for row in rows if (row["network"], row["lost"]) == (kind, lost)]
         lines(axes, chosen, "dropped", "weight_error", "o", ", weights", "structure")
         lines(axes, chosen, "dropped", "delay_error", "x", ", delays", "structure")
-        axes.set(title=f"{kind} network, lost {lost}", xlabel="fraction dropped", ylim=(0, 1.5))
+        axes.set(title=f"{kind} network, lost {lost}", xlabel="fraction dropped", ylim=(0, 1.6))
         axes.legend(fontsize=6)
     panels[0, 0].set_ylabel("relative error of the gradient")
     figure.savefig(folder / "gradients.png", dpi=150)
