@@ -34,13 +34,14 @@ def vjp(
     queue: str | Lossy = "auto",
     adjoint_queue: str | Keep = "auto",
     dt: float | None = None,
+    engine: str = "auto",
     max_spikes: int = MAX_SPIKES,
 ) -> tuple[Simulation, Pullback]:
     """Simulate, and return the result with its vector-Jacobian product.
 
     Parameters
     ----------
-    network, inputs, duration, samples, queue, dt, max_spikes
+    network, inputs, duration, samples, queue, dt, engine, max_spikes
         As for :func:`refsim.simulate`. With bounded queues the gradient is that of the simulation
         that was run, with the spikes that it dropped.
     adjoint_queue : str or Keep
@@ -70,7 +71,7 @@ def vjp(
         If a spike nearly grazes the threshold, or an arrival coincides with a crossing or a
         release of its neuron.
     """
-    run = Run(network, inputs, duration, samples, queue, dt, max_spikes)
+    run = Run(network, inputs, duration, samples, queue, dt, max_spikes, engine=engine)
     choose_adjoint_queue(adjoint_queue, run.network)
     simulation = run.execute()
     _warn_of_conditioning(simulation)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from queues.fifo_merge import FifoMerge
     from queues.heap import BinaryHeap
     from queues.indexed_heap import IndexedHeap
+    from queues.log import Keep, Log, Recorder
     from queues.lossy_ring import LossyRing
     from queues.null import Null
     from queues.pairing_heap import PairingHeap
@@ -59,11 +60,14 @@ __all__ = [
     "HorizonError",
     "IndexedHeap",
     "ItemError",
+    "Keep",
+    "Log",
     "LossyRing",
     "Null",
     "PairingHeap",
     "QueueError",
     "QueueTypeError",
+    "Recorder",
     "SingleSpike",
     "SingleSpikeKeep",
     "SortedArray",
@@ -87,11 +91,14 @@ _MODULES = {
     "HorizonError": "errors",
     "IndexedHeap": "indexed_heap",
     "ItemError": "errors",
+    "Keep": "log",
+    "Log": "log",
     "LossyRing": "lossy_ring",
     "Null": "null",
     "PairingHeap": "pairing_heap",
     "QueueError": "errors",
     "QueueTypeError": "errors",
+    "Recorder": "log",
     "SingleSpike": "single_spike",
     "SingleSpikeKeep": "single_spike_keep",
     "SortedArray": "sorted_array",

@@ -9,6 +9,8 @@ A row is ``q * slots + k`` for the step ``now + k``, until ``now`` moves.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from queues.buffer import NONE
@@ -146,6 +148,8 @@ class BitArray:
     >>> queue.pop_due(3)
     Entry(time=3.0, payload=0, order=-1, tangent=0.0)
     """
+
+    keeps_orders: ClassVar[bool] = False  # which a log of pushes and pops would need
 
     def __init__(self, slots: int = 32, start: int = 0) -> None:
         if checked_count("slots", slots, 1) not in (32, 64):

@@ -29,7 +29,7 @@ from queues.types import BoundedArrays, Entry, Index
 
 
 @jit
-def empty(n: int, capacity: int) -> BoundedArrays:
+def empty(n: int, capacity: Index) -> BoundedArrays:
     """Return ``n`` queues of ``capacity`` rows each, none of them in use."""
     return BoundedArrays(
         time=np.zeros(n * capacity, np.float64),
@@ -86,6 +86,7 @@ class BoundedShell(QueueShell[BoundedArrays]):
     """What the classes of bounded queues have in common; each holds the one queue 0."""
 
     _structure: ClassVar[BoundedKernels]
+    _last_lost: int | None = None
 
     @property
     def capacity(self) -> int:
@@ -96,6 +97,11 @@ class BoundedShell(QueueShell[BoundedArrays]):
     def dropped(self) -> int:
         """Number of entries refused or evicted since the queue was made; `clear` drops none."""
         return int(self._arrays.dropped[0])
+
+    @property
+    def last_lost(self) -> int | None:
+        """Order of the entry that the last push lost, its own or that of an older one, or None."""
+        return self._last_lost
 
     def push(self, time: float, payload: int = 0, tangent: float = 0.0) -> int:
         """Add an entry, or lose one, and return the order of this push.
@@ -149,7 +155,8 @@ class BoundedShell(QueueShell[BoundedArrays]):
     def _put(self, row: Row, *where: int) -> int:
         time, payload, tangent = row
         order = self._pushes
-        self._structure.push(self._arrays, 0, time, order, payload, tangent)
+        lost = self._structure.push(self._arrays, 0, time, order, payload, tangent)
+        self._last_lost = None if lost == NONE else int(lost)
         self._pushes += 1
         return order
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from queues import dispatch, indexed_heap
 from queues.dispatch import STRUCTURES
-from refsim import event_loop, lossy, model
+from refsim import event_loop, lossy, model, window_engine
 from refsim.errors import (
     InvalidTypeError,
     InvalidValueError,
@@ -52,6 +52,7 @@ def simulate(
     samples: Samples | tuple[Any, Any] | None = None,
     queue: str | Lossy = "auto",
     dt: float | None = None,
+    engine: str = "auto",
     max_spikes: int = MAX_SPIKES,
 ) -> Simulation:
     """Simulate a network event by event, exactly.
@@ -74,6 +75,11 @@ def simulate(
     dt : float, optional
         Step in ms of a grid to which times of arrival are rounded, half to even, but not to before
         the spike. Gradients are passed straight through the rounding. Spikes stay off the grid.
+    engine : {"auto", "event", "window"}
+        The event engine takes events one by one in order of time. The window engine takes all
+        arrivals of a window as long as the shortest delay at once, and is faster for networks of
+        many synapses; it finds the same spikes, to rounding. The result says which was chosen, and
+        why.
     max_spikes : int
         Limit on the number of spikes, which stops runaway activity.
 
@@ -90,7 +96,7 @@ def simulate(
     SimulationInterrupted
         On Ctrl-C; a KeyboardInterrupt whose ``partial`` holds what was simulated.
     """
-    return Run(network, inputs, duration, samples, queue, dt, max_spikes).execute()
+    return Run(network, inputs, duration, samples, queue, dt, max_spikes, engine=engine).execute()
 
 
 def checked_network(network: Any) -> Network:
@@ -153,6 +159,25 @@ def checked_losses(queue: Any, network: Network, dt: float) -> Lossy | None:
             f"{longest:g} ms; expected delays of at most {steps} steps"
         )
     return queue
+
+
+def choose_engine(
+    engine: Any, network: Network, duration: float, needs_events: list[str]
+) -> tuple[str, str]:
+    """Return "event" or "window" and the reason, or raise if the one asked for cannot be had."""
+    choice("engine", engine, ("auto", "event", "window"))
+    if engine == "event":
+        return "event", "it was asked for"
+    why_not = needs_events[0] if needs_events else window_engine.obstacle(network, duration)
+    if engine == "window":
+        if why_not:
+            raise InvalidValueError(f"engine is 'window', and {why_not}; expected engine='event'")
+        return "window", "it was asked for"
+    if why_not:
+        return "event", why_not
+    if not window_engine.is_worthwhile(network):
+        return "event", f"there are {len(network.synapses)} synapses, and windows suit many"
+    return "window", f"there are {len(network.synapses)} synapses"
 
 
 class Tangents:
@@ -223,6 +248,7 @@ class Run:
         dt: Any,
         max_spikes: Any,
         tangents: Tangents | None = None,
+        engine: str = "auto",
     ):
         self.network = checked_network(network)
         self.inputs: SpikeTrain = checked_inputs(inputs, self.network.n_inputs)
@@ -233,6 +259,17 @@ class Run:
         self.queue = choose_queue(queue, self.network)
         self.dt = checked_dt(dt, self.network, self.duration)
         self.lossy = checked_losses(queue, self.network, self.dt)
+        needs_events = {
+            "tangents are carried": tangents is not None,
+            "a queue is chosen": queue != "auto",
+            "arrivals are on a grid": self.dt > 0.0,
+        }
+        self.engine, self.reason = choose_engine(
+            engine,
+            self.network,
+            self.duration,
+            [why for why, is_so in needs_events.items() if is_so],
+        )
         self.input_order = np.argsort(self.inputs.times, kind="stable")
         used = self.inputs.times[self.input_order] <= self.duration
         self.input_order = self.input_order[used]
@@ -313,11 +350,10 @@ class Run:
     def execute(self) -> Simulation:
         """Run to the end and return the result."""
         try:
-            event_loop.start(self.problem, self.work)
-            while self.status not in (DONE, SPIKE_LIMIT):
-                if self.status == FULL:
-                    self._grow()
-                self.status = event_loop.run(self.problem, self.work, self.transit, _SHARE)
+            if self.engine == "window":
+                self.status = window_engine.WindowRun(self).execute()
+            else:
+                self._execute_events()
         except KeyboardInterrupt:
             partial = self.result(self._now())
             raise SimulationInterrupted(
@@ -333,8 +369,16 @@ class Run:
                 "max_spikes; the attribute partial holds the spikes so far",
                 partial,
             )
-        event_loop.finish(self.problem, self.work)
         return self.result(self.duration)
+
+    def _execute_events(self) -> None:
+        event_loop.start(self.problem, self.work)
+        while self.status not in (DONE, SPIKE_LIMIT):
+            if self.status == FULL:
+                self._grow()
+            self.status = event_loop.run(self.problem, self.work, self.transit, _SHARE)
+        if self.status == DONE:
+            event_loop.finish(self.problem, self.work)
 
     def _grow(self) -> None:
         self.work = _grown(self.work)
@@ -377,6 +421,8 @@ class Run:
                 dropped=int(lossy.lost_bits(self.transit.losses).sum()),
             ),
             queue=self.queue,
+            engine=self.engine,
+            engine_reason=self.reason,
             dt=self.dt,
             losses=self.transit.losses,
             origin=self.work.origin[: int(counts.emitted[0])].copy(),

@@ -105,6 +105,8 @@ class Simulation(ReadOnlyArrays):
         Numbers of events.
     queue : str
         Structure of the event queue, such as "heap" or "fifo".
+    engine, engine_reason : str
+        "event" or "window", and why it was chosen.
     dt : float
         Step of the grid of arrivals in ms, 0.0 for none.
     losses : NoLosses or Losses
@@ -123,6 +125,8 @@ class Simulation(ReadOnlyArrays):
     conditioning: Conditioning
     counts: EventCounts
     queue: str
+    engine: str
+    engine_reason: str
     dt: float
     losses: NoLosses | Losses
     origin: NDArray[np.int64] = field(repr=False)
