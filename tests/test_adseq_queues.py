@@ -53,11 +53,10 @@ def sequences_for(name, capacity, n, seed=0):
 
 
 def compared(name, capacity, differentiate, sequences):
-    """Compare the package with our kernels, its Ring with the naive model."""
-    play = naive_queues.play if name == "Ring" else queue_player.play
+    """Compare the package with our kernels."""
 
     def ours(sequences):
-        answers = play(TYPES[name].semantics, capacity, sequences)
+        answers = queue_player.play(TYPES[name].semantics, capacity, sequences)
         return comparable(name, differentiate, answers)
 
     theirs = partial(adseq_queues.play, name, capacity, differentiate=differentiate)
@@ -129,16 +128,17 @@ def test_kernels_agree_with_naive_models(structure, capacity):
     assert found.agree == found.sequences, as_text(found.shortest)
 
 
-@pytest.mark.parametrize("slots", [32, 64])
-def test_bit_arrays_agree_with_naive_models(slots):
-    def ours(sequences):
-        return queue_player.play("bit_array", slots, sequences)
-
+@pytest.mark.parametrize(
+    ("structure", "window"), [("bit_array", 32), ("bit_array", 64), ("ring_buffer", 9)]
+)
+def test_windows_agree_with_naive_models(structure, window):
     def naive(sequences):
-        answers = naive_queues.play("bit_array", slots, sequences)
-        return answers._replace(tangent=np.zeros_like(answers.tangent))
+        answers = naive_queues.play(structure, window, sequences)
+        missing = "tangent" if structure == "bit_array" else "time"
+        return answers._replace(**{missing: 0 * getattr(answers, missing)})
 
-    found = compare(random_sequences(1000, seed=4, window=slots), ours, naive)
+    ours = partial(queue_player.play, structure, window)
+    found = compare(random_sequences(1000, seed=4, window=window), ours, naive)
     assert found.agree == found.sequences, as_text(found.shortest)
 
 
@@ -148,18 +148,8 @@ def test_bit_arrays_agree_with_naive_models(slots):
 @needs_adseq
 @pytest.mark.parametrize(("name", "capacity"), RIGHT)
 def test_answers_agree(name, capacity):
-    n = 3000 if name == "Ring" else MANY  # the naive model is Python
     for differentiate in modes(name):
-        found = compared(name, capacity, differentiate, sequences_for(name, capacity, n))
-        assert found.agree == found.sequences, as_text(found.shortest)
-
-
-@needs_adseq
-@pytest.mark.slow
-def test_a_ring_agrees_on_many():
-    for differentiate in modes("Ring"):
-        sequences = sequences_for("Ring", 9, 100_000, seed=7)
-        found = compared("Ring", 9, differentiate, sequences)
+        found = compared(name, capacity, differentiate, sequences_for(name, capacity, MANY))
         assert found.agree == found.sequences, as_text(found.shortest)
 
 
