@@ -132,7 +132,7 @@ class Pullback:
         work = _reverse_work(run, spike_bar, self._last)
         structure = STRUCTURES["fifo" if self._queue == SORTED_PASS else self._queue]
         transit = ReverseTransit(
-            queue=structure.empty(16, 1),
+            queue=structure.empty(16, 1, 1),
             losses=self._simulation.losses,
             kept=kept_arrays(self._keep, len(run.network.synapses), self._simulation.origin),
         )
@@ -147,7 +147,11 @@ def choose_adjoint_queue(adjoint_queue: str | Keep, network: Network) -> str:
     """Return the name of an exact structure without lanes, or that of the sorted pass."""
     if isinstance(adjoint_queue, Keep):
         adjoint_queue = "auto"
-    names = [name for name, structure in STRUCTURES.items() if not structure.in_lanes]
+    names = [
+        name
+        for name, structure in STRUCTURES.items()
+        if not (structure.in_lanes or structure.in_steps)
+    ]
     choice("adjoint_queue", adjoint_queue, ("auto", SORTED_PASS, *names))
     return SORTED_PASS if adjoint_queue == SORTED_PASS else choose_queue(adjoint_queue, network)
 

@@ -1,11 +1,12 @@
 """Event queues of spiking networks: data structures that know nothing of neurons.
 
-Queues of rows, which agree in everything but speed: `BinaryHeap`, `DaryHeap`, `SortedArray`,
-`PairingHeap` and `CalendarQueue` for any times, `FIFO` and `FifoMerge` for times in order. And
-`IndexedHeap`, whose items can be moved. Queues of a fixed capacity, which lose what has no room:
-`SingleSpike`, `SingleSpikeKeep`, `LossyRing`, `BoundedFifo`, `BoundedSortedArray`, `BoundedHeap`,
-`BitArray` and `Null`. `Batch` is many of these, and `queues.streams` runs many at once. The kernels
-under each, for compiled loops, are the functions of the module of that name, as `queues.heap`.
+Queues of rows, which agree in everything but speed: `BinaryHeap`, `DaryHeap`, `BatchHeap`,
+`SortedArray`, `PairingHeap` and `CalendarQueue` for any times, `FIFO` and `FifoMerge` for times in
+order, `RingBuffer` for steps of a grid. And `IndexedHeap`, whose items can be moved. Queues of a
+fixed capacity, which lose what has no room: `SingleSpike`, `SingleSpikeKeep`, `LossyRing`,
+`BoundedFifo`, `BoundedSortedArray`, `BoundedHeap`, `BitArray` and `Null`. `Batch` is many of these,
+and `queues.streams` runs many at once. The kernels under each, for compiled loops, are functions of
+the module of that name, as `queues.heap`.
 Names are imported on first use, since numba alone takes half a second.
 """
 
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from queues.batch import Batch
+    from queues.batch_heap import BatchHeap
     from queues.bit_array import BitArray
     from queues.bounded_fifo import BoundedFifo
     from queues.bounded_heap import BoundedHeap
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from queues.lossy_ring import LossyRing
     from queues.null import Null
     from queues.pairing_heap import PairingHeap
+    from queues.ring_buffer import RingBuffer
     from queues.single_spike import SingleSpike
     from queues.single_spike_keep import SingleSpikeKeep
     from queues.sorted_array import SortedArray
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FIFO",
     "Batch",
+    "BatchHeap",
     "BinaryHeap",
     "BitArray",
     "BoundedFifo",
@@ -68,6 +72,7 @@ __all__ = [
     "QueueError",
     "QueueTypeError",
     "Recorder",
+    "RingBuffer",
     "SingleSpike",
     "SingleSpikeKeep",
     "SortedArray",
@@ -77,6 +82,7 @@ __all__ = [
 _MODULES = {
     "FIFO": "fifo",
     "Batch": "batch",
+    "BatchHeap": "batch_heap",
     "BinaryHeap": "heap",
     "BitArray": "bit_array",
     "BoundedFifo": "bounded_fifo",
@@ -101,6 +107,7 @@ _MODULES = {
     "Recorder": "log",
     "SingleSpike": "single_spike",
     "SingleSpikeKeep": "single_spike_keep",
+    "RingBuffer": "ring_buffer",
     "SortedArray": "sorted_array",
     "TimeOrderError": "errors",
 }

@@ -4,7 +4,7 @@ What is chosen here is chosen while the loop is compiled (`queues.jit.by_type`).
 rows lie in columns and that have the kernels ``add``, ``pop``, ``top`` and ``grown`` need no more
 than a line in the table.
 
-In a structure of lanes every event has one (`takes_lanes`); elsewhere lanes have no meaning.
+In a structure of lanes every event has one; elsewhere lanes have no meaning.
 """
 
 from __future__ import annotations
@@ -13,19 +13,23 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from queues import (
+    batch_heap,
     calendar,
     dary_heap,
     fifo_merge,
     heap_or_ring,
     pairing_heap,
+    ring_buffer,
 )
 from queues.jit import by_type
 from queues.types import (
+    BatchHeapArrays,
     CalendarArrays,
     DaryHeapArrays,
     FifoMergeArrays,
     HeapOrRingArrays,
     PairingHeapArrays,
+    RingBufferArrays,
 )
 
 _MODULES: dict[type, Any] = {
@@ -34,27 +38,35 @@ _MODULES: dict[type, Any] = {
     PairingHeapArrays: pairing_heap,
     CalendarArrays: calendar,
     FifoMergeArrays: fifo_merge,
+    BatchHeapArrays: batch_heap,
+    RingBufferArrays: ring_buffer,
 }
 _CALENDAR_DAY = 1.0  # ms, to begin with
+_GROUP = 32  # rows of a node of a batch heap
 
 
 class Structure(NamedTuple):
     """What a loop needs to know of a structure before it is compiled."""
 
-    empty: Callable[[int, int], Any]  # (capacity, number of lanes)
+    empty: Callable[[int, int, int], Any]  # (capacity, number of lanes, steps in a window)
     in_order: bool = False  # whether times must never decrease from one push to the next
     in_lanes: bool = False  # whether they must not in any lane
+    in_steps: bool = False  # whether times are steps, all of them pushed when first known
 
 
 STRUCTURES: dict[str, Structure] = {
-    "heap": Structure(lambda room, lanes: heap_or_ring.empty(room, heap_or_ring.HEAP)),
-    "fifo": Structure(lambda room, lanes: heap_or_ring.empty(room, heap_or_ring.FIFO), True),
-    "sorted_array": Structure(lambda room, lanes: heap_or_ring.empty(room, heap_or_ring.SORTED)),
-    "dary_heap_4": Structure(lambda room, lanes: dary_heap.empty(room, 2)),
-    "dary_heap_8": Structure(lambda room, lanes: dary_heap.empty(room, 3)),
-    "pairing_heap": Structure(lambda room, lanes: pairing_heap.empty(room)),
-    "calendar": Structure(lambda room, lanes: calendar.empty(room, _CALENDAR_DAY)),
-    "fifo_merge": Structure(lambda room, lanes: fifo_merge.empty(lanes, room), in_lanes=True),
+    "heap": Structure(lambda room, _, __: heap_or_ring.empty(room, heap_or_ring.HEAP)),
+    "fifo": Structure(lambda room, _, __: heap_or_ring.empty(room, heap_or_ring.FIFO), True),
+    "sorted_array": Structure(lambda room, _, __: heap_or_ring.empty(room, heap_or_ring.SORTED)),
+    "dary_heap_4": Structure(lambda room, _, __: dary_heap.empty(room, 2)),
+    "dary_heap_8": Structure(lambda room, _, __: dary_heap.empty(room, 3)),
+    "pairing_heap": Structure(lambda room, _, __: pairing_heap.empty(room)),
+    "calendar": Structure(lambda room, _, __: calendar.empty(room, _CALENDAR_DAY)),
+    "batch_heap": Structure(lambda room, _, __: batch_heap.empty(room, _GROUP)),
+    "fifo_merge": Structure(lambda room, lanes, _: fifo_merge.empty(lanes, room), in_lanes=True),
+    "ring_buffer": Structure(
+        lambda room, _, steps: ring_buffer.empty(steps, room, 0), in_steps=True
+    ),
 }
 
 

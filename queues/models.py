@@ -306,6 +306,51 @@ class BitArrayModel(LossyModel):
         return f"{type(self).__name__}(capacity={self.capacity}{start})"
 
 
+class RingBufferModel(ExactModel):
+    """Takes the steps from ``now`` to ``now + n_slots - 1``, like ``RingBuffer(n_slots)``.
+
+    ``now`` is the step of the last pop, or that of the last poll that found none.
+    """
+
+    def __init__(self, n_slots: int = 16, start: int = 0) -> None:
+        super().__init__()
+        self.n_slots = n_slots
+        self.start = self.now = start
+
+    def refuses(self, time: float) -> bool:
+        """Return whether ``time`` is no step of the window."""
+        return not _is_step(time) or not self.now <= time < self.now + self.n_slots
+
+    def refuses_poll(self, now: float) -> bool:
+        """Return whether ``now`` is not a whole number below 2**53."""
+        return not _is_step(now)
+
+    def allowed(self, time: float) -> float:
+        """Return a step of the window; to equal times belong equal steps."""
+        return float(self.now + math.floor(time) % self.n_slots)
+
+    def pop(self) -> Entry:
+        """Remove and return the first entry; the window moves to it."""
+        entry = super().pop()
+        self.now = int(entry.time)
+        return entry
+
+    def pop_due(self, now: float) -> Entry | None:
+        """Pop the first entry if it is not later than ``now``, or move the window there."""
+        if self.due(now) is None:
+            self.now = max(self.now, int(now))
+            return None
+        return self.pop()
+
+    def clear(self) -> None:
+        """Remove all entries; the window is as at first."""
+        super().clear()
+        self.now = self.start
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(n_slots={self.n_slots}, start={self.start})"
+
+
 SEMANTICS: dict[str, type[ExactModel]] = {
     "exact": ExactModel,
     "fifo": FifoModel,
@@ -317,4 +362,5 @@ SEMANTICS: dict[str, type[ExactModel]] = {
     "bounded_sorted_array": BoundedSortedArrayModel,
     "bounded_heap": BoundedHeapModel,
     "bit_array": BitArrayModel,
+    "ring_buffer": RingBufferModel,
 }

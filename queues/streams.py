@@ -400,7 +400,7 @@ def _maker(structure: str, capacity: int | None, streams: Streams) -> Callable[[
                 f"structure = {structure!r}, and arrivals are not in the order of pushes; expected "
                 "that, or a structure for any times"
             )
-        return lambda: exact.empty(max(streams.most, 1), 1)
+        return lambda: exact.empty(max(streams.most, 1), 1, streams.leads[1] + 2)
     if structure not in BOUNDED:
         names = ", ".join([*BOUNDED, *STRUCTURES])
         raise QueueError(f"structure = {structure!r}; expected one of {names}")

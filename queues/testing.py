@@ -28,6 +28,7 @@ from queues.models import (
     LossyModel,
     LossyRingModel,
     NullModel,
+    RingBufferModel,
     SingleSpikeKeepModel,
     SingleSpikeModel,
 )
@@ -59,6 +60,7 @@ __all__ = [
     "PopDue",
     "Push",
     "QueueMachine",
+    "RingBufferModel",
     "SingleSpikeKeepModel",
     "SingleSpikeModel",
     "assert_conforms",
@@ -529,7 +531,9 @@ class QueueMachine(RuleBasedStateMachine):
     def start(self, queue: EventQueue, *, tangents: bool | None = None, name: str = "") -> None:
         """Play on this new queue from now on."""
         self.carries_tangents = self.tangents if tangents is None else tangents
-        self.player = _Player(queue, type(self).model_class(), name or type(queue).__name__)
+        # From the class a function would come bound; of an instance it may be set in a rule.
+        make = vars(self).get("model_class", type(self).model_class)
+        self.player = _Player(queue, make(), name or type(queue).__name__)
 
     @property
     def queue(self) -> Any:

@@ -112,6 +112,47 @@ class FifoMergeArrays(NamedTuple):
     size: NDArray[np.int64]  # (1,) int64, number of rows in use
 
 
+class BatchHeapArrays(NamedTuple):
+    """Blocks of ``group`` rows: block 0 is the front, blocks 1 to ``groups`` are a heap of groups.
+
+    Rows of the front come before all others. Groups are full and sorted, and all rows of group k
+    come before all of groups 2k and 2k+1. Any other row is in the buffer.
+    """
+
+    time: NDArray[np.float64]  # (capacity,) float64, ms; capacity is a multiple of group
+    order: NDArray[np.int64]  # (capacity,) int64, push number, unique
+    payload: NDArray[np.int64]  # (capacity,) int64
+    tangent: NDArray[np.float64]  # (capacity,) float64, ms per unit of the parameter
+    rows: HeapArrays  # (capacity + group,) the columns above, and one block more for merges
+    buffer: HeapArrays  # (group,) fewer than group rows
+    head: NDArray[np.int64]  # (1,) int64, index of the first row of the front
+    front: NDArray[np.int64]  # (1,) int64, number of rows of the front; 0 only in an empty queue
+    groups: NDArray[np.int64]  # (1,) int64, number of full groups
+    size: NDArray[np.int64]  # (1,) int64, number of rows in use
+
+
+class RingBufferArrays(NamedTuple):
+    """Rows chained by step, in order of push: step ``n`` is slot n % n_slots.
+
+    All steps lie in ``now <= n < now + n_slots``, so a slot holds rows of one step alone.
+    """
+
+    time: NDArray[np.float64]  # (capacity,) float64, steps, whole
+    order: NDArray[np.int64]  # (capacity,) int64, push number, unique
+    payload: NDArray[np.int64]  # (capacity,) int64
+    tangent: NDArray[np.float64]  # (capacity,) float64, ms per unit of the parameter
+    link: NDArray[np.int64]  # (capacity,) int64, next row of the slot, or free row; -1 ends
+    first: NDArray[np.int64]  # (n_slots,) int64, first row of a slot; -1 for none
+    last: NDArray[np.int64]  # (n_slots,) int64, its last row, where it has one
+    counts: NDArray[np.int64]  # (n_slots,) int64, its number of rows
+    tangent_sum: NDArray[np.float64]  # (n_slots,) float64, sum of their tangents, in order of push
+    now: NDArray[np.int64]  # (1,) int64, step of the last pop or take
+    soonest: NDArray[np.int64]  # (1,) int64, step: now or later, and not after that of any row
+    stale: NDArray[np.int64]  # (1,) int64, slot whose tangent_sum must be taken anew; -1 for none
+    free: NDArray[np.int64]  # (1,) int64, first row not in use; -1 for none
+    size: NDArray[np.int64]  # (1,) int64, number of rows in use
+
+
 class IndexedHeapArrays(NamedTuple):
     """A binary min-heap of items 0..n-1 by (time, item), which can find and move an item."""
 

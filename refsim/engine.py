@@ -39,6 +39,7 @@ from refsim.validate import LONGEST, choice, integer, scalar
 _SHARE = 100_000
 _EMPTY = np.zeros(0)
 _ROOM = 16  # rows, to begin with
+_MOST_SLOTS = 10_000_000  # of a ring buffer
 
 MAX_SPIKES = 1_000_000
 _MOST_STEPS = 2.0**50  # the multiples of a step up to here are distinct, and so are their halves
@@ -70,8 +71,9 @@ def simulate(
     queue : str or Lossy
         Structure of the queue of arrivals: "auto", or one of "heap", "fifo" (which needs equal
         delays), "sorted_array", "dary_heap_4", "dary_heap_8", "pairing_heap", "calendar",
-        "batch_heap", "fifo_merge". Spikes are the same to the last bit with each of them. A
-        :class:`Lossy` has bounded queues that drop spikes; the result says which.
+        "batch_heap", "fifo_merge", or "ring_buffer" (which needs ``dt``). Spikes are the same to
+        the last bit with each of them. A :class:`Lossy` has bounded queues that drop spikes; the
+        result says which.
     dt : float, optional
         Step in ms of a grid to which times of arrival are rounded, half to even, but not to before
         the spike. Gradients are passed straight through the rounding. Spikes stay off the grid.
@@ -202,7 +204,7 @@ def _lanes(queue: str, network: Network) -> tuple[NDArray[np.int64], int]:
 
     Without lanes there are none, and a spike needs one entry.
     """
-    if not STRUCTURES[queue].in_lanes:
+    if not (STRUCTURES[queue].in_lanes or STRUCTURES[queue].in_steps):
         return np.zeros(0, dtype=np.int64), 1
     wiring = network.wiring
     lane = np.unique(wiring.delay, return_inverse=True)[1].astype(np.int64)
@@ -258,6 +260,7 @@ class Run:
         self.max_spikes = integer("max_spikes", max_spikes, 1)
         self.queue = choose_queue(queue, self.network)
         self.dt = checked_dt(dt, self.network, self.duration)
+        self._check_slots()
         self.lossy = checked_losses(queue, self.network, self.dt)
         needs_events = {
             "tangents are carried": tangents is not None,
@@ -276,8 +279,10 @@ class Run:
         self.sample_order = np.argsort(self.samples.times, kind="stable")
         self.problem = self._problem(tangents)
         self.work = self._work()
+        lanes = 1 + int(self.problem.lane.max(initial=0))
+        steps = self._steps_ahead() if STRUCTURES[self.queue].in_steps else 1
         self.transit = Transit(
-            queue=STRUCTURES[self.queue].empty(_ROOM, 1 + int(self.problem.lane.max(initial=0))),
+            queue=STRUCTURES[self.queue].empty(_ROOM, lanes, steps),
             losses=lossy.losses(self.lossy, self.problem.wiring.start, _ROOM),
         )
         self.status = RUNNING
@@ -303,6 +308,7 @@ class Run:
             ),
             t_end=self.duration,
             dt=self.dt,
+            unit=self.dt if STRUCTURES[self.queue].in_steps else 1.0,
             lane=lane,
             entries=entries,
             max_spikes=self.max_spikes,
@@ -346,6 +352,24 @@ class Run:
             margins=Margins(*(np.full(1, np.inf) for _ in Margins._fields)),
             scratch=model.scratch(n_states),
         )
+
+    def _check_slots(self) -> None:
+        """Refuse a queue of steps without a step, or with more slots than memory is for."""
+        if not STRUCTURES[self.queue].in_steps:
+            return
+        if self.dt == 0.0:
+            raise InvalidTypeError(
+                f"dt is missing; expected a step in ms, since {self.queue!r} has a slot a step"
+            )
+        if self._steps_ahead() > _MOST_SLOTS:
+            raise InvalidValueError(
+                f"dt is {self.dt:g} for delays up to {self.network.delay.max():g} ms; expected at "
+                f"most {_MOST_SLOTS} steps for {self.queue!r}"
+            )
+
+    def _steps_ahead(self) -> int:
+        """Return the number of steps among which the arrivals under way lie."""
+        return int(self.network.delay.max(initial=0.0) / self.dt) + 3
 
     def execute(self) -> Simulation:
         """Run to the end and return the result."""

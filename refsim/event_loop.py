@@ -6,7 +6,8 @@ later than the arrival, by one unit in the last place if need be, so this order 
 
 A spike holds one entry in the queue. Its synapses are sorted by delay; the entry delivers those
 of equal delay and goes back with the time of the next: it walks. Where the queue has lanes, one
-for each delay, a spike has an entry in the lane of each of its delays: none comes out of turn.
+for each delay, a spike has an entry in the lane of each of its delays, so that none comes out of
+turn; and so it is in a queue of time steps, whose slots keep the order of push.
 """
 
 import math
@@ -19,7 +20,7 @@ from queues.indexed_heap import IndexedHeapArrays
 from queues.jit import inner_kernel, kernel
 from refsim import lossy
 from refsim import model as neuron
-from refsim.grid import arrival_time
+from refsim.grid import arrival_time, step_of
 from refsim.status import DONE, FULL, RUNNING, SPIKE_LIMIT
 from refsim.types import (
     Float,
@@ -64,6 +65,7 @@ class Problem(NamedTuple):
     samples: SampleArrays
     t_end: float
     dt: float  # step of the grid of arrivals in ms, 0 for none
+    unit: float  # of the times in the queue in ms: 1, or dt where they are steps
     lane: Int  # (S,) number of the synapse's delay among all; empty if entries walk
     entries: int  # most entries of a spike in the queue: 1 if they walk
     max_spikes: int
@@ -224,7 +226,10 @@ def _emit(problem, work, transit, source, t, t_dot, origin):
         if not _in_lanes(problem):
             dispatch.add(transit.queue, arrival, order, k, t_dot, np.int64(0))
             return
-        dispatch.add(transit.queue, arrival, order, k, t_dot, problem.lane[k])
+        time = arrival
+        if problem.unit != 1.0:
+            time = step_of(problem.unit, arrival)
+        dispatch.add(transit.queue, time, order, k, t_dot, problem.lane[k])
         order += 1
         lane = problem.lane[k]
         while k < stop and problem.lane[k] == lane:
@@ -330,7 +335,7 @@ def _deliver(problem, work, transit):
     queue = transit.queue
     top = dispatch.top(queue)
     t, order, synapse, t_dot = (
-        queue.time[top],
+        queue.time[top] * problem.unit,
         queue.order[top],
         queue.payload[top],
         queue.tangent[top],
@@ -404,7 +409,7 @@ def _next_times(problem, work, transit):
         given = problem.inputs.time[work.counts.inputs[0]]
     arrival = math.inf
     if transit.queue.size[0] > 0:
-        arrival = transit.queue.time[dispatch.top(transit.queue)]
+        arrival = transit.queue.time[dispatch.top(transit.queue)] * problem.unit
     sample = math.inf
     if work.counts.samples[0] < problem.samples.time.shape[0]:
         sample = problem.samples.time[work.counts.samples[0]]

@@ -32,6 +32,12 @@ def arrival_time(dt, emitted, delay):
     return below * dt
 
 
+@inner_kernel
+def step_of(dt, time):
+    """Return the number of the step whose time is a multiple of ``dt``, as a float."""
+    return float(math.floor(time / dt + 0.5))
+
+
 def arrival_times(dt: float, emitted: Float, delay: Float | float) -> NDArray[np.float64]:
     """Return `arrival_time` of many emissions, the same to the last bit."""
     time = emitted + delay

@@ -22,7 +22,7 @@ from queues.buffer import NONE
 from queues.jit import by_type, inner_kernel
 from queues.types import BoundedArrays
 from refsim.errors import InvalidTypeError, InvalidValueError
-from refsim.grid import arrival_time
+from refsim.grid import arrival_time, step_of
 from refsim.types import Float, Int
 from refsim.validate import choice, integer
 
@@ -173,7 +173,7 @@ def _push(losses, dt, q, arrival, order):
         return single_spike.push(queues, q, arrival, order, 0, 0.0)
     if rule == _REFUSE:
         return bounded_fifo.push(queues, q, arrival, order, 0, 0.0)
-    step = arrival / dt
+    step = step_of(dt, arrival)
     if rule == _BITS and lossy_ring.due(queues, q, step) != NONE:
         return order
     return lossy_ring.push(queues, q, step, order, 0, 0.0)
@@ -189,7 +189,7 @@ def _take(losses, dt, q, arrival):
     elif rule == _REFUSE:
         bounded_fifo.take(queues, q, bounded_fifo.due(queues, q, arrival))
     elif rule != _NULL:
-        lossy_ring.take(queues, q, lossy_ring.due(queues, q, arrival / dt))
+        lossy_ring.take(queues, q, lossy_ring.due(queues, q, step_of(dt, arrival)))
 
 
 @inner_kernel

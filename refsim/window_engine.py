@@ -124,10 +124,11 @@ def polynomial(function: Callable[[Float], Float]) -> Float:
     probes = np.linspace(-1.0, 1.0, 41)
     wanted = function(probes)
     scale = float(np.abs(wanted).max())
-    best = np.zeros(1)
+    interpolate: Any = chebyshev.chebinterpolate
+    best: NDArray[Any] = np.zeros(1)
     error = np.inf
     for degree in range(2, _MOST_TERMS):
-        terms = chebyshev.cheb2poly(chebyshev.chebinterpolate(function, degree))
+        terms = np.asarray(chebyshev.cheb2poly(interpolate(function, degree)))
         found = float(np.abs(np.polynomial.polynomial.polyval(probes, terms) - wanted).max())
         if found < error:
             best, error = terms, found

@@ -27,7 +27,7 @@ usual = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 # Compiled loops of these take ten seconds each; as plain Python they are tested with the others.
-SELDOM = {"pairing_heap", "calendar", "batch_heap"}
+SELDOM = {"pairing_heap", "calendar", "batch_heap", "ring_buffer"}
 PLAIN = os.environ.get("NUMBA_DISABLE_JIT") == "1"
 structures = pytest.mark.parametrize(
     "queue",
@@ -92,8 +92,10 @@ def pattern(simulation):
 @settings(usual, max_examples=15)
 @given(case=cases(), dt=st.none() | STEPS)
 def test_exact_queues_change_no_bit(queue, case, dt):
-    assume(not STRUCTURES[queue].in_order or case.network.has_equal_delays)
-    backwards = "auto" if STRUCTURES[queue].in_lanes else queue
+    structure = STRUCTURES[queue]
+    assume(not structure.in_order or case.network.has_equal_delays)
+    assume(not structure.in_steps or dt is not None)
+    backwards = "auto" if structure.in_lanes or structure.in_steps else queue
     expected = outputs(case, queue="heap", dt=dt)
     assert np.array_equal(outputs(case, queue=queue, adjoint_queue=backwards, dt=dt), expected)
 
@@ -112,7 +114,9 @@ def test_exact_queues_change_no_bit_of_the_zoo(queue):
             continue
         if case.name == "balanced" and PLAIN:
             continue
-        assert np.array_equal(outputs(case, queue=queue), outputs(case, queue="heap")), case.name
+        dt = 0.25 if STRUCTURES[queue].in_steps else None
+        expected = outputs(case, queue="heap", dt=dt)
+        assert np.array_equal(outputs(case, queue=queue, dt=dt), expected), case.name
 
 
 def suits(spec, network, dt):
@@ -369,6 +373,8 @@ def test_wrong_combinations():
     arguments = (case.network, case.inputs, case.duration)
     for options, words in [
         ({"queue": "ring"}, "queue is 'ring'"),
+        ({"queue": "ring_buffer"}, "dt is missing"),
+        ({"queue": "ring_buffer", "dt": 1e-8}, "steps for 'ring_buffer'"),
         ({"queue": "fifo"}, "delays run from"),
         ({"queue": refsim.Lossy("lossy_ring", 4)}, "dt is missing"),
         ({"queue": refsim.Lossy("bit_array", 32), "dt": 0.01}, "delays of at most 31 steps"),

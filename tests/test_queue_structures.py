@@ -7,10 +7,21 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import initialize, invariant, rule
 
 import queues
-from queues import calendar, dary_heap, fifo_merge, pairing_heap, sorted_array
+from queues import (
+    batch_heap,
+    calendar,
+    dary_heap,
+    fifo_merge,
+    heap,
+    pairing_heap,
+    ring_buffer,
+    sorted_array,
+)
 from queues.jit import jit
+from queues.testing import ExactModel, FifoModel, QueueMachine, assert_conforms, times
 from queues.types import EventQueue
 
 LANES = 3
@@ -24,13 +35,34 @@ def heap_of_8(capacity=1, **options):
     return queues.DaryHeap(capacity, 8, **options)
 
 
+def batches_of_1(capacity=1, **options):
+    return queues.BatchHeap(capacity, 1, **options)
+
+
+def batches_of_2(capacity=1, **options):
+    return queues.BatchHeap(capacity, 2, **options)
+
+
+def batches_of_5(capacity=1, **options):
+    return queues.BatchHeap(capacity, 5, **options)
+
+
+def batches_of_32(capacity=1, **options):
+    return queues.BatchHeap(capacity, 32, **options)
+
+
 def lanes(capacity=1, **options):
     return queues.FifoMerge(LANES, capacity, **options)
 
 
 MODULES = {
+    queues.BinaryHeap: heap,
     heap_of_4: dary_heap,
     heap_of_8: dary_heap,
+    batches_of_1: batch_heap,
+    batches_of_2: batch_heap,
+    batches_of_5: batch_heap,
+    batches_of_32: batch_heap,
     queues.SortedArray: sorted_array,
     queues.PairingHeap: pairing_heap,
     queues.CalendarQueue: calendar,
@@ -155,15 +187,16 @@ def test_rows_leave_as_they_leave_a_binary_heap(make, regime):
 @each
 def test_growth_doubles_into_new_arrays(make):
     queue = make(2)
-    for time in (1.0, 2.0):
-        queue.push(time)
+    room = queue._arrays.time.size
+    for time in range(room):
+        queue.push(float(time))
     full = queue._arrays
-    queue.push(3.0)
+    queue.push(0.5, **({"lane": 1} if make is lanes else {}))
     assert queue._arrays.time.size == 2 * full.time.size
     assert not np.shares_memory(queue._arrays.time, full.time)
     MODULES[make].check(full)
     MODULES[make].check(queue._arrays)
-    assert [queue.pop().time for _ in range(3)] == [1.0, 2.0, 3.0]
+    assert [queue.pop().time for _ in range(3)] == [0.0, 0.5, 1.0]
 
 
 @each
@@ -174,7 +207,7 @@ def test_an_early_call_of_grown_keeps_the_rows(make):
     queue.pop()
     larger = MODULES[make].grown(queue._arrays)
     MODULES[make].check(larger)
-    assert (larger.time.size, larger.size[0]) == (16, 2)
+    assert (larger.time.size, larger.size[0]) == (2 * queue._arrays.time.size, 2)
 
 
 @each
@@ -300,8 +333,126 @@ def test_a_bad_lane(lane):
         queues.FifoMerge(0)
 
 
+@each
+@pytest.mark.parametrize("tangent", [False, True])
+def test_each_structure_conforms(make, tangent):
+    semantics = "fifo" if make is lanes else "exact"
+    assert_conforms(lambda: make(1, tangent=tangent), semantics, tangent, examples=30)
+
+
+class LanesModel(FifoModel):
+    """Lane 0 as a FIFO, and other lanes with last times of their own."""
+
+    def __init__(self):
+        super().__init__()
+        self.last_times = {}
+
+    def push_to(self, lane, time, payload, tangent):
+        self.last_times[lane] = time
+        return ExactModel.push(self, time, payload, tangent)
+
+    def clear(self):
+        super().clear()
+        self.last_times.clear()
+
+
+class LanesMachine(QueueMachine):
+    """The rules of every queue play on lane 0; another one plays on all others."""
+
+    model_class = LanesModel
+
+    @initialize(n_lanes=st.integers(2, 5), capacity=st.integers(1, 5))
+    def build(self, n_lanes, capacity):
+        self.n_lanes = n_lanes
+        queue = queues.FifoMerge(n_lanes, capacity, check_order=True, tangent=True)
+        self.start(queue, tangents=True)
+
+    @rule(number=st.integers(1, 100), pushes=st.lists(st.tuples(times(), st.integers(-3, 3))))
+    def push_to_a_lane(self, number, pushes):
+        lane = 1 + number % (self.n_lanes - 1)
+        for time, payload in pushes:
+            last = self.model.last_times.get(lane, -np.inf)
+            if time < last:
+                with pytest.raises(queues.TimeOrderError, match=f"lane {lane}"):
+                    self.queue.push(time, lane=lane)
+            row = (max(time, last), payload, 0.5 * payload)
+            assert self.queue.push(*row, lane=lane) == self.model.push_to(lane, *row)
+
+    @invariant()
+    def is_sound(self):
+        fifo_merge.check(self.queue._arrays)
+
+
+TestLanes = LanesMachine.TestCase
+TestLanes.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
+
+
+@pytest.mark.parametrize("group", [0, -1, 2.0, None])
+def test_a_bad_group(group):
+    with pytest.raises(queues.QueueError, match="group = "):
+        queues.BatchHeap(group=group)
+
+
+@pytest.mark.parametrize("group", [1, 3, 4, 8])
+@pytest.mark.parametrize("regime", ["uniform", "few", "ascending", "descending"])
+def test_groups_stay_sorted_and_in_order(group, regime):
+    """Long enough for a heap of several levels of groups, looked at after each operation."""
+    rng = np.random.default_rng(11)
+    queue = queues.BatchHeap(1, group)
+    expected = []
+    for order, time in enumerate(REGIMES[regime](rng, 40 * group).tolist()):
+        queue.push(time)
+        insort(expected, (time, order))
+        batch_heap.check(queue._arrays)
+        if order % 3 == 2:
+            entry = queue.pop()
+            assert (entry.time, entry.order) == expected.pop(0)
+            batch_heap.check(queue._arrays)
+    assert queue._arrays.groups[0] > 8
+    while expected:
+        entry = queue.pop()
+        assert (entry.time, entry.order) == expected.pop(0)
+        batch_heap.check(queue._arrays)
+
+
+def swap_two_groups(arrays):
+    arrays.time[[2, 4]] = arrays.time[[4, 2]]
+
+
+def lose_the_buffer(arrays):
+    arrays.buffer.size[0] = 0
+
+
+def hide_a_group(arrays):
+    arrays.groups[0] -= 1
+
+
+@pytest.mark.parametrize("damage", [swap_two_groups, lose_the_buffer, hide_a_group])
+def test_the_check_of_a_batch_heap_can_fail(damage):
+    queue = queues.BatchHeap(1, 2)
+    for time in range(11):
+        queue.push(float(time))
+    batch_heap.check(queue._arrays)
+    damage(queue._arrays)
+    with pytest.raises(AssertionError):
+        batch_heap.check(queue._arrays)
+
+
+def test_a_binary_heap_is_sorted_beyond_the_rows_near_its_top():
+    rng = np.random.default_rng(5)
+    queue = heap.empty(20_000)
+    expected = []
+    for order, time in enumerate(rng.integers(0, 5_000, 20_000).tolist()):
+        heap.add(queue, float(time), order, 0, 0.0)
+        expected.append((float(time), order))
+    heap.check(queue)
+    for key in sorted(expected):
+        assert (queue.time[0], queue.order[0]) == key
+        heap.pop(queue)
+
+
 @jit
-def _run_each_kernel(dary, array, pairing, days, fifos, n):
+def _run_each_kernel(dary, array, pairing, days, fifos, batches, ring, n):
     for i in range(n):
         time = 1.0 * (i & 7)
         dary_heap.add(dary, time, i, i, 0.0)
@@ -309,17 +460,24 @@ def _run_each_kernel(dary, array, pairing, days, fifos, n):
         pairing_heap.add(pairing, time, i, i, 0.0)
         calendar.add(days, time, i, i, 0.0)
         fifo_merge.add(fifos, 1.0 * i, i, i, 0.0, i & 1)
+        batch_heap.add(batches, time, i, i, 0.0)
+        ring_buffer.add(ring, time, i, i, 0.25)
     dary_heap.pop(dary)
     sorted_array.pop(array)
     pairing_heap.pop(pairing)
     calendar.pop(days)
     fifo_merge.pop(fifos)
+    batch_heap.pop(batches)
+    ring_buffer.pop(ring)
     return (
         dary.order[dary_heap.top(dary)],
         array.order[sorted_array.top(array)],
         pairing.order[pairing_heap.top(pairing)],
         days.order[calendar.top(days)],
         fifos.order[fifo_merge.top(fifos)],
+        batches.order[batch_heap.top(batches)],
+        ring.order[ring_buffer.top(ring)],
+        ring_buffer.take(ring, ring.now[0])[1],
     )
 
 
@@ -330,11 +488,13 @@ def test_kernels_work_inside_kernels_and_are_compiled_once():
         pairing_heap.empty(64),
         calendar.empty(64, 1.0),
         fifo_merge.empty(2, 64),
+        batch_heap.empty(64, 4),
+        ring_buffer.empty(8, 64, 0),
     )
-    assert _run_each_kernel(*arrays, 40) == (8, 8, 8, 8, 1)
+    assert _run_each_kernel(*arrays, 40) == (8, 8, 8, 8, 1, 8, 8, 1.0)
     if numba.config.DISABLE_JIT:
         return
-    for module in set(MODULES.values()):
+    for module in {*MODULES.values(), ring_buffer}:
         for name, kernel in vars(module).items():
             if hasattr(kernel, "signatures") and name != "lengthened":  # for two types of column
                 assert len(kernel.signatures) <= 1, (module.__name__, name, kernel.signatures)

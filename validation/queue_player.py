@@ -36,7 +36,7 @@ def play(structure: str, capacity: int, sequences: Sequences) -> Answers:
     answers = Answers(hits, np.zeros_like(hits), np.zeros((n, m)))
     if structure == "ring_buffer":
         ring = ring_buffer.empty(checked_count("capacity", capacity, 1), m, 0)
-        _play_ring(ring, sequences, answers)
+        _play_ring(ring, np.int64(0), sequences, answers)
         return answers
     rows = checked_capacity(structure, None if structure in OF_ONE else capacity)
     _play(bounded_dispatch.empty(structure, n, rows), sequences, answers)
@@ -50,7 +50,7 @@ def _play(queues, sequences, answers):
             time = float(sequences.time[q, k])
             if sequences.kind[q, k] == PUSH:
                 tangent = sequences.tangent[q, k]
-                bounded_dispatch.push(queues, q, time, np.int64(k), np.int64(0), tangent)
+                bounded_dispatch.push(queues, q, time, k, k, tangent)
             elif sequences.kind[q, k] == POLL:
                 row = bounded_dispatch.due(queues, q, time)
                 if row != NONE:
@@ -77,14 +77,14 @@ def _note(arrays: type) -> Callable[..., None]:
 
 
 @kernel
-def _play_ring(queue, sequences, answers):
+def _play_ring(queue, start, sequences, answers):
     for q in range(sequences.kind.shape[0]):
-        ring_buffer.restart(queue, np.int64(0))
+        ring_buffer.restart(queue, start)
         for k in range(sequences.kind.shape[1]):
             step = sequences.time[q, k]
             if sequences.kind[q, k] == PUSH:
                 tangent = sequences.tangent[q, k]
-                ring_buffer.add(queue, float(step), np.int64(k), np.int64(0), tangent)
+                ring_buffer.add(queue, float(step), k, k, tangent)
             elif sequences.kind[q, k] == POLL:
                 hits, total = ring_buffer.take(queue, step)
                 answers.hits[q, k] = hits
