@@ -54,8 +54,8 @@ def streams_of(events, delay):
 
 
 def structure_of(name, capacity):
-    """Return our structure and its capacity; a Ring loses nothing, and so has an exact one."""
-    return ("heap", None) if name == "Ring" else (TYPES[name].semantics, capacity)
+    """Return our structure and its capacity; a ring buffer loses nothing, and has none."""
+    return ("ring_buffer", None) if name == "Ring" else (TYPES[name].semantics, capacity)
 
 
 # --- one run of each side ---------------------------------------------------------------------

@@ -410,4 +410,13 @@ def _maker(structure: str, capacity: int | None, streams: Streams) -> Callable[[
             f"arrival has events {streams.leads[1]} steps ahead; expected at most {rows - 1} for "
             f"{rows} bits"
         )
+    if rows == 1 and _keeps_the_first(structure, streams):
+        structure = "single_spike_keep"
     return lambda: empty(structure, 1, rows)
+
+
+def _keeps_the_first(structure: str, streams: Streams) -> bool:
+    """Return whether with room for one the event that is there stays, whatever comes."""
+    if structure == "bounded_sorted_array":
+        return streams.arrives_in_order
+    return structure in ("bounded_fifo", "bounded_heap")
