@@ -153,7 +153,9 @@ def choose_adjoint_queue(adjoint_queue: str | Keep, network: Network) -> str:
         if not (structure.in_lanes or structure.in_steps)
     ]
     choice("adjoint_queue", adjoint_queue, ("auto", SORTED_PASS, *names))
-    return SORTED_PASS if adjoint_queue == SORTED_PASS else choose_queue(adjoint_queue, network)
+    if adjoint_queue == SORTED_PASS:
+        return SORTED_PASS
+    return choose_queue(adjoint_queue, network, "adjoint_queue")
 
 
 def _spike_before(tape: Tape, n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -103,6 +103,8 @@ def checked_capacity(structure: str, capacity: int | None) -> int:
         if capacity not in (None, 1):
             raise QueueError(f"capacity = {capacity!r}; expected none for {structure!r}")
         return 1
+    if capacity is None:
+        raise QueueError(f"capacity is missing; expected that of a {structure!r}")
     rows = checked_count("capacity", capacity, 1)
     if structure == "bit_array" and rows not in (32, 64):
         raise QueueError(f"capacity = {capacity!r}; expected 32 or 64 for 'bit_array'")

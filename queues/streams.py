@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from queues import bit_array, bounded_dispatch, dispatch
+from queues import bounded_dispatch, dispatch
 from queues.bounded_dispatch import BOUNDED, WRAPPER, WRAPPERS, checked_capacity, empty
 from queues.buffer import NONE
 from queues.dispatch import STRUCTURES
@@ -91,6 +91,11 @@ class Streams:
     def most(self) -> int:
         """Number of pushes to the queue that gets most."""
         return int(np.diff(self.start).max(initial=0))
+
+    @cached_property
+    def last_push(self) -> int:
+        """The last step at which there is a push."""
+        return int(self.pushed.max(initial=0))
 
     @cached_property
     def leads(self) -> tuple[int, int]:
@@ -282,19 +287,31 @@ def _stream_of_slots(queue, pushed, arrival, begin, end, n_steps, lag, delivered
 
 
 @inner_kernel
-def _stream_of_bits(queue, pushed, arrival, first, last, n_steps, lag, delivered):
-    """Run one array of bits."""
-    bits = queue.queues
-    bits.bits[0] = 0
-    bits.now[0] = 0
-    for i in range(first, last):
-        begin = pushed[i] - lag + 1
-        if begin > bits.now[0]:
-            bit_array.advance(bits, _Q, begin)
-        if bit_array.push(bits, _Q, np.float64(arrival[i]), np.int64(i), _Q, 0.0) == NONE:
-            delivered[i] = arrival[i] if arrival[i] < n_steps else QUEUED
-        else:
-            delivered[i] = DROPPED
+def _stream_of_newest(queue, pushed, arrival, begin, end, n_steps, lag, delivered):
+    """Run one slot that pushes overwrite: an event is lost if the next push comes before a poll."""
+    for i in range(begin, end - 1):
+        is_lost = np.int64(arrival[i] > pushed[i + 1] - lag)  # 0 or 1: no branch, as above
+        found = arrival[i] if arrival[i] < n_steps else np.int64(QUEUED)
+        delivered[i] = found + is_lost * (DROPPED - found)
+    if end > begin:
+        delivered[end - 1] = arrival[end - 1] if arrival[end - 1] < n_steps else QUEUED
+
+
+@inner_kernel
+def _stream_of_bits(queue, pushed, arrival, begin, end, n_steps, lag, delivered):
+    """Run one array of bits, as `queues.bit_array` does, with its word and window at hand."""
+    word = np.uint64(0)
+    now = np.int64(0)
+    for i in range(begin, end):
+        ahead = pushed[i] - lag + 1 - now
+        if ahead > 0:
+            word = word >> np.uint64(ahead) if ahead < 64 else np.uint64(0)
+            now += ahead
+        bit = np.uint64(1) << np.uint64(arrival[i] - now)
+        is_set = np.int64(word & bit != np.uint64(0))
+        word |= bit
+        found = arrival[i] if arrival[i] < n_steps else np.int64(QUEUED)
+        delivered[i] = found + is_set * (DROPPED - found)
 
 
 @by_type
@@ -303,7 +320,7 @@ def _stream(arrays: type) -> Callable[..., None]:
     special = {
         WRAPPER["bit_array"]: _stream_of_bits,
         WRAPPER["single_spike_keep"]: _stream_of_one,
-        WRAPPER["single_spike"]: _stream_of_slots,
+        WRAPPER["single_spike"]: _stream_of_newest,
         WRAPPER["lossy_ring"]: _stream_of_slots,
     }
     run = special.get(arrays, _stream_by_polls)
@@ -359,14 +376,15 @@ def run_streams(
     TimeOrderError
         If a structure for times in order gets others.
     """
-    last = int(streams.pushed.max(initial=0))
+    last = streams.last_push
     if checked_count("n_steps", n_steps, 1) <= last:
         raise QueueError(
             f"n_steps = {n_steps}; expected more than the step {last} of the last push"
         )
     if streams.leads[0] == 0 and not push_first:
         raise QueueError(
-            "arrival has events due at the step of their push; expected later ones, or push_first"
+            "arrival has events due at the step of their push; expected later ones, or "
+            "push_first=True"
         )
     make = _maker(structure, capacity, streams)
     workers = min(checked_count("threads", threads, 1), max(streams.n_queues, 1))
@@ -400,7 +418,9 @@ def _maker(structure: str, capacity: int | None, streams: Streams) -> Callable[[
                 f"structure = {structure!r}, and arrivals are not in the order of pushes; expected "
                 "that, or a structure for any times"
             )
-        return lambda: exact.empty(max(streams.most, 1), 1, streams.leads[1] + 2)
+        # One event is found a step, so those of a step may wait for as many steps as there are.
+        steps = streams.leads[1] + streams.most + 2
+        return lambda: exact.empty(max(streams.most, 1), 1, steps)
     if structure not in BOUNDED:
         names = ", ".join([*BOUNDED, *STRUCTURES])
         raise QueueError(f"structure = {structure!r}; expected one of {names}")

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from queues import dispatch, indexed_heap
+from queues.bounded_dispatch import BOUNDED
 from queues.dispatch import STRUCTURES
 from refsim import event_loop, lossy, model, window_engine
 from refsim.errors import (
@@ -115,18 +116,23 @@ def checked_duration(duration: Any) -> float:
     return scalar("duration", duration, 0.0, LONGEST, strict=True)
 
 
-def choose_queue(queue: Any, network: Network) -> str:
+def choose_queue(queue: Any, network: Network, name: str = "queue") -> str:
     """Return the name of an exact structure; equal delays keep arrivals in the order of spikes."""
     if isinstance(queue, Lossy):
         queue = "auto"
-    choice("queue", queue, ("auto", *STRUCTURES))
+    if isinstance(queue, str) and queue in BOUNDED:
+        raise InvalidValueError(
+            f"queue is {queue!r}, which drops spikes; expected refsim.Lossy({queue!r}, ...), or an "
+            f"exact structure: {', '.join(STRUCTURES)}"
+        )
+    choice(name, queue, ("auto", *STRUCTURES))
     if queue == "auto":
         return "fifo" if network.has_equal_delays else "heap"
     if STRUCTURES[queue].in_order and not network.has_equal_delays:
         low, high = network.delay.min(), network.delay.max()
         raise InvalidValueError(
-            f"queue is {queue!r} and delays run from {low:.17g} to {high:.17g} ms; "
-            "expected equal delays, or queue='heap'"
+            f"{name} is {queue!r} and delays run from {low:.17g} to {high:.17g} ms; "
+            f"expected equal delays, or {name}='heap'"
         )
     return str(queue)
 

@@ -162,7 +162,7 @@ def arrive_jvp(model, n, p, weight, weight_dot, t_dot, held, v_dot, x_dot):
     return v_dot
 
 
-def _log_ratio(r: float, s: float) -> float:
+def log_ratio(r: float, s: float) -> float:
     """Return log(r/s) without loss where the two are close."""
     z = (r - s) / s
     return math.log1p(z) if abs(z) < 0.5 else math.log(r / s)
@@ -171,7 +171,7 @@ def _log_ratio(r: float, s: float) -> float:
 def cascade_gain(r: float, s: float) -> float:
     """Return the gain of a cascade of rates ``r``, ``s`` that gives a response of unit peak."""
     z = (r - s) / s
-    return r * math.exp(_log_ratio(r, s) / z if z != 0.0 else 1.0)
+    return r * math.exp(log_ratio(r, s) / z if z != 0.0 else 1.0)
 
 
 def cascade_gain_derivatives(r: float, s: float) -> tuple[float, float]:
@@ -184,7 +184,7 @@ def cascade_gain_derivatives(r: float, s: float) -> tuple[float, float]:
     if abs(z) < 0.2:
         u_prime = float(sum(-k * (-z) ** (k - 1) / (k + 1) for k in range(1, 27)))
     else:
-        u_prime = (s / r - _log_ratio(r, s) / z) / z
+        u_prime = (s / r - log_ratio(r, s) / z) / z
     gain = cascade_gain(r, s)
     return gain / r + gain * u_prime / s, -gain * u_prime * r / (s * s)
 

@@ -145,8 +145,15 @@ class Simulation(ReadOnlyArrays):
         lost = "" if isinstance(self.losses, NoLosses) else f", {self.counts.dropped} dropped"
         return (
             f"<Simulation: {self.counts.spikes} spikes of {self.network.n_neurons} neurons in "
-            f"{self.duration:g} ms, {self.counts.arrivals} arrivals, {self.queue}{lost}>"
+            f"{self.duration:g} ms, {self.counts.arrivals} arrivals, "
+            f"{self.queue if self.engine == 'event' else self.engine}{lost}>"
         )
+
+    @property
+    def drop_rate(self) -> float:
+        """Fraction of the synaptic events of all emissions, also after the end, that were lost."""
+        offered = 0 if isinstance(self.losses, NoLosses) else int(self.losses.used[0])
+        return self.counts.dropped / offered if offered else 0.0
 
     def by_neuron(self) -> list[NDArray[np.float64]]:
         """Return the spike times of each neuron in ms."""

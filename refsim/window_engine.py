@@ -10,6 +10,7 @@ from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
 
 from refsim import model
+from refsim.lif import log_ratio
 from refsim.network import Network
 from refsim.status import DONE, FULL, RUNNING, SPIKE_LIMIT
 from refsim.types import Float, Model, Tape
@@ -34,8 +35,8 @@ _MOST_POLYNOMIALS = 16  # membrane time constants; with more of them responses a
 _MOST_WINDOWS = 1e8
 _TABLE = 33  # windows over which a sleeping neuron is advanced by a table
 _SHARE = 2_000_000  # arrivals between two looks at the keyboard: some hundredths of a second
-_WORTHWHILE = 20_000  # synapses from which the window engine is chosen
-_MOST_TERMS = 30  # of a polynomial
+_WORTHWHILE = 1_000_000  # synapses from which the window engine is chosen
+_TERMS = 28  # of a polynomial, before it is cut
 _ROOM = 1024  # rows, to begin with
 
 
@@ -74,11 +75,10 @@ def window_length(network: Network, duration: float) -> float:
 def _time_to_peak(a: float, r: float) -> float:
     """Return when the voltage of rate ``a`` peaks in response to a filter of rate ``r``.
 
-    log(a/r)/(a - r), by log1p(z)/z where the rates are close; a last bit less, to be certain.
+    log(a/r)/(a - r), or 1/r where the rates are equal; a little less, to be certain.
     """
-    z = (a - r) / r
-    log = np.log1p(z) / z if abs(z) > 1e-8 else 1.0 - 0.5 * z
-    return float(log / r) * (1.0 - 1e-12)
+    peak = log_ratio(a, r) / (a - r) if a != r else 1.0 / r
+    return peak * (1.0 - 1e-12)
 
 
 def tables(network: Network, length: float) -> WindowTables:
@@ -121,21 +121,15 @@ def tables(network: Network, length: float) -> WindowTables:
 
 
 def polynomial(function: Callable[[Float], Float]) -> Float:
-    """Return the coefficients of a polynomial on [-1, 1] that is a function to the last bits."""
-    probes = np.linspace(-1.0, 1.0, 41)
-    wanted = function(probes)
-    scale = float(np.abs(wanted).max())
+    """Return the coefficients of a polynomial on [-1, 1] that is a function to the last bits.
+
+    Chebyshev interpolation of many terms, cut where they are below the last bit of the largest.
+    """
     interpolate: Any = chebyshev.chebinterpolate
-    best: NDArray[Any] = np.zeros(1)
-    error = np.inf
-    for degree in range(2, _MOST_TERMS):
-        terms = np.asarray(chebyshev.cheb2poly(interpolate(function, degree)))
-        found = float(np.abs(np.polynomial.polynomial.polyval(probes, terms) - wanted).max())
-        if found < error:
-            best, error = terms, found
-        if error <= 4e-16 * scale:
-            break
-    return np.asarray(best)
+    terms = interpolate(function, _TERMS)
+    present = np.flatnonzero(np.abs(terms) > 1e-17 * np.abs(terms).max())
+    last = int(present[-1]) if present.size else 0
+    return np.asarray(chebyshev.cheb2poly(terms[: last + 1]))
 
 
 def _stacked(rows: list[list[Float]]) -> Float:

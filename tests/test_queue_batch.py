@@ -74,7 +74,7 @@ def test_wrong_arguments():
     for call, words in [
         (lambda: Batch("heap", 4), "structure = 'heap'"),
         (lambda: Batch("single_spike", 0), "n = 0"),
-        (lambda: Batch("bounded_fifo", 4), "capacity = None"),
+        (lambda: Batch("bounded_fifo", 4), "capacity is missing"),
         (lambda: Batch("bit_array", 4, 16), "capacity = 16"),
         (lambda: batch.push([4], [1.0]), "queue has numbers outside 0 to 3"),
         (lambda: batch.push([-1], [1.0]), "queue has numbers outside"),

@@ -183,7 +183,7 @@ def test_wrong_arguments():
             Streams(*columns)
     for arguments, options, words in [
         (("stack", good, 9), {}, "structure = 'stack'"),
-        (("bounded_fifo", good, 9), {}, "capacity = None"),
+        (("bounded_fifo", good, 9), {}, "capacity is missing"),
         (("bounded_fifo", good, 9), {"capacity": 0}, "capacity = 0"),
         (("single_spike", good, 9), {"capacity": 2}, "capacity = 2"),
         (("heap", good, 9), {"capacity": 2}, "capacity = 2"),

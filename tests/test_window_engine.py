@@ -192,7 +192,8 @@ def test_runaway_activity_keeps_the_spikes_so_far():
     np.testing.assert_allclose(partial.spikes.time, whole.spikes.time[:500], atol=1e-9)
 
 
-def test_the_choice_of_engine_and_its_reason():
+def test_the_choice_of_engine_and_its_reason(monkeypatch):
+    monkeypatch.setattr(window_engine, "_WORTHWHILE", 20_000)
     small, large = zoo.recurrent(), balanced()
     run = refsim.simulate(small.network, small.inputs, 5.0)
     assert (run.engine, "synapses" in run.engine_reason) == ("event", True)
@@ -213,7 +214,8 @@ def test_the_choice_of_engine_and_its_reason():
         refsim.simulate(balanced(delay=0.0), None, 5.0, engine="window")
 
 
-def test_tangents_are_those_of_the_event_engine():
+def test_tangents_are_those_of_the_event_engine(monkeypatch):
+    monkeypatch.setattr(window_engine, "_WORTHWHILE", 20_000)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", refsim.IllConditionedWarning)
         simulation, _ = adjoint.jvp(balanced(n=600), None, 5.0, {"i_ext": 1.0})
