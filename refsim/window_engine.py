@@ -36,7 +36,7 @@ _MOST_WINDOWS = 1e8
 _TABLE = 33  # windows over which a sleeping neuron is advanced by a table
 _SHARE = 2_000_000  # arrivals between two looks at the keyboard: some hundredths of a second
 _WORTHWHILE = 1_000_000  # synapses from which the window engine is chosen
-_TERMS = 28  # of a polynomial, before it is cut
+_DEGREES = (6, 8, 10, 12, 14, 17, 20, 24, 28)  # of polynomials, tried in turn
 _ROOM = 1024  # rows, to begin with
 
 
@@ -123,13 +123,23 @@ def tables(network: Network, length: float) -> WindowTables:
 def polynomial(function: Callable[[Float], Float]) -> Float:
     """Return the coefficients of a polynomial on [-1, 1] that is a function to the last bits.
 
-    Chebyshev interpolation of many terms, cut where they are below the last bit of the largest.
+    More terms than it takes would add their rounding, so the degree goes up until the error is that
+    of rounding, or no longer falls.
     """
     interpolate: Any = chebyshev.chebinterpolate
-    terms = interpolate(function, _TERMS)
-    present = np.flatnonzero(np.abs(terms) > 1e-17 * np.abs(terms).max())
-    last = int(present[-1]) if present.size else 0
-    return np.asarray(chebyshev.cheb2poly(terms[: last + 1]))
+    probes = np.linspace(-1.0, 1.0, 23)
+    wanted = function(probes)
+    best: NDArray[Any] = np.zeros(1)
+    error = float(np.abs(wanted).max())
+    enough = 4e-16 * error
+    for degree in _DEGREES:
+        if error <= enough:
+            break
+        terms = np.asarray(chebyshev.cheb2poly(interpolate(function, degree)))
+        found = float(np.abs(np.polynomial.polynomial.polyval(probes, terms) - wanted).max())
+        if found < error:
+            best, error = terms, found
+    return best
 
 
 def _stacked(rows: list[list[Float]]) -> Float:
