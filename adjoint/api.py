@@ -115,14 +115,15 @@ def jvp(
     samples: Samples | tuple[Any, Any] | None = None,
     queue: str | Lossy = "auto",
     dt: float | None = None,
+    engine: str = "auto",
     max_spikes: int = MAX_SPIKES,
 ) -> tuple[Simulation, Tangents]:
     """Simulate, and carry a tangent of the parameters through the same events.
 
     Parameters
     ----------
-    network, inputs, duration, samples, queue, dt, max_spikes
-        As for :func:`refsim.simulate`.
+    network, inputs, duration, samples, queue, dt, engine, max_spikes
+        As for :func:`refsim.simulate`; the event engine alone carries tangents.
     tangents : Parameters or mapping
         Direction: names of parameters (as in Parameters) and arrays of their shapes; those not
         given are zero.
@@ -144,7 +145,7 @@ def jvp(
         "tangents", {} if tangents is None else tangents, network, n_input_spikes
     )
     carried = kernel_tangents(network, direction)
-    run = Run(network, inputs, duration, samples, queue, dt, max_spikes, carried)
+    run = Run(network, inputs, duration, samples, queue, dt, max_spikes, carried, engine)
     run.work.state_dot.v[:] = direction.v0
     simulation = run.execute()
     _warn_of_conditioning(simulation)

@@ -21,6 +21,8 @@ from queues.errors import (
 )
 from queues.jit import by_type, kernel
 
+_LARGEST = np.iinfo(np.int64).max
+
 
 class Popped(NamedTuple):
     """Entries that a poll has found, by number of their queue; one a queue at most."""
@@ -191,7 +193,11 @@ class Batch:
 
     def _checked(self, name: str, values: Any, size: int | None, kinds: str) -> NDArray[Any]:
         """Return a vector; one value stands for all of ``size``."""
+        if isinstance(values, np.ma.MaskedArray):
+            raise QueueTypeError(f"{name} is a masked array; expected one without a mask")
         array = np.asarray(values)
+        if array.dtype == np.uint64 and array.size and array.max() > _LARGEST:
+            raise QueueError(f"{name} has {array.max()}; expected integers of 64 bits")
         if array.ndim == 0 and size is not None:
             array = np.full(size, array)
         if array.ndim != 1 or (size is not None and len(array) != size):

@@ -19,7 +19,7 @@ from queues import (
     single_spike,
     single_spike_keep,
 )
-from queues.errors import QueueError, checked_count
+from queues.errors import LARGEST_COUNT, QueueError, checked_count
 from queues.jit import by_type
 from queues.types import BitArrays, BoundedArrays
 
@@ -100,7 +100,7 @@ OF_STEPS = ("lossy_ring", "bit_array")
 def checked_capacity(structure: str, capacity: int | None) -> int:
     """Return the number of rows of a queue of a structure, which some leave no choice of."""
     if structure in OF_ONE:
-        if capacity not in (None, 1):
+        if capacity is not None and checked_count("capacity", capacity, 1) != 1:
             raise QueueError(f"capacity = {capacity!r}; expected none for {structure!r}")
         return 1
     if capacity is None:
@@ -113,6 +113,10 @@ def checked_capacity(structure: str, capacity: int | None) -> int:
 
 def empty(structure: str, n: int, capacity: int) -> Any:
     """Return ``n`` empty queues of a structure."""
+    if n * capacity > LARGEST_COUNT:
+        raise QueueError(
+            f"capacity = {capacity} for {n} queues; expected at most {LARGEST_COUNT} rows in all"
+        )
     wrapper = WRAPPER[structure]
     return wrapper(WRAPPERS[wrapper].empty(n, capacity))
 

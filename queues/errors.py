@@ -10,6 +10,7 @@ import operator
 from numbers import Real
 from typing import SupportsIndex, cast
 
+LARGEST_COUNT = 2**40  # rows or queues: far more than memory has, and no product overflows
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 _STEPS = 2.0**53  # float64 holds every whole number below it
 
@@ -77,11 +78,13 @@ def checked_int(name: str, value: object) -> int:
     return number
 
 
-def checked_count(name: str, value: object, smallest: int) -> int:
-    """Return ``value`` as an int of at least ``smallest``, or raise."""
+def checked_count(name: str, value: object, smallest: int, largest: int = LARGEST_COUNT) -> int:
+    """Return ``value`` as an int from ``smallest`` to ``largest``, or raise."""
     number = checked_int(name, value)
     if number < smallest:
         raise QueueError(f"{name} = {value!r}; expected at least {smallest}")
+    if number > largest:
+        raise QueueError(f"{name} = {value!r}; expected at most {largest}")
     return number
 
 

@@ -153,8 +153,14 @@ class Log:
         bar = _checked("popped_bar", popped_bar, self.n_pops)
         pushed_bar = np.zeros(self.n_pushes)
         if isinstance(structure, Keep):
+            room = min(structure.k, max(self.n_pushes, 1))  # more can never be under way
             lost = reverse_walk.through_list(
-                self.events, self.popped, bar, pushed_bar, structure.k, structure.which == "largest"
+                self.events,
+                self.popped,
+                bar,
+                pushed_bar,
+                room,
+                structure.which == "largest",
             )
             return pushed_bar, int(lost)
         if structure == "scatter":

@@ -29,6 +29,7 @@ DROPPED = -1
 QUEUED = -2
 
 _Q = np.int64(0)  # the queue in the arrays of a run: one after another uses them
+_MOST_SLOTS = 10_000_000  # of a ring buffer
 _MOST_STEPS = 2**53  # up to here times in float64 are whole numbers
 
 
@@ -115,7 +116,8 @@ def _steps(name: str, values: Any) -> NDArray[np.int64]:
         raise QueueTypeError(
             f"{name} has shape {array.shape} and dtype {array.dtype}; expected a vector of integers"
         )
-    steps = np.ascontiguousarray(array, dtype=np.int64)
+    steps = np.array(array, dtype=np.int64, order="C")
+    steps.setflags(write=False)
     if steps.size and not (steps.min() >= 0 and steps.max() < _MOST_STEPS):
         raise QueueError(f"{name} has steps outside 0 to 2**53; expected none")
     return steps
@@ -377,7 +379,7 @@ def run_streams(
         If a structure for times in order gets others.
     """
     last = streams.last_push
-    if checked_count("n_steps", n_steps, 1) <= last:
+    if checked_count("n_steps", n_steps, 1, _MOST_STEPS) <= last:
         raise QueueError(
             f"n_steps = {n_steps}; expected more than the step {last} of the last push"
         )
@@ -386,6 +388,8 @@ def run_streams(
             "arrival has events due at the step of their push; expected later ones, or "
             "push_first=True"
         )
+    if not isinstance(structure, str):
+        raise QueueTypeError(f"structure is a {type(structure).__name__}; expected a name")
     make = _maker(structure, capacity, streams)
     workers = min(checked_count("threads", threads, 1), max(streams.n_queues, 1))
     delivered = np.empty(len(streams.pushed), dtype=np.int64)
@@ -420,6 +424,11 @@ def _maker(structure: str, capacity: int | None, streams: Streams) -> Callable[[
             )
         # One event is found a step, so those of a step may wait for as many steps as there are.
         steps = streams.leads[1] + streams.most + 2
+        if exact.in_steps and steps > _MOST_SLOTS:
+            raise QueueError(
+                f"arrival has events {streams.leads[1]} steps ahead; expected at most "
+                f"{_MOST_SLOTS} for {structure!r}"
+            )
         return lambda: exact.empty(max(streams.most, 1), 1, steps)
     if structure not in BOUNDED:
         names = ", ".join([*BOUNDED, *STRUCTURES])

@@ -183,9 +183,10 @@ def choose_engine(
         return "window", "it was asked for"
     if why_not:
         return "event", why_not
-    if not window_engine.is_worthwhile(network):
-        return "event", f"there are {len(network.synapses)} synapses, and windows suit many"
-    return "window", f"there are {len(network.synapses)} synapses"
+    size = f"there are {len(network.synapses)} synapses"
+    if not window_engine.is_worthwhile(network, duration):
+        return "event", f"{size}, too few for windows to have many arrivals"
+    return "window", size
 
 
 class Tangents:
@@ -450,7 +451,7 @@ class Run:
                 searches=int(counts.searches[0]),
                 dropped=int(lossy.lost_bits(self.transit.losses).sum()),
             ),
-            queue=self.queue,
+            queue=self.queue if self.engine == "event" else "none",
             engine=self.engine,
             engine_reason=self.reason,
             dt=self.dt,

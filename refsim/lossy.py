@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from queues import bounded, bounded_fifo, lossy_ring, single_spike
 from queues.buffer import NONE
+from queues.errors import LARGEST_COUNT
 from queues.jit import by_type, inner_kernel
 from queues.types import BoundedArrays
 from refsim.errors import InvalidTypeError, InvalidValueError
@@ -75,7 +76,7 @@ class Lossy:
         choice("structure", self.structure, tuple(_RULES))
         choice("per", self.per, ("synapse", "source"))
         if self.structure in _SINGLE:
-            if self.capacity not in (None, 1):
+            if self.capacity is not None and integer("capacity", self.capacity, 1) != 1:
                 raise InvalidValueError(
                     f"capacity is {self.capacity} for {self.structure!r}; expected none"
                 )
@@ -118,6 +119,11 @@ def losses(spec: Lossy | None, wiring_start: NDArray[np.int64], room: int) -> No
     if spec is None:
         return NoLosses(np.zeros(0, dtype=np.int64))
     owners = len(wiring_start) - 1 if spec.per == "source" else int(wiring_start[-1])
+    if owners * (spec.capacity or 1) > LARGEST_COUNT:
+        raise InvalidValueError(
+            f"capacity is {spec.capacity} for {owners} queues; expected at most {LARGEST_COUNT} "
+            "rows in all"
+        )
     most = int(np.diff(wiring_start).max(initial=0))
     rule = _RULES[spec.structure]
     return Losses(

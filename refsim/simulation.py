@@ -63,7 +63,8 @@ class Conditioning(NamedTuple):
     """How far a run is from a change of its spike pattern.
 
     Near such a change gradients grow without bound (slope) or jump (gaps); a comparison that
-    fails there says little. Each is inf where there is nothing to compare.
+    fails there says little. Each is inf where there is nothing to compare. The window engine
+    compares crossings and releases with the arrivals of the same window only.
     """
 
     min_slope: float  # dV/dt at the most grazing crossing
@@ -104,7 +105,7 @@ class Simulation(ReadOnlyArrays):
     counts : EventCounts
         Numbers of events.
     queue : str
-        Structure of the event queue, such as "heap" or "fifo".
+        Structure of the event queue, such as "heap" or "fifo"; "none" in the window engine.
     engine, engine_reason : str
         "event" or "window", and why it was chosen.
     dt : float
@@ -146,7 +147,7 @@ class Simulation(ReadOnlyArrays):
         return (
             f"<Simulation: {self.counts.spikes} spikes of {self.network.n_neurons} neurons in "
             f"{self.duration:g} ms, {self.counts.arrivals} arrivals, "
-            f"{self.queue if self.engine == 'event' else self.engine}{lost}>"
+            f"{self.queue if self.engine == 'event' else 'windows'}{lost}>"
         )
 
     @property

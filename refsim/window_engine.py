@@ -36,6 +36,7 @@ _MOST_WINDOWS = 1e8
 _TABLE = 33  # windows over which a sleeping neuron is advanced by a table
 _SHARE = 2_000_000  # arrivals between two looks at the keyboard: some hundredths of a second
 _WORTHWHILE = 1_000_000  # synapses from which the window engine is chosen
+_POINTS = 60  # at which a polynomial is fitted
 _DEGREES = (6, 8, 10, 12, 14, 17, 20, 24, 28)  # of polynomials, tried in turn
 _ROOM = 1024  # rows, to begin with
 
@@ -51,9 +52,10 @@ def obstacle(network: Network, duration: float) -> str | None:
     return None
 
 
-def is_worthwhile(network: Network) -> bool:
+def is_worthwhile(network: Network, duration: float) -> bool:
     """Return whether a network is large enough for windows to have many arrivals."""
-    return len(network.synapses) >= _WORTHWHILE
+    size = len(network.synapses)
+    return size >= _WORTHWHILE and duration / window_length(network, duration) <= size
 
 
 def shortest_delay(network: Network) -> float:
@@ -126,17 +128,16 @@ def polynomial(function: Callable[[Float], Float]) -> Float:
     More terms than it takes would add their rounding, so the degree goes up until the error is that
     of rounding, or no longer falls.
     """
-    interpolate: Any = chebyshev.chebinterpolate
-    probes = np.linspace(-1.0, 1.0, 23)
-    wanted = function(probes)
+    points = chebyshev.chebpts1(_POINTS)
+    values = function(points)
     best: NDArray[Any] = np.zeros(1)
-    error = float(np.abs(wanted).max())
+    error = float(np.abs(values).max())
     enough = 4e-16 * error
     for degree in _DEGREES:
         if error <= enough:
             break
-        terms = np.asarray(chebyshev.cheb2poly(interpolate(function, degree)))
-        found = float(np.abs(np.polynomial.polynomial.polyval(probes, terms) - wanted).max())
+        terms = np.asarray(chebyshev.cheb2poly(chebyshev.chebfit(points, values, degree)))
+        found = float(np.abs(np.polynomial.polynomial.polyval(points, terms) - values).max())
         if found < error:
             best, error = terms, found
     return best
@@ -182,13 +183,20 @@ class WindowRun:
                     self.work = _grown(self.problem, self.work)
                 status = run_windows(self.problem, self.work, _SHARE)
         finally:
-            self._hand_over()
+            self._hand_over(status == SPIKE_LIMIT)
         return status
 
-    def _hand_over(self) -> None:
-        """Leave spikes, counts and margins where the event loop leaves them."""
+    def _hand_over(self, is_cut: bool) -> None:
+        """Leave spikes, counts and margins where the event loop leaves them.
+
+        A run that is cut within a window ends with its last spike.
+        """
         run, work = self.run, self.work
         done = totals(work)
+        if is_cut:
+            end = work.tape.time[done.spikes - 1]
+            done = done._replace(inputs=int(np.searchsorted(run.problem.inputs.time, end)))
+            run.problem.samples.voltage[run.problem.samples.time > end] = np.nan
         origin = _origin(work.tape.time[: done.spikes], run.problem.inputs.time[: done.inputs])
         run.work = run.work._replace(tape=work.tape, origin=origin)
         counts = run.work.counts

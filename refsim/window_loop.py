@@ -722,6 +722,7 @@ def _replay(problem, work, place):
     time = t0
     release = work.release[n]
     own = np.int64(-1)  # row of ``found`` of the neuron's last spike, if it is of this window
+    held_until = release
     spikes_before = work.counts[_FOUND]
     sample = work.counts[_SAMPLES]
     earliest = t0
@@ -763,8 +764,12 @@ def _replay(problem, work, place):
             if wait < math.inf:
                 t = max(min(time + wait, until), earliest)
                 sample = _read_samples(problem, work, n, v, x, time, t, False, sample)
+                if t > problem.t_end:
+                    break
                 if work.counts[_FOUND] == work.found.time.shape[0]:
+                    # Once there is room the replay starts again from the begin of the window.
                     work.counts[_FOUND] = spikes_before
+                    work.release[n] = held_until
                     return False
                 neuron.flow_current(model, x, t - time)
                 time = t
@@ -781,8 +786,9 @@ def _replay(problem, work, place):
                     _note_gap(work, 0, arrival - t)
                 if i > 0:
                     _note_gap(work, 0, t - work.gathered.time[work.gathered.order[i - 1]])
-                if work.counts[_FOUND] + work.counts[_SPIKES] > problem.max_spikes:
-                    break
+                own_spikes = work.counts[_FOUND] - spikes_before
+                if own_spikes > problem.max_spikes - work.counts[_SPIKES]:
+                    break  # whatever the other neurons do, the limit comes before this spike
                 continue
             sample = _read_samples(problem, work, n, v, x, time, until, False, sample)
             v = after

@@ -192,6 +192,55 @@ def test_runaway_activity_keeps_the_spikes_so_far():
     np.testing.assert_allclose(partial.spikes.time, whole.spikes.time[:500], atol=1e-9)
 
 
+def shower(n):
+    """One input makes n neurons fire again and again."""
+    synapses = [
+        refsim.connect(n, np.arange(n), weight=3000.0, delay=0.0),
+        refsim.connect(0, 1, weight=0.01, delay=0.5),
+    ]
+    return refsim.Network(n, synapses, n_inputs=1, ports=refsim.ExpPort(5.0), tau_m=10.0, t_ref=0.2)
+
+
+def test_a_replay_that_runs_out_of_room_begins_again_held(monkeypatch):
+    inputs = refsim.SpikeTrain([0.3987], [0], 1)
+    for room in (1, 7, 64):
+        monkeypatch.setattr(window_engine, "_ROOM", room)
+        a, b = (refsim.simulate(shower(40), inputs, 1.2, engine=e) for e in ("event", "window"))
+        assert_equal(a, b, 1e-9)
+        assert len(a.spikes.time) == 160
+
+
+def test_spikes_after_the_end_do_not_count_towards_the_limit():
+    synapses = refsim.connect([2, 3], [0, 1], weight=[60.0, 0.1], delay=0.5)
+    port = refsim.ExpPort(5.0)
+    network = refsim.Network(2, synapses, n_inputs=2, ports=port, tau_m=10.0, i_ext=[0.0, 30.0])
+    inputs = refsim.SpikeTrain.from_lists([[8.2], [1.0]])
+    for limit in (35, 36, 38, 10_000):
+        run = refsim.simulate(network, inputs, 10.0, engine="window", max_spikes=limit)
+        assert run.counts.spikes == 35
+    with pytest.raises(refsim.SpikeLimitError):
+        refsim.simulate(network, inputs, 10.0, engine="window", max_spikes=34)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5, 20])
+def test_a_partial_result_holds_the_first_spikes_and_ends_with_the_last(limit):
+    synapses = refsim.connect([2, 3], [0, 1], weight=60.0, delay=[0.5, 1.5])
+    network = refsim.Network(2, synapses, n_inputs=2, ports=refsim.ExpPort(5.0), tau_m=10.0)
+    inputs = refsim.SpikeTrain([0.0, 0.0, 6.5], [1, 0, 0], 2)
+    partials = []
+    for engine in ("event", "window"):
+        with pytest.raises(refsim.SpikeLimitError) as caught:
+            refsim.simulate(
+                network, inputs, 20.0, samples=([0, 1, 1], [0.2, 3.0, 5.0]), engine=engine,
+                max_spikes=limit,
+            )  # fmt: skip
+        partials.append(caught.value.partial)
+    a, b = partials
+    np.testing.assert_allclose(b.spikes.time, a.spikes.time, atol=1e-12)
+    np.testing.assert_allclose(b.voltages, a.voltages, atol=1e-12)
+    assert abs(b.duration - a.duration) < 1e-12
+
+
 def test_the_choice_of_engine_and_its_reason(monkeypatch):
     monkeypatch.setattr(window_engine, "_WORTHWHILE", 20_000)
     small, large = zoo.recurrent(), balanced()
