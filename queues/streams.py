@@ -30,6 +30,7 @@ QUEUED = -2
 
 _Q = np.int64(0)  # the queue in the arrays of a run: one after another uses them
 _MOST_SLOTS = 10_000_000  # of a ring buffer
+_LAST_STEP = 2**31 - 1  # outcomes take 4 bytes each
 _MOST_STEPS = 2**53  # up to here times in float64 are whole numbers
 
 
@@ -129,11 +130,11 @@ class Outcome:
 
     Attributes
     ----------
-    delivered : (P,) int
+    delivered : (P,) int32
         Step at which a poll found the event, -1 for one that was dropped, -2 for one still queued.
     """
 
-    delivered: NDArray[np.int64]
+    delivered: NDArray[np.int32]
 
     @property
     def hits(self) -> int:
@@ -178,7 +179,7 @@ class Outcome:
 
 
 @kernel
-def select(delivered: NDArray[np.int64], given: Any, selected: Any) -> None:
+def select(delivered: NDArray[np.int32], given: Any, selected: Any) -> None:
     """Write what was given for events that were found, and 0 for the others."""
     for i in range(delivered.size):
         selected[i] = given[i] if delivered[i] >= 0 else 0.0
@@ -262,14 +263,20 @@ def _stream_by_polls(queue, pushed, arrival, begin, end, n_steps, lag, delivered
 
 
 @inner_kernel
+def _chosen(condition, a, b):
+    """Return ``a`` where the condition holds, else ``b``, by a mask and not by a branch."""
+    return b ^ ((a ^ b) & -np.int64(condition))
+
+
+@inner_kernel
 def _stream_of_one(queue, pushed, arrival, begin, end, n_steps, lag, delivered):
     """Run one slot whose event stays, without branches: which push is refused is a coin toss."""
     until = np.int64(-1)  # when the slot is free again
     for i in range(begin, end):
-        is_free = np.int64(until <= pushed[i] - lag)  # 0 or 1
-        found = arrival[i] if arrival[i] < n_steps else np.int64(QUEUED)
-        delivered[i] = DROPPED + is_free * (found - DROPPED)
-        until += is_free * (arrival[i] - until)
+        is_free = until <= pushed[i] - lag
+        found = _chosen(arrival[i] >= n_steps, np.int64(QUEUED), arrival[i])
+        delivered[i] = _chosen(is_free, found, np.int64(DROPPED))
+        until = _chosen(is_free, arrival[i], until)
 
 
 @inner_kernel
@@ -289,14 +296,19 @@ def _stream_of_slots(queue, pushed, arrival, begin, end, n_steps, lag, delivered
 
 
 @inner_kernel
-def _stream_of_newest(queue, pushed, arrival, begin, end, n_steps, lag, delivered):
-    """Run one slot that pushes overwrite: an event is lost if the next push comes before a poll."""
-    for i in range(begin, end - 1):
-        is_lost = np.int64(arrival[i] > pushed[i + 1] - lag)  # 0 or 1: no branch, as above
-        found = arrival[i] if arrival[i] < n_steps else np.int64(QUEUED)
-        delivered[i] = found + is_lost * (DROPPED - found)
-    if end > begin:
-        delivered[end - 1] = arrival[end - 1] if arrival[end - 1] < n_steps else QUEUED
+def _streams_of_newest(queue, start, pushed, arrival, low, high, n_steps, lag, delivered):
+    """Run slots that pushes overwrite: an event is lost if the next push comes before a poll.
+
+    One pass over the pushes of all queues, and then over the last ones of each.
+    """
+    for i in range(start[low], start[high] - 1):
+        found = _chosen(arrival[i] >= n_steps, np.int64(QUEUED), arrival[i])
+        is_lost = arrival[i] > pushed[i + 1] - lag
+        delivered[i] = _chosen(is_lost, np.int64(DROPPED), found)
+    for q in range(low, high):
+        last = start[q + 1] - 1
+        if last >= start[q]:
+            delivered[last] = arrival[last] if arrival[last] < n_steps else QUEUED
 
 
 @inner_kernel
@@ -310,10 +322,10 @@ def _stream_of_bits(queue, pushed, arrival, begin, end, n_steps, lag, delivered)
             word = word >> np.uint64(ahead) if ahead < 64 else np.uint64(0)
             now += ahead
         bit = np.uint64(1) << np.uint64(arrival[i] - now)
-        is_set = np.int64(word & bit != np.uint64(0))
+        is_set = word & bit != np.uint64(0)
         word |= bit
-        found = arrival[i] if arrival[i] < n_steps else np.int64(QUEUED)
-        delivered[i] = found + is_set * (DROPPED - found)
+        found = _chosen(arrival[i] >= n_steps, np.int64(QUEUED), arrival[i])
+        delivered[i] = _chosen(is_set, np.int64(DROPPED), found)
 
 
 @by_type
@@ -322,7 +334,6 @@ def _stream(arrays: type) -> Callable[..., None]:
     special = {
         WRAPPER["bit_array"]: _stream_of_bits,
         WRAPPER["single_spike_keep"]: _stream_of_one,
-        WRAPPER["single_spike"]: _stream_of_newest,
         WRAPPER["lossy_ring"]: _stream_of_slots,
     }
     run = special.get(arrays, _stream_by_polls)
@@ -331,11 +342,26 @@ def _stream(arrays: type) -> Callable[..., None]:
     )
 
 
-@kernel
-def run_range(queue, start, pushed, arrival, low, high, n_steps, lag, delivered):
-    """Run the queues from ``low`` to ``high``, one after another, in the arrays of one."""
+@inner_kernel
+def _streams_in_turn(queue, start, pushed, arrival, low, high, n_steps, lag, delivered):
+    """Run queues one after another in the arrays of one."""
     for q in range(low, high):
         _stream(queue, pushed, arrival, start[q], start[q + 1], n_steps, lag, delivered)
+
+
+@by_type
+def _streams(arrays: type) -> Callable[..., None]:
+    """Run the queues of a range."""
+    run = _streams_of_newest if arrays is WRAPPER["single_spike"] else _streams_in_turn
+    return lambda queue, start, pushed, arrival, low, high, n_steps, lag, delivered: run(
+        queue, start, pushed, arrival, low, high, n_steps, lag, delivered
+    )
+
+
+@kernel
+def run_range(queue, start, pushed, arrival, low, high, n_steps, lag, delivered):
+    """Run the queues from ``low`` to ``high``."""
+    _streams(queue, start, pushed, arrival, low, high, n_steps, lag, delivered)
 
 
 def run_streams(
@@ -356,7 +382,7 @@ def run_streams(
     streams : Streams
         The pushes.
     n_steps : int
-        Number of steps; a push at a later step is an error.
+        Number of steps, at most 2**31 - 1; a push at a later step is an error.
     capacity : int, optional
         Of bounded queues that have one, at least 1; of "bit_array" 32 or 64.
     push_first : bool
@@ -379,7 +405,7 @@ def run_streams(
         If a structure for times in order gets others.
     """
     last = streams.last_push
-    if checked_count("n_steps", n_steps, 1, _MOST_STEPS) <= last:
+    if checked_count("n_steps", n_steps, 1, _LAST_STEP) <= last:
         raise QueueError(
             f"n_steps = {n_steps}; expected more than the step {last} of the last push"
         )
@@ -392,7 +418,7 @@ def run_streams(
         raise QueueTypeError(f"structure is a {type(structure).__name__}; expected a name")
     make = _maker(structure, capacity, streams)
     workers = min(checked_count("threads", threads, 1), max(streams.n_queues, 1))
-    delivered = np.empty(len(streams.pushed), dtype=np.int64)
+    delivered = np.empty(len(streams.pushed), dtype=np.int32)
     bounds = np.linspace(0, streams.n_queues, workers + 1).astype(np.int64)
     lag = np.int64(1 if push_first else 0)  # steps from the last poll before a push to the push
 
