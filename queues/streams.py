@@ -179,7 +179,7 @@ class Outcome:
 
 
 @kernel
-def select(delivered: NDArray[np.int32], given: Any, selected: Any) -> None:
+def select(delivered: Any, given: Any, selected: Any) -> None:
     """Write what was given for events that were found, and 0 for the others."""
     for i in range(delivered.size):
         selected[i] = given[i] if delivered[i] >= 0 else 0.0
