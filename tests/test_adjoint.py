@@ -26,7 +26,7 @@ LEAST_SLOPE = 1e-4
 
 
 def samples_meet_arrivals(simulation):
-    """Return whether a voltage is read within rounding of an arrival: its derivative jumps there."""
+    """Return whether a voltage is read next to an arrival, where its derivative jumps."""
     wiring, samples = simulation.network.wiring, simulation.samples
     for time, source in zip(*emissions(simulation), strict=True):
         rows = slice(wiring.start[source], wiring.start[source + 1])
