@@ -13,7 +13,7 @@ from refsim.types import Float, Int, Rows
 from refsim.validate import MOST, integer, shown
 
 _MOST_BLOCKS = 8  # states of an eighth of 10^5 neurons fit the cache of a core
-_ROW = 32  # synapses of a row on average: shorter rows cost more to begin than blocks save
+_ROW = 256  # synapses of a row on average: shorter rows cost more to begin than blocks save
 _MOST_CODES = 2**16  # values that 16 bits number
 _CHUNK = 2**16  # synapses whose indices, which NumPy widens, stay in the cache
 
