@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,11 @@ from refsim.lif import log_ratio
 from refsim.network import Network
 from refsim.propagator import propagator
 from refsim.response import MOST_CLASSES, Responses, responses
+from refsim.simulation import Spikes
 from refsim.status import DONE, FULL, RUNNING, SPIKE_LIMIT
 from refsim.types import Float, Model, Rows, Tape
 from refsim.window_loop import run_windows, start_windows
+from refsim.window_state import WindowState, restore, snapshot
 from refsim.window_types import (
     ARRIVALS,
     CHUNK,
@@ -27,6 +29,9 @@ from refsim.window_types import (
     INPUTS,
     LACK,
     N_COUNTS,
+    NOW,
+    PHASE,
+    SAMPLES,
     SEARCHES,
     SPIKES,
     WIDTH,
@@ -47,6 +52,7 @@ if TYPE_CHECKING:
 _MOST_WINDOWS = 1e8
 _SHARE = 5_000_000  # arrivals between two looks at the keyboard: some hundredths of a second
 _WORTHWHILE = 1_000_000  # synapses from which the window engine is chosen
+_FOREVER = 2**62  # windows
 _ROOM = 1024  # rows, to begin with
 _WELL_APART = 0.01  # relative distance of rates from which their difference is a fine divisor
 # Share of the shortest synaptic time constant. In longer windows more neurons may fire, as far as
@@ -127,57 +133,107 @@ def _padded(terms: Float) -> Float:
     return np.concatenate([terms, np.zeros(max(0, _TERMS - len(terms)))])
 
 
-class WindowRun:
-    """A run of the window engine, in the place of the event loop of ``run``."""
+class Resumed(NamedTuple):
+    """What an earlier run has left: its state, and its spikes and voltages in order of time."""
 
-    def __init__(self, run: Run, threads: int = 1):
+    state: WindowState
+    spikes: Spikes
+    voltages: Float
+
+
+def _problem(run: Run) -> WindowProblem:
+    network = run.network
+    length = window_length(network)
+    rows, _ = network.rows
+    table = responses(network.model, length)
+    step = propagator(network.model, length)
+    return WindowProblem(
+        model=network.model,
+        rows=rows,
+        inputs=run.problem.inputs,
+        samples=run.problem.samples,
+        responses=table,
+        propagator=step,
+        shape=_shape(network.model, table, step),
+        length=length,
+        t_end=run.duration,
+        max_spikes=run.max_spikes,
+    )
+
+
+class WindowRun:
+    """A run of the window engine, in the place of the event loop of ``run``.
+
+    Attributes
+    ----------
+    state : WindowState or None
+        Where the last whole window before the end leaves the run, if it is to be kept.
+    """
+
+    def __init__(self, run: Run):
         network = run.network
         self.run = run
-        length = window_length(network)
-        rows, _ = network.rows
-        table = responses(network.model, length)
-        step = propagator(network.model, length)
-        self.problem = WindowProblem(
-            model=network.model,
-            rows=rows,
-            inputs=run.problem.inputs,
-            samples=run.problem.samples,
-            responses=table,
-            propagator=step,
-            shape=_shape(network.model, table, step),
-            length=length,
-            t_end=run.duration,
-            max_spikes=run.max_spikes,
-        )
+        self.problem = _problem(run)
         self.work = _work(self.problem, network.v0)
-        self.n_threads = min(threads, len(rows.edge) - 1) if is_compiled() else 1
+        n_blocks = len(self.problem.rows.edge) - 1
+        self.n_threads = min(run.threads, n_blocks) if is_compiled() else 1
+        self.state: WindowState | None = None
+        if run.resumed is None:
+            start_windows(self.problem, self.work)
+        else:
+            self._resume(run.resumed)
+
+    def _resume(self, resumed: Resumed) -> None:
+        """Go back to the window where an earlier run has left its state."""
+        self.work = restore(self.work, resumed.state)
+        k = resumed.state.n_spikes
+        tape = Tape(*(_longer(column, 2 * k + _ROOM) for column in self.work.tape))
+        for name, column in resumed.spikes._asdict().items():
+            getattr(tape, name)[:k] = column[:k]
+        self.work = self.work._replace(tape=tape)
+        taken = int(self.work.counts[SAMPLES])
+        self.problem.samples.voltage[:taken] = resumed.voltages[:taken]
 
     def execute(self) -> int:
         """Run to the end and return the status; what was found is in ``run`` then."""
         status = RUNNING
-        start_windows(self.problem, self.work)
         try:
-            while status not in (DONE, SPIKE_LIMIT):
-                if status == FULL:
-                    self.work = _grown(self.problem, self.work)
-                status = self._run_share()
+            if self.run.keep_state:
+                whole = int(self.run.duration / self.problem.length)
+                status = self.advance(whole)
+                if status == DONE:
+                    self.state = snapshot(self.work)
+            if status != SPIKE_LIMIT:
+                status = self.advance(_FOREVER)
+        except KeyboardInterrupt:
+            if self.run.keep_state and self.work.counts[PHASE] == 0:
+                self.state = snapshot(self.work)
+            raise
         finally:
             self._hand_over(status == SPIKE_LIMIT)
         return status
 
-    def _run_share(self) -> int:
+    def advance(self, stop: int) -> int:
+        """Run up to window ``stop`` or to the end; return DONE or SPIKE_LIMIT."""
+        status = RUNNING
+        while status not in (DONE, SPIKE_LIMIT):
+            if status == FULL:
+                self.work = _grown(self.problem, self.work)
+            if self.run.is_stopped():
+                raise KeyboardInterrupt
+            status = self._run_share(stop)
+            self.run.report(min(float(self.work.counts[NOW]) * self.problem.length, self.problem.t_end))
+        return status
+
+    def _run_share(self, stop: int) -> int:
         """Let all threads work until a share is used up; return a status."""
-        gate = barrier()
-        stop = np.int64(2**62)
         n = self.n_threads
+        arguments = (self.problem, self.work, _SHARE, np.int64(stop), barrier())
         if n == 1:
-            return int(run_windows(self.problem, self.work, _SHARE, stop, gate, 0, 1))
+            return int(run_windows(*arguments, 0, 1))
         with ThreadPoolExecutor(n - 1) as pool:
-            others = [
-                pool.submit(run_windows, self.problem, self.work, _SHARE, stop, gate, i, n)
-                for i in range(1, n)
-            ]
-            status = int(run_windows(self.problem, self.work, _SHARE, stop, gate, 0, n))
+            others = [pool.submit(run_windows, *arguments, i, n) for i in range(1, n)]
+            status = int(run_windows(*arguments, 0, n))
             for other in others:
                 other.result()
         return status

@@ -115,9 +115,10 @@ def _is_later(flights, arrival, origin, i, j):
     if fi != fj:
         if flights.time[fi] != flights.time[fj]:
             return flights.time[fi] > flights.time[fj]
-        if flights.is_input[fi] != flights.is_input[fj]:
-            return flights.is_input[fi] > flights.is_input[fj]
-        return fi > fj
+        ni, nj = flights.number[fi], flights.number[fj]
+        if (ni < 0) != (nj < 0):
+            return ni < 0  # inputs come after the spikes of neurons
+        return ni > nj if ni >= 0 else ni < nj
     return origin[i, 1] > origin[j, 1]
 
 

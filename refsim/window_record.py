@@ -30,7 +30,7 @@ from refsim.window_types import (
 
 
 @inner_kernel
-def _launch(start, n_blocks, flights, counts, time, source, is_input):
+def _launch(start, n_blocks, flights, counts, time, source, number):
     """Take a spike on its way."""
     first = source * n_blocks
     if start[first] == start[first + n_blocks]:
@@ -38,7 +38,7 @@ def _launch(start, n_blocks, flights, counts, time, source, is_input):
     f = counts[FLIGHTS]
     flights.time[f] = time
     flights.source[f] = source
-    flights.is_input[f] = is_input
+    flights.number[f] = number
     for b in range(n_blocks):
         flights.begin[f * n_blocks + b] = start[first + b]
         flights.end[f * n_blocks + b] = start[first + b]
@@ -64,7 +64,7 @@ def _land(start, n_blocks, flights, counts):
         if kept < f:
             flights.time[kept] = flights.time[f]
             flights.source[kept] = flights.source[f]
-            flights.is_input[kept] = flights.is_input[f]
+            flights.number[kept] = flights.number[f]
             for b in range(n_blocks):
                 flights.end[kept * n_blocks + b] = flights.end[f * n_blocks + b]
         kept += 1
@@ -120,7 +120,7 @@ def open_window(problem, work):
     for i in range(counts[INPUTS], last):
         _launch(
             problem.rows.start, n_blocks, work.flights, counts,
-            inputs.time[i], inputs.source[i], np.int64(1),
+            inputs.time[i], inputs.source[i], -1 - i,
         )  # fmt: skip
     counts[INPUTS] = last
     counts[LAST_SAMPLE] = _end_of(problem.samples.time, counts[SAMPLES], t1)
@@ -198,8 +198,8 @@ def _record(start, flights, last_spike, out, sequence, t_end, max_spikes):
         tape.slope_before[k] = found.slope_before[b, row]
         tape.slope_after[k] = found.slope_after[b, row]
         last_spike[n] = counts[SPIKES]
+        _launch(start, n_blocks, flights, counts, time, n, counts[SPIKES])
         counts[SPIKES] += 1
-        _launch(start, n_blocks, flights, counts, time, n, np.int64(0))
     return WORKING
 
 

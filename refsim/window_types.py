@@ -65,7 +65,7 @@ class Flights(NamedTuple):
 
     time: Float  # ms, of emission
     source: Int
-    is_input: Int  # 1 for an input spike
+    number: Int  # of the spike; -1 - i for input spike i
     begin: Int  # (room * B,) first synapse that is reached in this window
     end: Int  # (room * B,) the one after the last that is
 
