@@ -20,7 +20,7 @@ from refsim.validate import (
     MOST,
     SHORTEST_TAU,
     ReadOnlyArrays,
-    indices,
+    check_indices,
     integer,
     shown,
     vector,
@@ -113,10 +113,9 @@ class Network(ReadOnlyArrays):
 
     def _checked_synapses(self, synapses: Synapses | Sequence[Synapses]) -> Synapses:
         joined = _joined_synapses(synapses)
-        size = len(joined)
         _check_sources(joined.pre, self.n_neurons, self.n_inputs)
-        indices("post", joined.post, size, self.n_neurons)
-        indices("port", joined.port, size, len(self.ports))
+        check_indices("post", joined.post, self.n_neurons)
+        check_indices("port", joined.port, len(self.ports))
         return joined
 
     def __repr__(self) -> str:
@@ -130,12 +129,12 @@ class Network(ReadOnlyArrays):
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
-    def pre(self) -> NDArray[np.int64]:
+    def pre(self) -> NDArray[np.integer]:
         """(S,) source of each synapse."""
         return self.synapses.pre
 
     @property
-    def post(self) -> NDArray[np.int64]:
+    def post(self) -> NDArray[np.integer]:
         """(S,) target of each synapse."""
         return self.synapses.post
 
@@ -150,7 +149,7 @@ class Network(ReadOnlyArrays):
         return self.synapses.delay
 
     @property
-    def port(self) -> NDArray[np.int64]:
+    def port(self) -> NDArray[np.integer]:
         """(S,) port of each synapse."""
         return self.synapses.port
 
@@ -168,7 +167,7 @@ class Network(ReadOnlyArrays):
         of_synapses = {name: changes.pop(name) for name in _SYNAPSE_FIELDS if name in changes}
         if of_synapses:
             base = _joined_synapses(changes.pop("synapses", self.synapses))
-            changes["synapses"] = replace(base, **of_synapses)
+            changes["synapses"] = base.changed(of_synapses)
         if "tau" in changes:
             ports = _checked_ports(changes.pop("ports", self.ports))
             changes["ports"] = _ports_with(ports, changes.pop("tau"))
@@ -235,7 +234,7 @@ class Network(ReadOnlyArrays):
     @property
     def has_equal_delays(self) -> bool:
         """Whether all synapses have the same delay, so that arrivals keep the order of spikes."""
-        return len(self.synapses) == 0 or bool(np.all(self.delay == self.delay[0]))
+        return len(self.synapses) == 0 or bool(self.delay.min() == self.delay.max())
 
 
 def _joined_synapses(given: Any) -> Synapses:
@@ -249,10 +248,9 @@ def _joined_synapses(given: Any) -> Synapses:
     )
 
 
-def _check_sources(pre: NDArray[np.int64], n_neurons: int, n_inputs: int) -> None:
-    bad = np.flatnonzero(pre >= n_neurons + n_inputs)
-    if bad.size:
-        i = int(bad[0])
+def _check_sources(pre: NDArray[np.integer], n_neurons: int, n_inputs: int) -> None:
+    if pre.size and pre.max() >= n_neurons + n_inputs:
+        i = int(np.flatnonzero(pre >= n_neurons + n_inputs)[0])
         raise InvalidValueError(
             f"pre[{i}] is {pre[i]}; expected a source from 0 to {n_neurons + n_inputs - 1}: "
             f"n_neurons is {n_neurons} and n_inputs is {n_inputs}, and input channels are the "

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from refsim.errors import InvalidTypeError, InvalidValueError
-from refsim.row_sort import Merging, count_rows, fill_rows, number_values, order_rows
+from refsim.row_sort import Merging, count_rows, fill_rows, number_values, order_rows, take
 from refsim.types import Float, Int, Rows
 from refsim.validate import MOST, integer, shown
 
 _MOST_BLOCKS = 8  # states of an eighth of 10^5 neurons fit the cache of a core
 _ROW = 32  # synapses of a row on average: shorter rows cost more to begin than blocks save
 _MOST_CODES = 2**16  # values that 16 bits number
-_CHUNK = 2**16  # synapses whose indices, which NumPy widens, stay in the cache
+_CHUNK = 2**16  # weights looked at together: what is computed of them stays in the cache
 
 
 def blocks(n_sources: int, size: int) -> int:
@@ -26,14 +26,22 @@ def blocks(n_sources: int, size: int) -> int:
     return count
 
 
-def gathered(values: NDArray[Any], index: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
-    """Return ``values[index]`` without an index of 64 bits for all of them at once."""
-    if values.strides == (0,):
-        return np.full(len(index), values[0] if len(values) else 0, dtype)
-    out = np.empty(len(index), dtype)
-    for first in range(0, len(index), _CHUNK):
-        part = slice(first, first + _CHUNK)
-        out[part] = values[index[part]]
+def _read(array: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
+    """Return a read-only array in one piece: for Numba a writable one is of another type."""
+    view = np.ascontiguousarray(array, dtype).view()
+    view.setflags(write=False)
+    return view
+
+
+def gathered(values: NDArray[Any], number: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
+    """Return ``values[number]`` in a type of choice."""
+    if len(values) == 0 or values.strides == (0,):
+        return np.full(len(number), values[0] if len(values) else 0, dtype)
+    out = np.empty(len(number), dtype)
+    if values.dtype == out.dtype and out.itemsize == 8:  # one compiled kernel for all of 64 bits
+        take(_read(values, dtype).view(np.int64), _read(number, number.dtype), out.view(np.int64))
+    else:
+        take(_read(values, values.dtype), _read(number, number.dtype), out)
     return out
 
 
@@ -77,8 +85,7 @@ def sorted_rows(
     """Return where the row of each source and block begins, and numbers of synapses in order."""
     n_blocks = len(edge) - 1
     block = np.repeat(np.arange(n_blocks, dtype=np.uint8), np.diff(edge))
-    pre = np.ascontiguousarray(columns.pre, np.int32)
-    post = np.ascontiguousarray(columns.post, np.int32)
+    pre, post = _read(columns.pre, np.int32), _read(columns.post, np.int32)
     start = np.zeros(n_sources * n_blocks + 1, np.int64)
     count_rows(pre, post, block, n_blocks, start)
     np.cumsum(start, out=start)
@@ -91,7 +98,7 @@ def sorted_rows(
         np.empty(longest, np.int64),
         np.empty(longest, np.int32),
     )
-    order_rows(start, post, code, bits, by_post, room, number)
+    order_rows(start, post, _read(code, np.uint16), _read(bits, np.int64), by_post, room, number)
     return start, number
 
 
@@ -99,7 +106,7 @@ def bits_of(delay: Float) -> Int:
     """Return the bits of delays, or nothing if they are all equal."""
     if len(delay) == 0 or delay.strides == (0,) or delay.min() == delay.max():
         return np.zeros(0, np.int64)
-    return np.ascontiguousarray(delay).view(np.int64)
+    return _read(delay, np.float64).view(np.int64)
 
 
 def _delays(delay: Float) -> tuple[Float, NDArray[np.uint16], Int]:

@@ -15,12 +15,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from refsim.errors import InvalidTypeError, InvalidValueError
 from refsim.validate import (
+    LARGEST,
     LARGEST_INT,
     LONGEST,
     MOST,
     ReadOnlyArrays,
     as_array,
     boolean,
+    frozen,
     generator,
     indices,
     integer,
@@ -46,17 +48,22 @@ class Synapses(ReadOnlyArrays):
     port : (S,) int
         Port of the target.
 
+    Attributes
+    ----------
+    pre, post, weight, delay, port : (S,)
+        Read-only arrays. Indices are of int64, or of int32 if given so.
+
     Raises
     ------
     InvalidValueError, InvalidTypeError
         On a negative index, different lengths, a negative or unbounded delay, nan or inf.
     """
 
-    pre: NDArray[np.int64]
-    post: NDArray[np.int64]
+    pre: NDArray[np.integer]
+    post: NDArray[np.integer]
     weight: NDArray[np.float64]
     delay: NDArray[np.float64]
-    port: NDArray[np.int64]
+    port: NDArray[np.integer]
 
     def __init__(
         self,
@@ -66,20 +73,36 @@ class Synapses(ReadOnlyArrays):
         delay: ArrayLike,
         port: ArrayLike = 0,
     ):
-        sources = indices("pre", pre, None, LARGEST_INT)
-        size = sources.shape[0]
-        checked = {
-            "pre": sources,
-            "post": indices("post", post, size, LARGEST_INT),
-            "weight": vector("weight", weight, size),
-            "delay": vector("delay", delay, size, 0.0, LONGEST),
-            "port": indices("port", port, size, LARGEST_INT),
-        }
-        for name, value in checked.items():
-            object.__setattr__(self, name, value)
+        sources = indices("pre", pre, None, LARGEST_INT, spread=True)
+        given = {"post": post, "weight": weight, "delay": delay, "port": port}
+        self._set(pre=sources, **_checked(given, len(sources)))
+
+    def _set(self, **columns: NDArray[Any]) -> Synapses:
+        for name, column in columns.items():
+            object.__setattr__(self, name, frozen(column))
+        return self
 
     def __len__(self) -> int:
         return self.pre.shape[0]
+
+    def __getstate__(self) -> dict[str, NDArray[Any]]:
+        """Return the columns, and of one number that is repeated only the first."""
+        return {name: col[:1] if _is_spread(col) else col for name, col in vars(self).items()}
+
+    def __setstate__(self, state: dict[str, NDArray[Any]]) -> None:
+        size = len(state["pre"])
+        self._set(
+            **{
+                name: col if len(col) == size else np.broadcast_to(col, size)
+                for name, col in state.items()
+            }
+        )
+
+    def changed(self, changes: dict[str, Any]) -> Synapses:
+        """Return synapses with some columns changed; the others are shared."""
+        if "pre" in changes:  # and with it perhaps the number of synapses
+            return Synapses(**(vars(self) | changes))
+        return _of_columns(vars(self) | _checked(changes, len(self)))
 
     @staticmethod
     def concatenate(parts: Sequence[Synapses]) -> Synapses:
@@ -93,12 +116,42 @@ class Synapses(ReadOnlyArrays):
                 )
         if not parts:
             return Synapses([], [], [], [], [])
-        return Synapses(
-            *(
-                np.concatenate([getattr(part, name) for part in parts])
-                for name in ("pre", "post", "weight", "delay", "port")
-            )
+        return _of_columns(
+            {name: _joined([getattr(part, name) for part in parts]) for name in vars(parts[0])}
         )
+
+
+def _of_columns(columns: dict[str, NDArray[Any]]) -> Synapses:
+    """Return synapses that hold columns known to be in range, without a copy."""
+    return Synapses.__new__(Synapses)._set(**columns)
+
+
+def _checked(given: dict[str, Any], size: int) -> dict[str, NDArray[Any]]:
+    """Return columns but for pre, read-only copies of what was given."""
+    columns: dict[str, NDArray[Any]] = {}
+    for name, value in given.items():
+        if isinstance(value, np.ndarray) and _is_spread(value) and len(value) == size:
+            value = value[0]
+        if name in ("post", "port"):
+            columns[name] = indices(name, value, size, LARGEST_INT, spread=True)
+        else:
+            low = 0.0 if name == "delay" else -LARGEST
+            high = LONGEST if name == "delay" else LARGEST
+            columns[name] = vector(name, value, size, low, high, spread=True)
+    return columns
+
+
+def _is_spread(column: NDArray[Any]) -> bool:
+    """Return whether a column repeats one number that it holds once."""
+    return column.strides == (0,) and len(column) > 1
+
+
+def _joined(columns: list[NDArray[Any]]) -> NDArray[Any]:
+    """Return columns one after the other; one number that all of them repeat stays one."""
+    filled = [column for column in columns if len(column)]
+    if filled and all(_is_spread(column) and column[0] == filled[0][0] for column in filled):
+        return np.broadcast_to(filled[0][0], sum(map(len, filled)))
+    return np.concatenate(columns)
 
 
 def connect(
@@ -121,7 +174,7 @@ def connect(
     targets = as_array("post", post, "integers")
     size = max((array.size for array in (sources, targets) if array.ndim), default=1)
     return Synapses(
-        indices("pre", pre, size, LARGEST_INT),
+        pre if sources.ndim == 1 else indices("pre", pre, size, LARGEST_INT),
         post,
         weight,
         delay,
