@@ -213,15 +213,15 @@ class Network(ReadOnlyArrays):
     @cached_property
     def wiring(self) -> Wiring:
         """Synapses sorted by source, delay and number, as the event engine takes them."""
-        n_sources = self.n_neurons + self.n_inputs
-        start, number = sorted_rows(
-            n_sources,
+        start, order = sorted_rows(
+            self.n_neurons + self.n_inputs,
             self.synapses,
             np.array([0, self.n_neurons]),
             np.zeros(0, np.uint16),
             bits_of(self.delay),
             False,
         )
+        number = order.number
         return Wiring(
             start=start,
             post=gathered(self.post, number, np.int64),

@@ -12,6 +12,7 @@ from queues.jit import inner_kernel, kernel
 from refsim.types import Int
 
 _RUN = 16  # entries that are sorted by insertion before merging; 8 are as fast, 4 slower
+_LOW = 0xFFFFFFFF  # the lower half of a key
 _SIGN = 0x7FFFFFFFFFFFFFFF  # takes the sign off the bits of -0.0
 
 
@@ -22,6 +23,15 @@ class Merging(NamedTuple):
     item: NDArray[np.int32]
     other_key: Int
     other_item: NDArray[np.int32]
+
+
+class Sorted(NamedTuple):
+    """Synapses in order of their rows; what is not asked for is empty."""
+
+    number: NDArray[np.int32]
+    post: NDArray[np.int32]  # if rows are also ordered by target
+    code: NDArray[np.uint16]  # of the delay
+    bits: Int  # of the delay
 
 
 @kernel
@@ -128,30 +138,50 @@ def _sort_if_needed(room, number, first, size):
         number[first + i] = room.item[i]
 
 
+@inner_kernel
+def _order_by_post(post, code, by_code, room, first, size, out):
+    """Order a row by target; by the code of the delay before that."""
+    for k in range(size):
+        s = out.number[first + k]
+        room.key[k] = np.int64(post[s])
+        if by_code:
+            room.key[k] |= np.int64(code[s]) << 32
+    _sort_if_needed(room, out.number, first, size)
+    for k in range(size):
+        out.post[first + k] = room.key[k] & _LOW
+        if by_code:
+            out.code[first + k] = room.key[k] >> 32
+
+
+@inner_kernel
+def _order_by_bits(bits, room, first, size, out):
+    """Order a row by delay."""
+    for k in range(size):
+        room.key[k] = bits[out.number[first + k]] & _SIGN
+    _sort_if_needed(room, out.number, first, size)
+    for k in range(size):
+        out.bits[first + k] = room.key[k]
+
+
 @kernel
-def order_rows(start, post, code, bits, by_post, room, number):
+def order_rows(start, post, code, bits, room, out):
     """Order each row by delay, then by target if so asked, then by number as before.
 
     Delays are given by the order of their values, or by their bits, or are all equal.
     """
-    by_code = code.shape[0] > 0
-    by_bits = bits.shape[0] > 0
+    by_post = out.post.shape[0] > 0
+    by_code = out.code.shape[0] > 0
+    by_bits = out.bits.shape[0] > 0
     for row in range(start.shape[0] - 1):
         first = start[row]
         size = start[row + 1] - first
-        if size < 2:
-            continue
         if by_post:
-            for k in range(size):
-                s = number[first + k]
-                room.key[k] = np.int64(post[s])
-                if by_code:
-                    room.key[k] |= np.int64(code[s]) << 32
-            _sort_if_needed(room, number, first, size)
+            _order_by_post(post, code, by_code, room, first, size, out)
         if by_bits:
-            for k in range(size):
-                room.key[k] = bits[number[first + k]] & _SIGN
-            _sort_if_needed(room, number, first, size)
+            _order_by_bits(bits, room, first, size, out)
+        if by_post and by_bits:
+            for k in range(first, first + size):
+                out.post[k] = post[out.number[k]]
 
 
 @inner_kernel

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from refsim.errors import InvalidTypeError, InvalidValueError
-from refsim.row_sort import Merging, count_rows, fill_rows, number_values, order_rows, take
+from refsim.row_sort import Merging, Sorted, count_rows, fill_rows, number_values, order_rows, take
 from refsim.types import Float, Int, Rows
 from refsim.validate import MOST, integer, shown
 
@@ -60,18 +60,17 @@ def pack(
     n_blocks = blocks(n_sources, size) if n_blocks is None else n_blocks
     edge = np.arange(n_blocks + 1) * n_neurons // n_blocks
     value, code, bits = _delays(columns.delay)
-    start, number = sorted_rows(n_sources, columns, edge, code, bits, True)
-    delay = gathered(columns.delay, number, np.float64) if len(bits) else value
+    start, order = sorted_rows(n_sources, columns, edge, code, bits, True)
     rows = Rows(
         start=start,
         edge=edge,
-        post=gathered(columns.post, number, np.int32),
-        weight=narrow_weight(columns.weight, number, weight_dtype),
-        delay=delay,
-        group=gathered(code, number, np.uint16) if len(code) else code,
-        **_ports(columns.port, number),
+        post=order.post,
+        weight=narrow_weight(columns.weight, order.number, weight_dtype),
+        delay=order.bits.view(np.float64) if len(bits) else value,
+        group=order.code,
+        **_ports(columns.port, order.number),
     )
-    return rows, number
+    return rows, order.number
 
 
 def sorted_rows(
@@ -81,16 +80,21 @@ def sorted_rows(
     code: NDArray[np.uint16],
     bits: Int,
     by_post: bool,
-) -> tuple[Int, NDArray[np.int32]]:
-    """Return where the row of each source and block begins, and numbers of synapses in order."""
+) -> tuple[Int, Sorted]:
+    """Return where the row of each source and block begins, and synapses in order of the rows."""
     n_blocks = len(edge) - 1
     block = np.repeat(np.arange(n_blocks, dtype=np.uint8), np.diff(edge))
     pre, post = _read(columns.pre, np.int32), _read(columns.post, np.int32)
     start = np.zeros(n_sources * n_blocks + 1, np.int64)
     count_rows(pre, post, block, n_blocks, start)
     np.cumsum(start, out=start)
-    number = np.empty(len(pre), np.int32)
-    fill_rows(pre, post, block, n_blocks, start[:-1].copy(), number)
+    out = Sorted(
+        np.empty(len(pre), np.int32),
+        np.empty(len(pre) if by_post else 0, np.int32),
+        np.empty_like(code),
+        np.empty(len(bits), np.int64),
+    )
+    fill_rows(pre, post, block, n_blocks, start[:-1].copy(), out.number)
     longest = int(np.diff(start).max(initial=0))
     room = Merging(
         np.empty(longest, np.int64),
@@ -98,8 +102,8 @@ def sorted_rows(
         np.empty(longest, np.int64),
         np.empty(longest, np.int32),
     )
-    order_rows(start, post, _read(code, np.uint16), _read(bits, np.int64), by_post, room, number)
-    return start, number
+    order_rows(start, post, _read(code, np.uint16), _read(bits, np.int64), room, out)
+    return start, out
 
 
 def bits_of(delay: Float) -> Int:
