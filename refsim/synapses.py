@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from refsim.errors import InvalidTypeError, InvalidValueError
 from refsim.validate import (
@@ -22,6 +22,7 @@ from refsim.validate import (
     ReadOnlyArrays,
     as_array,
     boolean,
+    check_indices,
     frozen,
     generator,
     indices,
@@ -31,6 +32,9 @@ from refsim.validate import (
     shown,
     vector,
 )
+
+if TYPE_CHECKING:
+    from refsim.packed import PackedSynapses
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -104,6 +108,38 @@ class Synapses(ReadOnlyArrays):
             return Synapses(**(vars(self) | changes))
         return _of_columns(vars(self) | _checked(changes, len(self)))
 
+    def packed(
+        self, n_neurons: int, n_inputs: int = 0, weight_dtype: DTypeLike = np.float64
+    ) -> PackedSynapses:
+        """Return these synapses sorted, in a tenth to a third of the memory that the list may take.
+
+        Parameters
+        ----------
+        n_neurons, n_inputs : int
+            Sizes of the network that they are for.
+        weight_dtype : float64 or float32
+            Type that holds the weights; what is computed with them is float64 all the same.
+
+        Returns
+        -------
+        PackedSynapses
+            To be given to ``Network(n_neurons, packed, n_inputs)``, with the order that its
+            weights and gradients have.
+
+        Raises
+        ------
+        InvalidValueError, InvalidTypeError
+            On a source or target outside the network, or a weight too large for float32.
+        """
+        from refsim.packed import PackedSynapses
+        from refsim.rows import pack
+
+        n = integer("n_neurons", n_neurons, 1, MOST)
+        m = integer("n_inputs", n_inputs, 0, MOST)
+        check_sources(self.pre, n, m)
+        check_indices("post", self.post, n)
+        return PackedSynapses._of(pack(n, n + m, self, weight_dtype)[0])
+
     @staticmethod
     def concatenate(parts: Sequence[Synapses]) -> Synapses:
         """Join lists of synapses in the order given."""
@@ -118,6 +154,17 @@ class Synapses(ReadOnlyArrays):
             return Synapses([], [], [], [], [])
         return _of_columns(
             {name: _joined([getattr(part, name) for part in parts]) for name in vars(parts[0])}
+        )
+
+
+def check_sources(pre: NDArray[np.integer], n_neurons: int, n_inputs: int) -> None:
+    """Check that sources are neurons or input channels."""
+    if pre.size and pre.max() >= n_neurons + n_inputs:
+        i = int(np.flatnonzero(pre >= n_neurons + n_inputs)[0])
+        raise InvalidValueError(
+            f"pre[{i}] is {pre[i]}; expected a source from 0 to {n_neurons + n_inputs - 1}: "
+            f"n_neurons is {n_neurons} and n_inputs is {n_inputs}, and input channels are the "
+            "sources that follow the neurons"
         )
 
 
@@ -280,19 +327,55 @@ def random(
         )
     if probability is not None:
         share = scalar("probability", probability, 0.0, 1.0)
+        found, reached = _chosen_pairs(rng, sources, targets, share, with_autapses)
     else:
-        integer("in_degree", in_degree, 0, len(sources))
-    chosen = []
-    for target in targets:
-        candidates = sources if with_autapses else sources[sources != target]
-        if in_degree is not None:
-            degree = integer("in_degree", in_degree, 0, len(candidates))
-            chosen.append(rng.choice(candidates, degree, replace=False))
-        else:
-            chosen.append(candidates[rng.random(len(candidates)) < share])
-    lengths = [len(part) for part in chosen]
-    found = np.concatenate(chosen) if chosen else np.zeros(0, dtype=np.int64)
-    return Synapses(found, np.repeat(targets, lengths), weight, delay, port)
+        found, reached = _fixed_in_degree(rng, sources, targets, in_degree, with_autapses)
+    given = {"weight": weight, "delay": delay, "port": port}
+    return _of_columns({"pre": found, "post": reached} | _checked(given, len(found)))
+
+
+def _narrow(numbers: NDArray[np.int64]) -> NDArray[np.integer]:
+    """Return indices in 32 bits if they fit."""
+    fits = len(numbers) == 0 or numbers.max() <= MOST
+    return numbers.astype(np.int32) if fits else numbers
+
+
+def _fixed_in_degree(
+    rng: np.random.Generator,
+    sources: NDArray[np.int64],
+    targets: NDArray[np.int64],
+    in_degree: Any,
+    autapses: bool,
+) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+    from refsim.sampling import barred_sources, fixed_in_degree
+
+    degree = integer("in_degree", in_degree, 0, len(sources))
+    barred = barred_sources(sources, targets, autapses)
+    most_barred = int((barred[2] - barred[1]).max(initial=0))
+    integer("in_degree", in_degree, 0, len(sources) - most_barred)
+    integer("number of synapses", len(targets) * degree, 0, MOST)
+    found = fixed_in_degree(rng, degree, _narrow(sources), barred)
+    return found, np.repeat(_narrow(targets), degree)
+
+
+def _chosen_pairs(
+    rng: np.random.Generator,
+    sources: NDArray[Any],
+    targets: NDArray[Any],
+    share: float,
+    autapses: bool,
+) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+    from refsim.sampling import independent_pairs
+
+    sources, targets = _narrow(sources), _narrow(targets)
+    parts = [(sources[:0], targets[:0])]
+    for pairs in independent_pairs(rng, share, len(targets) * len(sources)):
+        rows = pairs // len(sources)
+        found, reached = sources[pairs - rows * len(sources)], targets[rows]
+        keep = slice(None) if autapses else found != reached
+        parts.append((found[keep], reached[keep]))
+    found, reached = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return found, reached
 
 
 def layered(
