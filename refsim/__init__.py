@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from refsim.inputs import Samples, SpikeTrain, poisson_inputs
     from refsim.lossy import Lossy
     from refsim.network import Network
+    from refsim.packed import PackedSynapses
     from refsim.ports import DoubleExpPort, ExpPort
     from refsim.simulation import Simulation
     from refsim.synapses import Synapses, all_to_all, connect, from_matrix, layered, random
@@ -49,6 +50,7 @@ _HOMES = {
     "DoubleExpPort": "ports",
     "ExpPort": "ports",
     "simulate": "engine",
+    "PackedSynapses": "packed",
     "Simulation": "simulation",
     "Synapses": "synapses",
     "all_to_all": "synapses",
@@ -69,6 +71,7 @@ __all__ = [
     "Lossy",
     "MissingExtraError",
     "Network",
+    "PackedSynapses",
     "RefsimError",
     "Samples",
     "Simulation",

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from queues.jit import inner_kernel, kernel
 from refsim.types import Int
 
-_RUN = 16  # entries that are sorted by insertion before merging: 8 to 32 are equally fast
+_RUN = 16  # entries that are sorted by insertion before merging; 8 are as fast, 4 slower
+_LOW = 0xFFFFFFFF  # the lower half of a key
 _SIGN = 0x7FFFFFFFFFFFFFFF  # takes the sign off the bits of -0.0
 
 
@@ -22,6 +23,15 @@ class Merging(NamedTuple):
     item: NDArray[np.int32]
     other_key: Int
     other_item: NDArray[np.int32]
+
+
+class Sorted(NamedTuple):
+    """Synapses in order of their rows; what is not asked for is empty."""
+
+    number: NDArray[np.int32]
+    post: NDArray[np.int32]  # if rows are also ordered by target
+    code: NDArray[np.uint16]  # of the delay
+    bits: Int  # of the delay
 
 
 @kernel
@@ -40,6 +50,13 @@ def fill_rows(pre, post, block, n_blocks, place, number):
         place[row] += 1
 
 
+@kernel
+def take(values, number, out):
+    """Write ``values[number]``: three times as fast as NumPy, and without indices of 64 bits."""
+    for k in range(number.shape[0]):
+        out[k] = values[number[k]]
+
+
 @inner_kernel
 def _sort_run(key, item, first, stop):
     """Sort by insertion."""
@@ -55,19 +72,31 @@ def _sort_run(key, item, first, stop):
 
 
 @inner_kernel
+def _copy(key, item, first, stop, key_out, item_out, k):
+    for i in range(first, stop):
+        key_out[k + i - first] = key[i]
+        item_out[k + i - first] = item[i]
+
+
+@inner_kernel
 def _merge(key, item, first, middle, stop, key_out, item_out):
-    """Merge two sorted runs that follow each other; of equal keys the left one comes first."""
+    """Merge two sorted runs that follow each other; of equal keys the left one comes first.
+
+    Choices instead of branches, which would be mispredicted every other time: a third faster.
+    """
     left = first
     right = middle
-    for k in range(first, stop):
-        if left < middle and (right >= stop or key[left] <= key[right]):
-            key_out[k] = key[left]
-            item_out[k] = item[left]
-            left += 1
-        else:
-            key_out[k] = key[right]
-            item_out[k] = item[right]
-            right += 1
+    k = first
+    while left < middle and right < stop:
+        is_left = key[left] <= key[right]
+        chosen = left if is_left else right
+        key_out[k] = key[chosen]
+        item_out[k] = item[chosen]
+        left += np.int64(is_left)
+        right += np.int64(1) - np.int64(is_left)
+        k += 1
+    _copy(key, item, left, middle, key_out, item_out, k)
+    _copy(key, item, right, stop, key_out, item_out, k + middle - left)
 
 
 @inner_kernel
@@ -109,30 +138,50 @@ def _sort_if_needed(room, number, first, size):
         number[first + i] = room.item[i]
 
 
+@inner_kernel
+def _order_by_post(post, code, by_code, room, first, size, out):
+    """Order a row by target; by the code of the delay before that."""
+    for k in range(size):
+        s = out.number[first + k]
+        room.key[k] = np.int64(post[s])
+        if by_code:
+            room.key[k] |= np.int64(code[s]) << 32
+    _sort_if_needed(room, out.number, first, size)
+    for k in range(size):
+        out.post[first + k] = room.key[k] & _LOW
+        if by_code:
+            out.code[first + k] = room.key[k] >> 32
+
+
+@inner_kernel
+def _order_by_bits(bits, room, first, size, out):
+    """Order a row by delay."""
+    for k in range(size):
+        room.key[k] = bits[out.number[first + k]] & _SIGN
+    _sort_if_needed(room, out.number, first, size)
+    for k in range(size):
+        out.bits[first + k] = room.key[k]
+
+
 @kernel
-def order_rows(start, post, code, bits, by_post, room, number):
+def order_rows(start, post, code, bits, room, out):
     """Order each row by delay, then by target if so asked, then by number as before.
 
     Delays are given by the order of their values, or by their bits, or are all equal.
     """
-    by_code = code.shape[0] > 0
-    by_bits = bits.shape[0] > 0
+    by_post = out.post.shape[0] > 0
+    by_code = out.code.shape[0] > 0
+    by_bits = out.bits.shape[0] > 0
     for row in range(start.shape[0] - 1):
         first = start[row]
         size = start[row + 1] - first
-        if size < 2:
-            continue
         if by_post:
-            for k in range(size):
-                s = number[first + k]
-                room.key[k] = np.int64(post[s])
-                if by_code:
-                    room.key[k] |= np.int64(code[s]) << 32
-            _sort_if_needed(room, number, first, size)
+            _order_by_post(post, code, by_code, room, first, size, out)
         if by_bits:
-            for k in range(size):
-                room.key[k] = bits[number[first + k]] & _SIGN
-            _sort_if_needed(room, number, first, size)
+            _order_by_bits(bits, room, first, size, out)
+        if by_post and by_bits:
+            for k in range(first, first + size):
+                out.post[k] = post[out.number[k]]
 
 
 @inner_kernel

@@ -8,14 +8,13 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from refsim.errors import InvalidTypeError, InvalidValueError
-from refsim.row_sort import Merging, count_rows, fill_rows, number_values, order_rows
-from refsim.types import Float, Int, Rows
-from refsim.validate import MOST, integer, shown
+from refsim.row_sort import Merging, Sorted, count_rows, fill_rows, number_values, order_rows, take
+from refsim.types import Float, Int, Rows, Wiring
+from refsim.validate import MOST, check_indices, freeze_all, frozen, integer, shown
 
 _MOST_BLOCKS = 8  # states of an eighth of 10^5 neurons fit the cache of a core
 _ROW = 256  # synapses of a row on average: shorter rows cost more to begin than blocks save
 _MOST_CODES = 2**16  # values that 16 bits number
-_CHUNK = 2**16  # synapses whose indices, which NumPy widens, stay in the cache
 
 
 def blocks(n_sources: int, size: int) -> int:
@@ -26,14 +25,22 @@ def blocks(n_sources: int, size: int) -> int:
     return count
 
 
-def gathered(values: NDArray[Any], index: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
-    """Return ``values[index]`` without an index of 64 bits for all of them at once."""
-    if values.strides == (0,):
-        return np.full(len(index), values[0] if len(values) else 0, dtype)
-    out = np.empty(len(index), dtype)
-    for first in range(0, len(index), _CHUNK):
-        part = slice(first, first + _CHUNK)
-        out[part] = values[index[part]]
+def _read(array: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
+    """Return a read-only array in one piece: for Numba a writable one is of another type."""
+    view = np.ascontiguousarray(array, dtype).view()
+    view.setflags(write=False)
+    return view
+
+
+def gathered(values: NDArray[Any], number: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
+    """Return ``values[number]`` in a type of choice."""
+    if len(values) == 0 or values.strides == (0,):
+        return np.full(len(number), values[0] if len(values) else 0, dtype)
+    out = np.empty(len(number), dtype)
+    if values.dtype == out.dtype and out.itemsize == 8:  # one compiled kernel for all of 64 bits
+        take(_read(values, dtype).view(np.int64), _read(number, number.dtype), out.view(np.int64))
+    else:
+        take(_read(values, values.dtype), _read(number, number.dtype), out)
     return out
 
 
@@ -44,26 +51,47 @@ def pack(
     weight_dtype: DTypeLike = np.float64,
     n_blocks: int | None = None,
 ) -> tuple[Rows, NDArray[np.int32]]:
-    """Return rows and, at each place, the number of its synapse as given.
+    """Return rows and, at each place, the number of its synapse as given; all read-only.
 
-    ``columns`` has pre, post, weight, delay and port; indices are known to be in range.
+    ``columns`` has pre, post, weight, delay and port, known to be in range.
     """
-    size = integer("number of synapses", len(columns.pre), 0, MOST)
-    n_blocks = blocks(n_sources, size) if n_blocks is None else n_blocks
+    kind = _float_kind(weight_dtype)
+    check_weight(columns.weight, kind)
+    n_blocks = blocks(n_sources, len(columns.pre)) if n_blocks is None else n_blocks
     edge = np.arange(n_blocks + 1) * n_neurons // n_blocks
     value, code, bits = _delays(columns.delay)
-    start, number = sorted_rows(n_sources, columns, edge, code, bits, True)
-    delay = gathered(columns.delay, number, np.float64) if len(bits) else value
+    start, order = sorted_rows(n_sources, columns, edge, code, bits, True)
     rows = Rows(
         start=start,
         edge=edge,
-        post=gathered(columns.post, number, np.int32),
-        weight=narrow_weight(columns.weight, number, weight_dtype),
-        delay=delay,
-        group=gathered(code, number, np.uint16) if len(code) else code,
-        **_ports(columns.port, number),
+        post=order.post,
+        weight=gathered(columns.weight, order.number, kind),
+        delay=order.bits.view(np.float64) if len(bits) else value,
+        group=order.code,
+        **ports(columns.port, order.number),
     )
-    return rows, number
+    freeze_all((rows, order.number))
+    return rows, order.number
+
+
+def wire(n_neurons: int, n_sources: int, columns: Any) -> Wiring:
+    """Return synapses sorted by source, delay and number, as the event engine takes them."""
+    edge = np.array([0, n_neurons])
+    code = np.zeros(0, np.uint16)
+    start, order = sorted_rows(n_sources, columns, edge, code, _bits(columns.delay), False)
+    return wiring_of(columns, start, order.number)
+
+
+def wiring_of(columns: Any, start: Int, number: NDArray[np.int32]) -> Wiring:
+    """Return synapses as the event engine takes them, in an order that is known."""
+    return Wiring(
+        start=start,
+        post=gathered(columns.post, number, np.int64),
+        port=gathered(columns.port, number, np.int64),
+        weight=gathered(columns.weight, number, np.float64),
+        delay=gathered(columns.delay, number, np.float64),
+        number=number.astype(np.int64),
+    )
 
 
 def sorted_rows(
@@ -73,17 +101,23 @@ def sorted_rows(
     code: NDArray[np.uint16],
     bits: Int,
     by_post: bool,
-) -> tuple[Int, NDArray[np.int32]]:
-    """Return where the row of each source and block begins, and numbers of synapses in order."""
+) -> tuple[Int, Sorted]:
+    """Return where the row of each source and block begins, and synapses in order of the rows."""
+    integer("number of synapses", len(columns.pre), 0, MOST)
+    integer("number of neurons and inputs", n_sources, 0, MOST)
     n_blocks = len(edge) - 1
     block = np.repeat(np.arange(n_blocks, dtype=np.uint8), np.diff(edge))
-    pre = np.ascontiguousarray(columns.pre, np.int32)
-    post = np.ascontiguousarray(columns.post, np.int32)
+    pre, post = _read(columns.pre, np.int32), _read(columns.post, np.int32)
     start = np.zeros(n_sources * n_blocks + 1, np.int64)
     count_rows(pre, post, block, n_blocks, start)
     np.cumsum(start, out=start)
-    number = np.empty(len(pre), np.int32)
-    fill_rows(pre, post, block, n_blocks, start[:-1].copy(), number)
+    out = Sorted(
+        np.empty(len(pre), np.int32),
+        np.empty(len(pre) if by_post else 0, np.int32),
+        np.empty_like(code),
+        np.empty(len(bits), np.int64),
+    )
+    fill_rows(pre, post, block, n_blocks, start[:-1].copy(), out.number)
     longest = int(np.diff(start).max(initial=0))
     room = Merging(
         np.empty(longest, np.int64),
@@ -91,21 +125,21 @@ def sorted_rows(
         np.empty(longest, np.int64),
         np.empty(longest, np.int32),
     )
-    order_rows(start, post, code, bits, by_post, room, number)
-    return start, number
+    order_rows(start, post, _read(code, np.uint16), _read(bits, np.int64), room, out)
+    return start, out
 
 
-def bits_of(delay: Float) -> Int:
+def _bits(delay: Float) -> Int:
     """Return the bits of delays, or nothing if they are all equal."""
     if len(delay) == 0 or delay.strides == (0,) or delay.min() == delay.max():
         return np.zeros(0, np.int64)
-    return np.ascontiguousarray(delay).view(np.int64)
+    return _read(delay, np.float64).view(np.int64)
 
 
 def _delays(delay: Float) -> tuple[Float, NDArray[np.uint16], Int]:
     """Return the values of delays, and for each its number among them or its bits."""
     none = np.zeros(0, np.uint16)
-    bits = bits_of(delay)
+    bits = _bits(delay)
     if len(bits) == 0:
         return delay[:1].copy(), none, bits
     # Eight bytes a value and two a synapse, against eight a synapse.
@@ -123,16 +157,6 @@ def _delays(delay: Float) -> tuple[Float, NDArray[np.uint16], Int]:
     return values, gathered(rank, code, np.uint16), bits[:0]
 
 
-def narrow_weight(
-    weight: NDArray[Any], number: NDArray[np.int32], dtype: DTypeLike
-) -> NDArray[Any]:
-    """Return weights in order and in the precision asked for."""
-    kind = _float_kind(dtype)
-    if kind == np.float32 and len(weight):
-        _check_float32(weight)
-    return gathered(weight, number, kind)
-
-
 def _float_kind(dtype: DTypeLike) -> np.dtype[Any]:
     try:
         kind = np.dtype(dtype) if dtype is not None else None
@@ -143,21 +167,25 @@ def _float_kind(dtype: DTypeLike) -> np.dtype[Any]:
     return kind
 
 
-def _check_float32(weight: NDArray[Any]) -> None:
-    most = float(np.finfo(np.float32).max)
-    for first in range(0, len(weight), _CHUNK):
-        bad = np.flatnonzero(np.abs(weight[first : first + _CHUNK]) > most)
-        if bad.size:
-            i = first + int(bad[0])
-            raise InvalidValueError(
-                f"weight[{i}] is {weight[i]:.17g}; expected at most {most:.9g} either way: "
-                "weight_dtype is float32"
-            )
+def check_weight(weight: NDArray[Any], kind: np.dtype[Any]) -> None:
+    """Refuse weights that are too large for float32, if that is to hold them."""
+    most = float(np.finfo(kind).max)
+    if len(weight) == 0 or (weight.min() >= -most and weight.max() <= most):
+        return
+    i = int(np.flatnonzero((weight < -most) | (weight > most))[0])
+    raise InvalidValueError(
+        f"weight[{i}] is {weight[i]:.17g}; expected at most {most:.9g} either way, as weight_dtype "
+        f"is {kind}"
+    )
 
 
-def _ports(port: NDArray[Any], number: NDArray[np.int32]) -> dict[str, NDArray[Any]]:
-    low, high = (int(port.min()), int(port.max())) if len(port) else (0, 0)
-    integer("port", high, 0, 2**16 - 1)
+def ports(port: NDArray[Any], number: NDArray[np.int32] | None = None) -> dict[str, NDArray[Any]]:
+    """Return ports in the order of ``number`` as rows hold them."""
+    check_indices("port", port, 2**16)
+    low, high = (port.min(), port.max()) if len(port) else (0, 0)
     if low == high:
-        return {"port": np.zeros(0, np.uint16), "only_port": np.array([low])}
-    return {"port": gathered(port, number, np.uint16), "only_port": np.array([-1])}
+        made = np.zeros(0, np.uint16)
+    else:
+        made = port.astype(np.uint16) if number is None else gathered(port, number, np.uint16)
+    only = np.array([low if low == high else -1], np.int64)
+    return {"port": frozen(made), "only_port": frozen(only)}
