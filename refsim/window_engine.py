@@ -162,13 +162,7 @@ def _problem(run: Run) -> WindowProblem:
 
 
 class WindowRun:
-    """A run of the window engine, in the place of the event loop of ``run``.
-
-    Attributes
-    ----------
-    state : WindowState or None
-        Where the last whole window before the end leaves the run, if it is to be kept.
-    """
+    """A run of the window engine, in the place of the event loop of ``run``."""
 
     def __init__(self, run: Run):
         network = run.network
@@ -177,7 +171,6 @@ class WindowRun:
         self.work = _work(self.problem, network.v0)
         n_blocks = len(self.problem.rows.edge) - 1
         self.n_threads = min(run.threads, n_blocks) if is_compiled() else 1
-        self.state: WindowState | None = None
         if run.resumed is None:
             start_windows(self.problem, self.work)
         else:
@@ -202,12 +195,12 @@ class WindowRun:
                 whole = int(self.run.duration / self.problem.length)
                 status = self.advance(whole)
                 if status == DONE:
-                    self.state = snapshot(self.work)
+                    self.run.state = snapshot(self.work)
             if status != SPIKE_LIMIT:
                 status = self.advance(_FOREVER)
         except KeyboardInterrupt:
             if self.run.keep_state and self.work.counts[PHASE] == 0:
-                self.state = snapshot(self.work)
+                self.run.state = snapshot(self.work)
             raise
         finally:
             self._hand_over(status == SPIKE_LIMIT)
@@ -222,7 +215,7 @@ class WindowRun:
             if self.run.is_stopped():
                 raise KeyboardInterrupt
             status = self._run_share(stop)
-            self.run.report(min(float(self.work.counts[NOW]) * self.problem.length, self.problem.t_end))
+            self.run.report(float(self.work.counts[NOW]) * self.problem.length)
         return status
 
     def _run_share(self, stop: int) -> int:

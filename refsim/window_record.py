@@ -76,10 +76,10 @@ def _is_silent(counts, tally):
     """Return whether no neuron is awake and no spike under way."""
     if counts[FLIGHTS] > 0:
         return False
+    busy = np.int64(0)
     for b in range(tally.shape[0]):
-        if tally[b, DENSE] > 0 or tally[b, AWAKE] > 0:
-            return False
-    return True
+        busy += tally[b, DENSE] + tally[b, AWAKE]
+    return busy == 0
 
 
 @inner_kernel
