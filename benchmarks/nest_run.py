@@ -102,7 +102,7 @@ def main():
         arguments.spikes,
         cpu_s=[running.cpu],
         wall_s=[running.wall],
-        construction_s=building.wall,
+        construction_s=building.cpu,
         grown_bytes=grown,
         peak_bytes=peak(),
         versions={"nest": nest.__version__, "numpy": np.__version__},

@@ -69,7 +69,7 @@ def gradients(net, inputs, duration, repeats, options):
 
 
 def warm_up(equal_delays, options, backward):
-    """Run a small network of the same kind; return what the first runs took, compilation mostly."""
+    """Run a small network of the same kind; return the CPU time of the first calls."""
     small = balanced(100, "equal" if equal_delays else "spread", duration=20.0)
     net = network(small)
     with Stopwatch() as first:
@@ -77,7 +77,7 @@ def warm_up(equal_delays, options, backward):
     with Stopwatch() as first_backward:
         if backward:
             gradients(net, None, small.duration, 1, options)
-    return first.wall, first_backward.wall if backward else None
+    return first.cpu, first_backward.cpu if backward else None
 
 
 def main():
@@ -120,7 +120,7 @@ def main():
         cpu_s=[watch.cpu for watch in watches],
         wall_s=[watch.wall for watch in watches],
         backward=back,
-        construction_s=building.wall,
+        construction_s=building.cpu,
         compile_s=compile_s,
         compile_backward_s=compile_backward_s,
         grown_bytes=grown,

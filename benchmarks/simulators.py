@@ -11,8 +11,9 @@ throughout, recording every spike.
 
 A synaptic event is a spike, of a neuron or the input, times its out-degree. Times are CPU time of
 the simulate phase (Run of NEST, the run of the network in Brian2's program, `refsim.simulate`).
-Construction is building and laying out (in Brian2's program too); compilation is what NEST has
-behind it, what Brian2 needs for every network, and what refsim needs once for an installation.
+Construction is building and laying out (in Brian2's program too), compilation what Brian2 needs for
+every network, and refsim once for an installation (in the table, where it only loads compiled code,
+that is little), in seconds of CPU time.
 Bytes per synapse are the growth of resident memory by construction.
 
 Checked: rates, within limits that a grid needs; spikes of refsim and NEST's precise model one by
@@ -41,6 +42,7 @@ from workloads import NAMED
 
 HERE = Path(__file__).parent
 QUICK = ("A1000", "B1000")
+COMPILED = ("compile_s", "compile_backward_s")
 ENGINES_COMPARED = ("A1000", "A10000", "B10000")  # event engine: some seconds each
 GRID_SHIFT, EXACT_SHIFT = 0.15, 0.10  # of rates; delays on a grid alone shift them by 5 %
 
@@ -56,11 +58,8 @@ class Simulator(NamedTuple):
 class Session:
     """A temporary folder with the workloads, what is built for them, and spikes."""
 
-    def __init__(self, folder, own_cache):
+    def __init__(self, folder):
         self.folder = Path(folder)
-        self.environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        if own_cache:  # so that the first call of refsim compiles, and the others load
-            self.environment["NUMBA_CACHE_DIR"] = str(self.folder / "compiled")
 
     def workload(self, name, draw):
         path = self.folder / f"{name}.npz"
@@ -68,7 +67,7 @@ class Session:
             draw().save(path)
         return path
 
-    def run(self, simulator, workload, spikes=None, options=()):
+    def run(self, simulator, workload, spikes=None, options=(), environment=()):
         """Run a simulator once; return its row, or None where it fails."""
         command = [simulator.python, str(HERE / simulator.script), str(workload)]
         if simulator.script == "brian2_run.py":
@@ -76,7 +75,8 @@ class Session:
         command += [*simulator.options, *options]
         if spikes:
             command += ["--spikes", str(spikes)]
-        done = subprocess.run(command, capture_output=True, text=True, env=self.environment)
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", **dict(environment)}
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
             print(f"skipped: {simulator.name} on {workload.stem} ({last})")
@@ -136,6 +136,21 @@ def merged(rounds):
     for key in ("construction_s", "bytes_per_synapse", "peak_bytes"):
         row[key] = statistics.median(found[key] for found in rounds)
     return row
+
+
+def compilation(session):
+    """Measure what refsim compiles on first use, in a folder without compiled code."""
+    empty = {"NUMBA_CACHE_DIR": str(session.folder / "compiled")}
+    found = []
+    for name in QUICK:
+        path = session.workload(name, NAMED[name])
+        row = session.run(ours(), path, None, ("--backward",), empty)
+        if row:
+            row = {"workload": name, **{key: row[key] for key in COMPILED}}
+            found.append(row)
+            forwards, backwards = (row[key] for key in COMPILED)
+            print(f"compilation for {name}: {forwards:.1f} s, backwards {backwards:.1f} s more")
+    return found
 
 
 def measure(session, name, simulators, repeats):
@@ -274,7 +289,9 @@ def main():
     simulators = competitors(arguments)
     engines_compared = () if arguments.quick else ENGINES_COMPARED
     with tempfile.TemporaryDirectory() as folder:
-        session = Session(folder, own_cache=not arguments.quick)
+        session = Session(folder)
+        if not arguments.quick:
+            found["compilation"] = compilation(session)
         for name in arguments.only:
             rows = measure(session, name, simulators, arguments.repeats)
             show(name, rows)
