@@ -42,7 +42,6 @@ from workloads import NAMED
 
 HERE = Path(__file__).parent
 QUICK = ("A1000", "B1000")
-COMPILED = ("compile_s", "compile_backward_s")
 ENGINES_COMPARED = ("A1000", "A10000", "B10000")  # event engine: some seconds each
 GRID_SHIFT, EXACT_SHIFT = 0.15, 0.10  # of rates; delays on a grid alone shift them by 5 %
 
@@ -140,17 +139,14 @@ def merged(rounds):
 
 def compilation(session):
     """Measure what refsim compiles on first use, in a folder without compiled code."""
+    path = session.workload("A1000", NAMED["A1000"])
     empty = {"NUMBA_CACHE_DIR": str(session.folder / "compiled")}
-    found = []
-    for name in QUICK:
-        path = session.workload(name, NAMED[name])
-        row = session.run(ours(), path, None, ("--backward",), empty)
-        if row:
-            row = {"workload": name, **{key: row[key] for key in COMPILED}}
-            found.append(row)
-            forwards, backwards = (row[key] for key in COMPILED)
-            print(f"compilation for {name}: {forwards:.1f} s, backwards {backwards:.1f} s more")
-    return found
+    row = session.run(ours(), path, None, ("--backward",), empty)
+    if row is None:
+        return None
+    forwards, backwards = row["compile_s"], row["compile_backward_s"]
+    print(f"compilation of refsim: {forwards:.1f} s, pullbacks {backwards:.1f} s more", flush=True)
+    return {"forwards_s": forwards, "backwards_s": backwards}
 
 
 def measure(session, name, simulators, repeats):

@@ -66,6 +66,8 @@ def distinct(rng, targets, first, size, degree):
     Repeated draws are drawn again until there are none. All sources are treated alike, so all
     sets of sources are equally likely.
     """
+    if degree > size // 2:
+        raise ValueError(f"{degree} of {size} sources; expected at most half, to draw few again")
     inside = (targets >= first) & (targets < first + size)
     choices = np.where(inside, size - 1, size)[:, None]
     found = rng.integers(0, choices, (len(targets), degree), dtype=np.int32)
