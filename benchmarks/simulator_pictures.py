@@ -32,7 +32,8 @@ def grown(axes, rows, grows):
             color="C0" if delays == "equal" else "C1",
             label=f"{delays} delays" + (f", {threads} threads" if threads > 1 else ""),
         )
-    axes.set(xscale="log", ylim=(0, None), xlabel=LABELS[grows], ylabel="ns per event")
+    scale = "linear" if grows == "rate" else "log"
+    axes.set(xscale=scale, ylim=(0, None), xlabel=LABELS[grows], ylabel="ns per event")
     axes.legend(fontsize=7)
 
 
@@ -44,8 +45,9 @@ def draw(found, path):
 
     scaling = found.get("scaling", [])
     figure = pyplot.figure(layout="constrained", figsize=(9, 6.5 if scaling else 3.5))
-    compared(figure.add_subplot(2 if scaling else 1, 1, 1), found["rows"])
-    for k, grows in enumerate(PANELS if scaling else ()):
-        chosen = [row for row in scaling if row["grows"] == grows]
-        grown(figure.add_subplot(2, 3, 4 + k), chosen, grows)
+    parts = figure.subfigures(2 if scaling else 1, squeeze=False)[:, 0]
+    compared(parts[0].subplots(), found["rows"])
+    if scaling:
+        for axes, grows in zip(parts[1].subplots(1, len(PANELS)), PANELS, strict=True):
+            grown(axes, [row for row in scaling if row["grows"] == grows], grows)
     figure.savefig(path, dpi=150)
