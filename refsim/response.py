@@ -14,19 +14,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.polynomial import chebyshev
-from numpy.typing import NDArray
 
 from queues.jit import kernel
 from refsim.exponentials import convolve2, convolve3
 from refsim.types import Float, Int, Model
 
 MOST_CLASSES = 16  # membrane time constants; with more of them responses are not tabulated
-_POINTS = 60  # at which a polynomial is fitted
-_DEGREES = (4, 5, 6, 7, 8, 9, 10, 12, 14, 17, 20, 24, 28)  # of polynomials, tried in turn
+_POINTS = 60  # at which a function is interpolated
+_MOST_TERMS = 29
+_NEGLIGIBLE = 1e-16  # share of the largest value: the rounding of values
 
 
 class Responses(NamedTuple):
@@ -92,22 +92,17 @@ def responses(model: Model, length: float) -> Responses:
 def polynomial(function: Callable[[Float], Float]) -> Float:
     """Return the coefficients of a polynomial on [-1, 1] that is a function to the last bits.
 
-    More terms than it takes would add their rounding, so the degree goes up until the error is that
-    of rounding, or no longer falls.
+    It interpolates at Chebyshev points, and ends where the terms of the Chebyshev series are below
+    rounding: more of them would only add their own. Sums are of higher precision where the
+    machine has one.
     """
-    points = chebyshev.chebpts1(_POINTS)
-    values = function(points)
-    best: NDArray[Any] = np.zeros(1)
-    error = float(np.abs(values).max())
-    enough = 4e-16 * error
-    for degree in _DEGREES:
-        if error <= enough:
-            break
-        terms = np.asarray(chebyshev.cheb2poly(chebyshev.chebfit(points, values, degree)))
-        found = float(np.abs(np.polynomial.polynomial.polyval(points, terms) - values).max())
-        if found < error:
-            best, error = terms, found
-    return best
+    angles = np.pi * (np.arange(_POINTS, dtype=np.longdouble) + 0.5) / _POINTS
+    values = function(np.cos(angles).astype(np.float64))
+    series = 2.0 / _POINTS * (np.cos(np.outer(np.arange(_POINTS), angles)) @ values)
+    series[0] *= 0.5
+    large = np.flatnonzero(np.abs(series) > _NEGLIGIBLE * np.abs(values).max())
+    terms = min(int(large[-1]) + 1, _MOST_TERMS) if large.size else 1
+    return chebyshev.cheb2poly(series[:terms]).astype(np.float64)
 
 
 def stacked(rows: list[list[Float]]) -> Float:

@@ -17,6 +17,7 @@ from refsim.response import respond
 from refsim.window_types import CHUNK, FLIGHTS, NOW, OneExp
 
 _ONE = np.uint64(1)
+_NEAR = 16  # synapses that are looked at one by one
 
 
 @inner_kernel
@@ -37,12 +38,15 @@ def _arrives(time, t1, t_end):
 @inner_kernel
 def _end_of_row(rows, time, begin, stop, t1, t_end):
     """Return the first synapse of a row, from ``begin`` on, that is not reached before t1."""
-    if begin == stop or not _arrives(time + delay_of(rows, begin), t1, t_end):
+    near = min(begin + _NEAR, stop)
+    while begin < near and _arrives(time + delay_of(rows, begin), t1, t_end):
+        begin += 1
+    if begin < near or begin == stop:
         return begin
     if _arrives(time + delay_of(rows, stop - 1), t1, t_end):
         return stop
     # Steps that double find the end in a time that depends on how far it is.
-    low, step = begin, np.int64(4)
+    low, step = begin - 1, np.int64(16)
     while low + step < stop and _arrives(time + delay_of(rows, low + step), t1, t_end):
         low += step
         step += step
@@ -100,70 +104,88 @@ def _add_run(post, weight, begin, end, lift, fade, sums):
 
 
 @leaf_kernel
-def _add_each(post, weight, begin, end, lift, fade, sums):
-    """Add arrivals that each have a response of their own."""
+def _add_each(post, weight, which, size, lift, fade, sums):
+    """Add arrivals over synapses ``which``, each with a response of its own."""
     keep_apart()
-    j = np.uint64(0)
-    k = np.uint64(begin)
-    stop = np.uint64(end)
-    while k < stop:
+    for j in range(np.uint64(size)):
+        k = np.uint64(which[j])
         w = np.float64(weight[k])
         i = (np.uint64(post[k]) << np.uint64(2)) + (np.uint64(w < 0.0) << _ONE)
         sums[i] += w * lift[j]
         sums[i + _ONE] += w * fade[j]
-        j += _ONE
-        k += _ONE
 
 
 @inner_kernel
-def _horner10(c, z):
-    """Return a polynomial of ten terms; written out, so that a loop over z is vectorised."""
-    low = (((c[4] * z + c[3]) * z + c[2]) * z + c[1]) * z + c[0]
-    high = (((c[9] * z + c[8]) * z + c[7]) * z + c[6]) * z + c[5]
-    square = z * z
-    return high * (square * square * z) + low
+def _horner12(c, z):
+    """Return a polynomial of twelve terms; written out, so that a loop over z is vectorised."""
+    low = ((((c[5] * z + c[4]) * z + c[3]) * z + c[2]) * z + c[1]) * z + c[0]
+    high = ((((c[11] * z + c[10]) * z + c[9]) * z + c[8]) * z + c[7]) * z + c[6]
+    cube = z * z * z
+    return high * (cube * cube) + low
 
 
 @inner_kernel
 def _polynomial(terms, z):
-    if terms.shape[0] == 10:
-        return _horner10(terms, z)
+    if terms.shape[0] == 12:
+        return _horner12(terms, z)
     return horner(terms, z)
 
 
 @leaf_kernel
-def _respond_10(delay, latest, scale, lift_terms, fade_terms, lift, fade):
-    """Evaluate polynomials of ten terms for the delays of a chunk of arrivals."""
+def _respond_12(since, size, scale, lift_terms, fade_terms, lift, fade):
+    """Evaluate polynomials of twelve terms for a chunk of arrivals."""
     keep_apart()
-    for j in range(delay.shape[0]):
-        z = (latest - delay[j]) * scale - 1.0
-        lift[j] = _horner10(lift_terms, z)
-        fade[j] = _horner10(fade_terms, z)
+    for j in range(size):
+        z = since[j] * scale - 1.0
+        lift[j] = _horner12(lift_terms, z)
+        fade[j] = _horner12(fade_terms, z)
 
 
 @leaf_kernel
-def _respond_any(delay, latest, scale, lift_terms, fade_terms, lift, fade):
-    """Evaluate polynomials of any length for the delays of a chunk of arrivals."""
+def _respond_any(since, size, scale, lift_terms, fade_terms, lift, fade):
+    """Evaluate polynomials of any length for a chunk of arrivals."""
     keep_apart()
-    for j in range(delay.shape[0]):
-        z = (latest - delay[j]) * scale - 1.0
+    for j in range(size):
+        z = since[j] * scale - 1.0
         lift[j] = horner(lift_terms, z)
         fade[j] = horner(fade_terms, z)
 
 
 @inner_kernel
-def _deliver_spread(shape, rows, t1, scale, time, begin, end, chunk, sums):
-    """Deliver one spike to synapses of one exponential port with delays of their own."""
-    lift, fade = chunk[:CHUNK], chunk[CHUNK : 2 * CHUNK]
-    lift_terms, fade_terms = shape.lift_terms, shape.fade_terms
-    for first in range(begin, end, CHUNK):
-        last = min(first + CHUNK, end)
-        delay = rows.delay[first:last]
-        if lift_terms.shape[0] == 10:
-            _respond_10(delay, t1 - time, scale, lift_terms, fade_terms, lift, fade)
-        else:
-            _respond_any(delay, t1 - time, scale, lift_terms, fade_terms, lift, fade)
-        _add_each(rows.post, rows.weight, first, last, lift, fade, sums)
+def _deliver_chunk(shape, rows, scale, size, chunk, which, sums):
+    """Deliver a chunk of arrivals over synapses ``which``; it begins with the times since them."""
+    since, lift, fade = chunk[:CHUNK], chunk[CHUNK : 2 * CHUNK], chunk[2 * CHUNK : 3 * CHUNK]
+    if shape.lift_terms.shape[0] == 12:
+        _respond_12(since, size, scale, shape.lift_terms, shape.fade_terms, lift, fade)
+    else:
+        _respond_any(since, size, scale, shape.lift_terms, shape.fade_terms, lift, fade)
+    _add_each(rows.post, rows.weight, which, size, lift, fade, sums)
+
+
+@leaf_kernel
+def _deliver_spread(shape, rows, flights, t1, length, n_flights, b, chunk, which, sums):
+    """Deliver all arrivals of this window over synapses with delays of their own.
+
+    Arrivals of several spikes fill a chunk, for one spike has few in a window.
+    """
+    keep_apart()
+    n_blocks = rows.edge.shape[0] - 1
+    scale = 2.0 / length
+    size = np.int64(0)
+    for f in range(n_flights):
+        time = flights.time[f]
+        k, end = flights.begin[f * n_blocks + b], flights.end[f * n_blocks + b]
+        while k < end:
+            part = min(end - k, CHUNK - size)
+            for j in range(part):
+                chunk[size + j] = t1 - (time + rows.delay[k + j])
+                which[size + j] = k + j
+            size += part
+            k += part
+            if size == CHUNK:
+                _deliver_chunk(shape, rows, scale, size, chunk, which, sums)
+                size = np.int64(0)
+    _deliver_chunk(shape, rows, scale, size, chunk, which, sums)
 
 
 @inner_kernel
@@ -184,19 +206,23 @@ def _deliver_runs(shape, rows, t1, scale, time, begin, end, sums):
 
 
 @leaf_kernel
-def _deliver_one_exp(shape, rows, flights, t1, length, n_flights, b, chunk, sums):
-    """Deliver all arrivals of this window at block ``b``; one exponential port."""
+def _deliver_grouped(shape, rows, flights, t1, length, n_flights, b, sums):
+    """Deliver all arrivals of this window over synapses with equal delays, or few of them."""
     keep_apart()
     n_blocks = rows.edge.shape[0] - 1
     scale = 2.0 / length
-    is_spread = rows.group.shape[0] == 0 and rows.delay.shape[0] > 1
     for f in range(n_flights):
-        time = flights.time[f]
         begin, end = flights.begin[f * n_blocks + b], flights.end[f * n_blocks + b]
-        if is_spread:
-            _deliver_spread(shape, rows, t1, scale, time, begin, end, chunk, sums)
-        else:
-            _deliver_runs(shape, rows, t1, scale, time, begin, end, sums)
+        _deliver_runs(shape, rows, t1, scale, flights.time[f], begin, end, sums)
+
+
+@inner_kernel
+def _deliver_one_exp(shape, rows, flights, t1, length, n_flights, b, chunk, which, sums):
+    """Deliver all arrivals of this window at block ``b``; one exponential port."""
+    if rows.group.shape[0] == 0 and rows.delay.shape[0] > 1:
+        _deliver_spread(shape, rows, flights, t1, length, n_flights, b, chunk, which, sums)
+    else:
+        _deliver_grouped(shape, rows, flights, t1, length, n_flights, b, sums)
 
 
 # Any ports --------------------------------------------------------------------------------------
@@ -263,8 +289,9 @@ def _deliver_any_ports(shape, model, table, rows, flights, t1, length, n_flights
 def _deliver(shape: type) -> Callable[..., None]:
     if shape is OneExp:
         return lambda shape, problem, work, t1, n, b: _deliver_one_exp(
-            shape, problem.rows, work.flights, t1, problem.length, n, b, work.chunk[b], work.sums
-        )
+            shape, problem.rows, work.flights, t1, problem.length, n, b,
+            work.chunk[b], work.which[b], work.sums,
+        )  # fmt: skip
     return lambda shape, problem, work, t1, n, b: _deliver_any_ports(
         shape, problem.model, problem.responses, problem.rows, work.flights, t1, problem.length,
         n, b, work.roots[b, 0], work.sums,

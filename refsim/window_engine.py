@@ -58,7 +58,7 @@ _WELL_APART = 0.01  # relative distance of rates from which their difference is 
 # Share of the shortest synaptic time constant. In longer windows more neurons may fire, as far as
 # the bound tells, and responses take more terms; in shorter ones sweeps cost more.
 _PREFERRED = 0.375
-_TERMS = 10  # of polynomials that kernels evaluate in vectors
+_TERMS = 12  # of polynomials that kernels evaluate in vectors
 
 
 def obstacle(network: Network, duration: float) -> str | None:
@@ -330,6 +330,7 @@ def _work(problem: WindowProblem, v0: Float) -> WindowWork:
         gap=np.full((n_blocks, 8), np.inf),
         state=np.zeros((n_blocks, 2, n_states)),
         roots=np.zeros((n_blocks, 2, n_states + 2)),
+        which=np.zeros((n_blocks, CHUNK), np.int32),
         chunk=np.zeros((n_blocks, 5 * CHUNK)),
     )
 
