@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from refsim.network import Network
     from refsim.packed import PackedSynapses
     from refsim.ports import DoubleExpPort, ExpPort
+    from refsim.continuation import resume
     from refsim.simulation import Simulation
     from refsim.synapses import Synapses, all_to_all, connect, from_matrix, layered, random
 
@@ -50,6 +51,7 @@ _HOMES = {
     "DoubleExpPort": "ports",
     "ExpPort": "ports",
     "simulate": "engine",
+    "resume": "continuation",
     "PackedSynapses": "packed",
     "Simulation": "simulation",
     "Synapses": "synapses",
@@ -87,6 +89,7 @@ __all__ = [
     "layered",
     "poisson_inputs",
     "random",
+    "resume",
     "simulate",
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -47,6 +48,15 @@ def integer(name: str, value: Any, low: int, high: int = LARGEST_INT) -> int:
     if not low <= number <= high:
         raise InvalidValueError(f"{name} is {shown(number)}; expected {expected}")
     return number
+
+
+def checked_threads(threads: Any) -> int:
+    """Return a number of threads; None stands for the processors that this process may use."""
+    if threads is not None:
+        return integer("threads", threads, 1, 1024)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def boolean(name: str, value: Any) -> bool:
