@@ -35,10 +35,10 @@ def _pointer(context: Any, builder: Any, signature: Any, args: Any) -> Any:
 
 
 @intrinsic
-def _fetch_add(typing_context, array, index, value):  # type: ignore[no-untyped-def]
+def _fetch_add(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
     """Add to an element, and return what it was."""
 
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         pointer = _pointer(context, builder, signature, args)
         return builder.atomic_rmw("add", pointer, args[2], "seq_cst")
 
@@ -46,10 +46,10 @@ def _fetch_add(typing_context, array, index, value):  # type: ignore[no-untyped-
 
 
 @intrinsic
-def _load(typing_context, array, index):  # type: ignore[no-untyped-def]
+def _load_now(typing_context: Any, array: Any, index: Any) -> Any:
     """Return an element as it is now."""
 
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         pointer = _pointer(context, builder, signature, args)
         return builder.load_atomic(pointer, "seq_cst", 8)
 
@@ -57,10 +57,10 @@ def _load(typing_context, array, index):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def _give_way(typing_context):  # type: ignore[no-untyped-def]
+def _give_way(typing_context: Any) -> Any:
     """Let another thread have the processor."""
 
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         from llvmlite import ir
 
         if _HAS_YIELD:
@@ -72,18 +72,23 @@ def _give_way(typing_context):  # type: ignore[no-untyped-def]
     return types.none(), generate
 
 
+_add: Any = _fetch_add  # as kernels call them, without the typing context
+_load: Any = _load_now
+_yield: Any = _give_way
+
+
 @inner_kernel
 def _wait(barrier, n_threads):
     before = _load(barrier, _ROUND)
-    if _fetch_add(barrier, _ARRIVED, np.int64(1)) == n_threads - 1:
-        _fetch_add(barrier, _ARRIVED, -n_threads)
-        _fetch_add(barrier, _ROUND, np.int64(1))
+    if _add(barrier, _ARRIVED, np.int64(1)) == n_threads - 1:
+        _add(barrier, _ARRIVED, -n_threads)
+        _add(barrier, _ROUND, np.int64(1))
         return
     looks = np.int64(0)
     while _load(barrier, _ROUND) == before:
         looks += 1
         if looks > _LOOKS:
-            _give_way()
+            _yield()
 
 
 @inner_kernel

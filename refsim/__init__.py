@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from refsim._version import __version__
 
 if TYPE_CHECKING:
+    from refsim.continuation import resume
     from refsim.engine import simulate
     from refsim.errors import (
         IllConditionedWarning,
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from refsim.network import Network
     from refsim.packed import PackedSynapses
     from refsim.ports import DoubleExpPort, ExpPort
-    from refsim.continuation import resume
     from refsim.simulation import Simulation
     from refsim.synapses import Synapses, all_to_all, connect, from_matrix, layered, random
 

@@ -106,9 +106,9 @@ def network_digest(network: Network) -> str:
     digest = hashlib.sha256()
     rows, number = network.rows
     for column in (*rows, number):
-        digest.update(np.ascontiguousarray(column))
+        digest.update(np.ascontiguousarray(column).tobytes())
     for name in ("tau_m", "v_rest", "v_th", "v_reset", "i_ext", "t_ref", "v0", "tau"):
-        digest.update(np.ascontiguousarray(getattr(network, name)))
+        digest.update(np.ascontiguousarray(getattr(network, name)).tobytes())
     digest.update(repr((network.n_neurons, network.n_inputs, network.ports)).encode())
     return digest.hexdigest()
 

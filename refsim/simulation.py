@@ -180,7 +180,7 @@ class Simulation(ReadOnlyArrays):
             engine="window",
             engine_reason="a state was saved",
             dt=0.0,
-            losses=NoLosses(),
+            losses=NoLosses(np.zeros(0, dtype=np.int64)),
             origin=np.zeros(0, dtype=np.int64),
             state=state,
         )
