@@ -235,13 +235,18 @@ def test_gradients_have_the_packed_order(n_blocks):
     assert check_gradients_agree(network, packed, number, inputs, 60.0) > 20
 
 
-def test_a_packed_network_is_simulated_by_windows():
-    network = small().replace(delay=1.0)
-    packed = network.replace(synapses=network.synapses.packed(6, 4))
+@pytest.mark.parametrize("delay", [1.0, np.repeat([1.0, 2.5, 1.25], 12), np.linspace(1.0, 3.0, 36)])
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_a_packed_network_is_simulated_by_windows(delay, kind):
+    """One delay, groups, and a delay for each synapse; two ports."""
+    network = small().replace(delay=delay)
+    packed = network.replace(synapses=network.synapses.packed(6, 4, kind))
+    network = network.replace(synapses=packed.synapses.unpacked())
     inputs = refsim.poisson_inputs(4, rate=150.0, t_end=40.0, seed=1)
-    runs = [refsim.simulate(net, inputs, 60.0, engine="window") for net in (network, packed)]
-    assert np.allclose(runs[0].spikes.time, runs[1].spikes.time, rtol=1e-12, atol=0.0)
-    assert packed.has_equal_delays
+    event = refsim.simulate(network, inputs, 60.0, engine="event")
+    window = refsim.simulate(packed, inputs, 60.0, engine="window")
+    assert np.allclose(window.spikes.time, event.spikes.time, rtol=1e-11, atol=0.0)
+    assert packed.has_equal_delays == network.has_equal_delays == (np.ndim(delay) == 0)
 
 
 @settings(deadline=None, max_examples=20)
