@@ -38,7 +38,7 @@ def network_and_inputs(seed: int) -> tuple[refsim.Network, refsim.SpikeTrain]:
     return network, refsim.poisson_inputs(N_INPUTS, 90.0, DURATION, rng)
 
 
-def draw(path: Path, seed: int = 25, neuron: int = 15) -> None:
+def draw(path: Path, seed: int = 50, neuron: int = 13) -> None:
     network, inputs = network_and_inputs(seed)
     simulation, pullback = adjoint.vjp(network, inputs, DURATION)
     # The delay with the most influence on the first spike of the neuron.

@@ -55,6 +55,7 @@ def pack(
 
     ``columns`` has pre, post, weight, delay and port, known to be in range.
     """
+    _check_sizes(n_sources, len(columns.pre))
     kind = _float_kind(weight_dtype)
     check_weight(columns.weight, kind)
     n_blocks = blocks(n_sources, len(columns.pre)) if n_blocks is None else n_blocks
@@ -74,8 +75,15 @@ def pack(
     return rows, order.number
 
 
+def _check_sizes(n_sources: int, size: int) -> None:
+    """Keep numbers of sources and of synapses within 32 bits."""
+    integer("number of neurons and inputs", n_sources, 0, MOST)
+    integer("number of synapses", size, 0, MOST)
+
+
 def wire(n_neurons: int, n_sources: int, columns: Any) -> Wiring:
     """Return synapses sorted by source, delay and number, as the event engine takes them."""
+    _check_sizes(n_sources, len(columns.pre))
     edge = np.array([0, n_neurons])
     code = np.zeros(0, np.uint16)
     start, order = sorted_rows(n_sources, columns, edge, code, _bits(columns.delay), False)
@@ -103,8 +111,6 @@ def sorted_rows(
     by_post: bool,
 ) -> tuple[Int, Sorted]:
     """Return where the row of each source and block begins, and synapses in order of the rows."""
-    integer("number of synapses", len(columns.pre), 0, MOST)
-    integer("number of neurons and inputs", n_sources, 0, MOST)
     n_blocks = len(edge) - 1
     block = np.repeat(np.arange(n_blocks, dtype=np.uint8), np.diff(edge))
     pre, post = _read(columns.pre, np.int32), _read(columns.post, np.int32)
@@ -143,7 +149,7 @@ def _delays(delay: Float) -> tuple[Float, NDArray[np.uint16], Int]:
     if len(bits) == 0:
         return delay[:1].copy(), none, bits
     # Eight bytes a value and two a synapse, against eight a synapse.
-    most = min(_MOST_CODES, 3 * len(delay) // 4)
+    most = min(_MOST_CODES, (3 * len(delay) - 1) // 4)
     table = np.full(2 * _MOST_CODES, -1, np.int64)
     value = np.empty(most, np.int64)
     code = np.empty(len(delay), np.uint16)

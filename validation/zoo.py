@@ -64,7 +64,7 @@ def recurrent(seed: int = 48) -> Case:
     return _case("recurrent", network, rng, duration=60.0, rate=100.0)
 
 
-def heterogeneous_delays(seed: int = 2) -> Case:
+def heterogeneous_delays(seed: int = 0) -> Case:
     """Twelve recurrent neurons whose synapses each have a delay of their own, from 0.1 to 15 ms."""
     rng = np.random.default_rng(seed)
     pairs = refsim.random(12, 12, probability=0.4, seed=rng)
@@ -165,7 +165,7 @@ def equal_delays(seed: int = 32) -> Case:
     return _case("equal delays", network, rng, duration=60.0, rate=100.0, n_samples=40)
 
 
-def balanced(seed: int = 19) -> Case:
+def balanced(seed: int = 26) -> Case:
     """Eighty excitatory and twenty inhibitory neurons, sparse, each synapse with its own delay."""
     rng = np.random.default_rng(seed)
     excitatory = refsim.random(80, 100, probability=0.1, seed=rng)
