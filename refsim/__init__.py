@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from refsim._version import __version__
 
 if TYPE_CHECKING:
+    from refsim.batch import BatchResult
+    from refsim.batch_engine import simulate_batch
     from refsim.engine import simulate
     from refsim.errors import (
         IllConditionedWarning,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 # Loaded on first use: Numba alone takes longer to import than the rest together.
 _HOMES = {
+    "BatchResult": "batch",
     "IllConditionedWarning": "errors",
     "InvalidTypeError": "errors",
     "InvalidValueError": "errors",
@@ -49,6 +52,7 @@ _HOMES = {
     "DoubleExpPort": "ports",
     "ExpPort": "ports",
     "simulate": "engine",
+    "simulate_batch": "batch_engine",
     "Simulation": "simulation",
     "Synapses": "synapses",
     "all_to_all": "synapses",
@@ -61,6 +65,7 @@ _HOMES = {
 _SUBMODULES = ("cases", "plot")
 
 __all__ = [
+    "BatchResult",
     "DoubleExpPort",
     "ExpPort",
     "IllConditionedWarning",
@@ -85,6 +90,7 @@ __all__ = [
     "poisson_inputs",
     "random",
     "simulate",
+    "simulate_batch",
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ from refsim.types import (
 from refsim.validate import LONGEST, choice, integer, scalar
 
 # Events between two looks at the keyboard: some hundredths of a second.
-_SHARE = 100_000
+SHARE = 100_000
 _EMPTY = np.zeros(0)
 _ROOM = 16  # rows, to begin with
 _MOST_SLOTS = 10_000_000  # of a ring buffer
@@ -226,17 +227,17 @@ def _doubled(column: Any) -> Any:
     return np.concatenate([column, np.zeros_like(column)])
 
 
-def _grown(work: Work) -> Work:
-    """Return ``work`` with more room where there was none."""
+def grown_work(work: Work, spikes: int = 0, emitted: int = 0) -> Work:
+    """Return ``work`` with more room where there was none, behind so many rows of other runs."""
     tape, origin = work.tape, work.origin
-    if work.counts.spikes[0] == len(tape.time):
+    if spikes + work.counts.spikes[0] == len(tape.time):
         tape = Tape(*map(_doubled, tape))
-    if work.counts.emitted[0] == len(origin):
+    if emitted + work.counts.emitted[0] == len(origin):
         origin = _doubled(origin)
     return work._replace(tape=tape, origin=origin)
 
 
-def _grown_transit(transit: Transit, entries: int, emissions: int) -> Transit:
+def grown_transit(transit: Transit, entries: int, emissions: int) -> Transit:
     """Return ``transit`` with room for so many more entries, and emissions in all."""
     queue = transit.queue
     while queue.size[0] + entries > len(queue.time):
@@ -293,6 +294,7 @@ class Run:
             losses=lossy.losses(self.lossy, self.problem.wiring.start, _ROOM),
         )
         self.status = RUNNING
+        self.is_stopped: Callable[[], bool] = bool  # never, but where other threads can ask for it
 
     def _problem(self, tangents: Tangents | None) -> Problem:
         given = tangents or no_tangents()
@@ -407,13 +409,15 @@ class Run:
         while self.status not in (DONE, SPIKE_LIMIT):
             if self.status == FULL:
                 self._grow()
-            self.status = event_loop.run(self.problem, self.work, self.transit, _SHARE)
+            if self.is_stopped():
+                raise KeyboardInterrupt
+            self.status = event_loop.run(self.problem, self.work, self.transit, SHARE)
         if self.status == DONE:
             event_loop.finish(self.problem, self.work)
 
     def _grow(self) -> None:
-        self.work = _grown(self.work)
-        self.transit = _grown_transit(self.transit, self.problem.entries, len(self.work.origin))
+        self.work = grown_work(self.work)
+        self.transit = grown_transit(self.transit, self.problem.entries, len(self.work.origin))
 
     def _now(self) -> float:
         """Return the time up to which all events have been processed."""
