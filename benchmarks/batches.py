@@ -6,9 +6,10 @@ pays once, and simulates many samples in one call of a kernel that lets other th
 are kept in benchmarks/README.md.
 
 Workloads: the Yin-Yang network (5 inputs, 120 hidden and 3 output neurons, every delay its own) for
-60 ms, and 30 neurons without recurrence, driven by 10 Poisson channels of 40 Hz for 150 ms. The
-loss is the sum of the spike times. Beside them, the time that a call takes in which nothing happens:
-the part of a loop that a batch does not pay.
+60 ms; 30 neurons without recurrence, driven by 10 Poisson channels of 40 Hz for 150 ms; and 12
+hidden and 3 output neurons with the inputs of the first. The loss is the sum of the spike times.
+Beside them, the time of a call in which nothing happens: the part of a loop that a batch does not
+pay.
 """
 
 from __future__ import annotations

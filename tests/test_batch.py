@@ -119,7 +119,7 @@ def gradient_bits(pullback, batch, **options):
 
 def test_threads_change_no_bit(yin_yang_batch):
     network, inputs = yin_yang_batch
-    inputs = inputs[:40]
+    inputs = inputs[:12]
     found = []
     for threads in (*THREADS, None):
         batch, pullback = adjoint.vjp_batch(network, inputs, 60.0, threads=threads)
@@ -128,7 +128,7 @@ def test_threads_change_no_bit(yin_yang_batch):
         assert all(map(np.array_equal, found[0], other))
 
 
-def test_the_order_of_a_large_sum_is_that_of_groups(yin_yang_batch):
+def test_the_order_of_a_large_sum_is_that_of_groups():
     """150 samples are 50 groups of three, which is the least that gives 64 groups at most."""
     network = Network(3, connect([3, 3, 4], [0, 1, 2], [9.0, 7.0, 8.0], 1.5), n_inputs=2)
     rng = np.random.default_rng(0)
@@ -145,8 +145,8 @@ def test_the_order_of_a_large_sum_is_that_of_groups(yin_yang_batch):
 
 def test_finite_differences_of_a_loss_of_a_batch(yin_yang_batch):
     network, inputs = yin_yang_batch
-    inputs = inputs[:6]
-    reads = [([120, 122], [20.0 + i, 30.0]) for i in range(6)]
+    inputs = inputs[:3]
+    reads = [([120, 122], [20.0 + i, 30.0]) for i in range(3)]
 
     def loss(run, i):
         weight = 1.0 + 0.1 * i
@@ -327,8 +327,9 @@ def test_a_spike_limit_names_a_sample_and_keeps_the_others(threads, engine):
     assert all(len(run.spikes.time) == 0 for run in partial[:5] + partial[6:])
 
 
+@pytest.mark.filterwarnings("ignore:(overflow|invalid value|divide by zero) encountered")
 def test_an_undefined_gradient_names_the_sample():
-    """Without a drive beyond threshold, the slope at the crossing is that of the current alone."""
+    """Slopes are made tiny, and zero, behind the back of the simulation."""
     network = Network(1, connect(1, 0, 60.0, 1.0), n_inputs=1)
     batch, pullback = adjoint.vjp_batch(network, [None, TRAIN, TRAIN], 10.0)
     assert batch.counts.spikes > 0
