@@ -16,12 +16,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import sys
 import time
 from datetime import date
 from importlib.metadata import version
+
+import numpy as np
 
 import adjoint
 import refsim
@@ -60,7 +63,7 @@ def batch(network, inputs, duration, backwards, threads):
 
 
 def measure(label, network, inputs, duration, repeats):
-    """Time all ways in turn; return a row of samples per second, medians."""
+    """Time all ways in turn; return a row of medians: samples per second, and CPU ms of a sample."""
     ways = {"loop": lambda backwards: loop(network, inputs, duration, backwards)}
     for threads in sorted({1, 2, usable_cores()}):
         ways[f"{threads} threads"] = lambda backwards, threads=threads: batch(
@@ -69,10 +72,11 @@ def measure(label, network, inputs, duration, repeats):
     taken = {(way, backwards): [] for way in ways for backwards in (False, True)}
     for repeat in range(repeats + 1):
         for way, backwards in taken:
-            started = time.perf_counter()
+            started = time.perf_counter(), time.process_time()
             ways[way](backwards)
+            ended = time.perf_counter(), time.process_time()
             if repeat:  # the first one may compile
-                taken[way, backwards].append(time.perf_counter() - started)
+                taken[way, backwards].append(np.subtract(ended, started))
     counts = refsim.simulate_batch(network, inputs, duration).counts
     empty = []
     for _ in range(50):
@@ -87,7 +91,8 @@ def measure(label, network, inputs, duration, repeats):
     }
     for (way, backwards), seconds in taken.items():
         kind = "forward and back" if backwards else "forward"
-        row[f"{kind}, {way}"] = len(inputs) / statistics.median(seconds)
+        wall, cpu = np.median(seconds, axis=0)
+        row[f"{kind}, {way}"] = {"per_s": len(inputs) / wall, "cpu_ms": 1e3 * cpu / len(inputs)}
     return row
 
 
@@ -100,6 +105,7 @@ def main():
         "date": date.today().isoformat(),
         "processor": platform.processor() or platform.machine(),
         "cores": usable_cores(),
+        "load": round(os.getloadavg()[0], 1),
         "python": platform.python_version(),
         **{name: version(name) for name in ("numpy", "numba")},
     }
@@ -113,8 +119,12 @@ def main():
             f"synaptic events a sample; an empty one takes {row['empty_us']:.0f} us"
         )
         for key, value in list(row.items())[4:]:
-            base = row[key.split(",")[0] + ", loop"]
-            print(f"  {key:<30} {value:8.0f} samples/s {value / base:6.2f}", flush=True)
+            ratio = value["per_s"] / row[key.split(",")[0] + ", loop"]["per_s"]
+            print(
+                f"  {key:<30} {value['per_s']:8.0f} samples/s ({ratio:.2f}), "
+                f"{value['cpu_ms']:6.3f} ms of a processor for each",
+                flush=True,
+            )
     if arguments.json:
         write_whole(
             arguments.json,
