@@ -159,17 +159,21 @@ def _enter(problem, work, queue, last, t_end):
 
 
 @inner_kernel
+def _are_finite(values):
+    bad = np.int64(0)
+    for j in range(values.shape[0]):
+        if values[j] - values[j] != 0.0:
+            bad += 1
+    return bad == 0
+
+
+@inner_kernel
 def _add_to_group(batch, flat, i):
     """Add the gradient of sample ``i`` to the sum of its group."""
     total = batch.sums[i // batch.group[0]]
     is_first = i % batch.group[0] == 0
-    finite = np.int64(1)
     for j in range(flat.shape[0]):
-        value = flat[j]
-        if value - value != 0.0:
-            finite = np.int64(0)
-        total[j] = value if is_first else total[j] + value
-    batch.is_finite[i] = finite
+        total[j] = flat[j] if is_first else total[j] + flat[j]
 
 
 @kernel
@@ -197,6 +201,8 @@ def run_samples_back(problem, work, transit, batch, cursor, flat, last, share):
             return status
         finish_back(one, own, batch.v0)
         _add_to_group(batch, flat, i)
+        if _are_finite(flat) and _are_finite(own.input_bar):
+            batch.is_finite[i] = 1
         cursor.begun[0] = 0
         cursor.sample[0] = i + 1
         used += one.origin.shape[0] + batch.arrivals[i]

@@ -105,11 +105,8 @@ class EventPullback(BatchPullback):
     def _check_finite(self, arrays: BackArrays, input_bar: Vector) -> None:
         """Refuse the gradient of a sample that is not finite."""
         starts = self._batch.input_start
-        bad = np.flatnonzero(~np.isfinite(input_bar))
-        samples = np.flatnonzero(arrays.is_finite == 0)
-        of_inputs = np.searchsorted(starts, bad, side="right") - 1
-        for i in sorted({*map(int, samples), *map(int, of_inputs)}):
-            with of_sample(i):
+        for i in np.flatnonzero(arrays.is_finite == 0):
+            with of_sample(int(i)):
                 own = input_bar[starts[i] : starts[i + 1]]
                 parameters = self._parameters(arrays.sums[i // arrays.group[0]], own)
                 check_finite("gradient", parameters.items())

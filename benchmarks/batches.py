@@ -63,7 +63,7 @@ def batch(network, inputs, duration, backwards, threads):
 
 
 def measure(label, network, inputs, duration, repeats):
-    """Time all ways in turn; return a row of medians: samples per second, and CPU ms of a sample."""
+    """Time all ways in turn; return a row of medians."""
     ways = {"loop": lambda backwards: loop(network, inputs, duration, backwards)}
     for threads in sorted({1, 2, usable_cores()}):
         ways[f"{threads} threads"] = lambda backwards, threads=threads: batch(

@@ -40,7 +40,7 @@ from refsim.validate import LONGEST, choice, integer, scalar
 # Events between two looks at the keyboard: some hundredths of a second.
 SHARE = 100_000
 _EMPTY = np.zeros(0)
-_ROOM = 16  # rows, to begin with
+_ROOM = 256  # rows, to begin with; from 16, growth took half of the time of 200 spikes
 _MOST_SLOTS = 10_000_000  # of a ring buffer
 
 MAX_SPIKES = 1_000_000

@@ -14,7 +14,8 @@ from test_interrupts import interrupted
 
 import adjoint
 import refsim
-from refsim import InvalidTypeError, InvalidValueError, Network, SpikeTrain, connect
+import refsim.engine
+from refsim import ExpPort, InvalidTypeError, InvalidValueError, Network, SpikeTrain, connect
 from refsim.threads import share_out
 from validation.yinyang import to_spikes, yin_yang, yin_yang_network
 
@@ -128,12 +129,27 @@ def test_threads_change_no_bit(yin_yang_batch):
         assert all(map(np.array_equal, found[0], other))
 
 
-def test_the_order_of_a_large_sum_is_that_of_groups():
+@pytest.mark.parametrize("queue", ["heap", "sorted_array"])
+def test_arrays_that_grow_change_no_bit(monkeypatch, yin_yang_batch, queue):
+    """With room for one row to begin with, each of them grows at all moments."""
+    network, inputs = yin_yang_batch
+    options = {"queue": queue, "samples": ([120, 0], [30.0, 20.0])}
+    roomy = refsim.simulate_batch(network, inputs[:3], 60.0, threads=1, **options)
+    monkeypatch.setattr(refsim.engine, "_ROOM", 1)
+    grown = refsim.simulate_batch(network, inputs[:3], 60.0, threads=1, **options)
+    assert all(map(same_bits, grown, roomy))
+    for train, run in zip(inputs, roomy, strict=False):
+        assert same_bits(refsim.simulate(network, train, 60.0, **options), run)
+
+
+@pytest.mark.parametrize("adjoint_queue", ["auto", "sorted_pass"])
+def test_the_order_of_a_large_sum_is_that_of_groups(adjoint_queue):
     """150 samples are 50 groups of three, which is the least that gives 64 groups at most."""
     network = Network(3, connect([3, 3, 4], [0, 1, 2], [9.0, 7.0, 8.0], 1.5), n_inputs=2)
     rng = np.random.default_rng(0)
     inputs = [refsim.poisson_inputs(2, 200.0, 30.0, rng) for _ in range(150)]
-    batch, pullback = adjoint.vjp_batch(network, inputs, 40.0, threads=2)
+    options = {"adjoint_queue": adjoint_queue, "threads": 2}
+    batch, pullback = adjoint.vjp_batch(network, inputs, 40.0, **options)
     bars = [rng.normal(size=len(run.spikes.time)) for run in batch]
     each = [gradient.weight for gradient in pullback(bars, reduce=None)]
     groups = [(each[i] + each[i + 1]) + each[i + 2] for i in range(0, 150, 3)]
@@ -329,18 +345,21 @@ def test_a_spike_limit_names_a_sample_and_keeps_the_others(threads, engine):
 
 @pytest.mark.filterwarnings("ignore:(overflow|invalid value|divide by zero) encountered")
 def test_an_undefined_gradient_names_the_sample():
-    """Slopes are made tiny, and zero, behind the back of the simulation."""
-    network = Network(1, connect(1, 0, 60.0, 1.0), n_inputs=1)
-    batch, pullback = adjoint.vjp_batch(network, [None, TRAIN, TRAIN], 10.0)
-    assert batch.counts.spikes > 0
-    huge = [None, np.full(len(batch[1].spikes.time), 1e100), None]
-    assert np.isfinite(pullback(huge).weight).all()
-    pullback._problem.tape.slope_before[batch.spike_start[1]] = 1e-300
+    """Slopes are made tiny, and zero, behind the back of the simulation.
+
+    Of the samples, the first is silent and two spike by themselves, so that inputs say nothing.
+    """
+    network = Network(1, connect(1, 0, -1e3, 0.0), n_inputs=1, ports=ExpPort(1e3), i_ext=2.0)
+    batch, pullback = adjoint.vjp_batch(network, [SpikeTrain([0.0], [0], 1), None, None], 20.0)
+    assert list(np.diff(batch.spike_start)) == [0, 1, 1]
+    huge = [None, 1e100, None]
+    assert np.isfinite(pullback(huge).v_th).all()
+    pullback._problem.tape.slope_before[0] = 1e-300
     with pytest.raises(refsim.UndefinedGradientError, match=r"inputs\[1\]: gradient\.\w+\[0\] is"):
         pullback(huge)
-    pullback._problem.tape.slope_before[batch.spike_start[2]] = 0.0
+    pullback._problem.tape.slope_before[1] = 0.0
     with pytest.raises(refsim.UndefinedGradientError, match=r"inputs\[2\]: neuron 0 touches its"):
-        pullback(1.0 * np.ones(batch.counts.spikes))
+        pullback([1.0] * 3)
 
 
 def test_ties_are_told_once():
