@@ -29,7 +29,7 @@ import numpy as np
 import adjoint
 import refsim
 from refsim.files import write_whole
-from refsim.threads import usable_cores
+from refsim.validate import checked_threads
 from validation.yinyang import to_spikes, yin_yang, yin_yang_network
 
 
@@ -65,7 +65,7 @@ def batch(network, inputs, duration, backwards, threads):
 def measure(label, network, inputs, duration, repeats):
     """Time all ways in turn; return a row of medians."""
     ways = {"loop": lambda backwards: loop(network, inputs, duration, backwards)}
-    for threads in sorted({1, 2, usable_cores()}):
+    for threads in sorted({1, 2, checked_threads(None)}):
         ways[f"{threads} threads"] = lambda backwards, threads=threads: batch(
             network, inputs, duration, backwards, threads
         )
@@ -104,7 +104,7 @@ def main():
     machine = {
         "date": date.today().isoformat(),
         "processor": platform.processor() or platform.machine(),
-        "cores": usable_cores(),
+        "cores": checked_threads(None),
         "load": round(os.getloadavg()[0], 1),
         "python": platform.python_version(),
         **{name: version(name) for name in ("numpy", "numba")},

@@ -16,20 +16,15 @@ backwards the pullback to all parameters.
 
 from __future__ import annotations
 
-import argparse
-import json
-import platform
 import statistics
 import sys
 import time
-from datetime import date
-from importlib.metadata import version
 
+import common
 import numpy as np
 
 import adjoint
 import refsim
-from refsim.files import write_whole
 
 
 def balanced(n, in_degree, delays, seed=1):
@@ -118,19 +113,10 @@ def silent(repeats):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="smaller workloads, under 50 s")
-    parser.add_argument("--json", metavar="FILE", help="also write the rows as JSON")
-    arguments = parser.parse_args()
+    arguments = common.options(__doc__).parse_args()
     repeats = 3 if arguments.quick else 5
-    names = ("numpy", "numba")
-    machine = {
-        "date": date.today().isoformat(),
-        "processor": platform.processor() or platform.machine(),
-        "python": platform.python_version(),
-        **{name: version(name) for name in names},
-    }
-    print(" ".join(f"{key} {value}" for key, value in machine.items()))
+    machine = common.machine()
+    common.show_machine(machine)
     rows = []
     form = "{:<32} {:>7} {:>10} {:>9} {:>8} {:>12} {:>13} {:>12}"
     print(
@@ -164,11 +150,7 @@ def main():
     row = silent(5 * repeats)
     rows.append(row)
     print(f"{row['workload']}: {1e3 * row['forward_s']:.2f} ms")
-    if arguments.json:
-        write_whole(
-            arguments.json,
-            lambda stream: json.dump({"machine": machine, "rows": rows}, stream, indent=1),
-        )
+    common.write_json(arguments.json, {"machine": machine, "rows": rows})
 
 
 if __name__ == "__main__":

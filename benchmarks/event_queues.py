@@ -19,22 +19,18 @@ before. What leaves is folded into a number that must be the same for all. The C
 
 from __future__ import annotations
 
-import argparse
 import ctypes
 import heapq
-import json
 import os
-import platform
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from datetime import date
-from importlib.metadata import version
 from pathlib import Path
 
+import common
 import numpy as np
 
 from queues import (
@@ -49,7 +45,6 @@ from queues import (
     sorted_array,
 )
 from queues.jit import kernel
-from refsim.files import write_whole
 
 FACTOR = 31  # of the digest of payloads
 SLOPE = 0.5  # tangents are this times the time
@@ -325,16 +320,8 @@ def compilers():
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="smaller workloads, under 50 s")
-    parser.add_argument("--json", metavar="FILE", help="also write the rows as JSON")
-    arguments = parser.parse_args()
-    machine = {
-        "date": date.today().isoformat(),
-        "processor": platform.processor() or platform.machine(),
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("numpy", "numba")},
-    }
+    arguments = common.options(__doc__).parse_args()
+    machine = common.machine()
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         cpp = [Cpp(compiler, folder) for compiler in compilers()[:1]]
@@ -344,7 +331,7 @@ def main():
             machine["compiler"] = output.splitlines()[0]
         else:
             print(f"skipped: {Cpp.name} (no C++ compiler)")
-        print(", ".join(f"{key} {value}" for key, value in machine.items()))
+        common.show_machine(machine)
         form = "{:<8} {:>9}  {:<22} {:>8} {:>14} {:>12}"
         print(form.format("workload", "entries", "queue", "ns", "heapq / it", "it / C++"))
         for workload, n, found in rows_of(arguments.quick, cpp):
@@ -362,11 +349,7 @@ def main():
         )
         ratio = with_them / without
         print(f"tangents: {workload}, {name}: {without:.1f} to {with_them:.1f} ns, x{ratio:.2f}")
-    if arguments.json:
-        write_whole(
-            arguments.json,
-            lambda stream: json.dump({"machine": machine, "rows": rows}, stream, indent=1),
-        )
+    common.write_json(arguments.json, {"machine": machine, "rows": rows})
 
 
 if __name__ == "__main__":

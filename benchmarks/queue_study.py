@@ -16,42 +16,21 @@ benchmarks/README.md.
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import platform
 import sys
 import warnings
-from datetime import date
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import common
 import study_pictures
 from study_gradients import gradients
 from study_streams import BATCHED, CAPACITY, capacities, drops, sizes
 
 import refsim
 from refsim.errors import MissingExtraError
-from refsim.files import write_whole
 from validation.adseq_queues import packages
 
 PUBLISHED = Path(__file__).with_name("published_event_queues.json")
-
-
-def machine():
-    found = {
-        "date": date.today().isoformat(),
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "load": os.getloadavg()[0],
-        "python": platform.python_version(),
-    }
-    for name in ("numpy", "numba", "jax", "jaxlib", "adseq"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = None
-    return found
 
 
 def show(title, rows, columns):
@@ -122,19 +101,15 @@ def show_published(rows):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--quick", action="store_true", help="smaller workloads and no gradients, under 50 s"
-    )
-    parser.add_argument("--json", metavar="FILE", help="also write the rows as JSON")
+    parser = common.options(__doc__)
     parser.add_argument("--out", metavar="FOLDER", help="also draw pictures into this folder")
     arguments = parser.parse_args()
     try:
         packages()
     except MissingExtraError as error:
         sys.exit(str(error))
-    found = {"machine": machine()}
-    print(" ".join(f"{key} {value}" for key, value in found["machine"].items()))
+    found = {"machine": common.machine("jax", "jaxlib", "adseq")}
+    common.show_machine(found["machine"])
     found["sizes"] = show("by number of queues", sizes(arguments.quick), TIMES)
     show_published(found["sizes"])
     found["capacities"] = show("by capacity", capacities(arguments.quick), TIMES)
@@ -150,8 +125,7 @@ def main():
         study_pictures.draw_drops(found["drops"], folder)
         if "gradients" in found:
             study_pictures.draw_gradients(found["gradients"], folder)
-    if arguments.json:
-        write_whole(arguments.json, lambda stream: json.dump(found, stream, indent=1))
+    common.write_json(arguments.json, found)
 
 
 if __name__ == "__main__":

@@ -93,6 +93,11 @@ def cache_folder() -> Path | None:
     return None
 
 
+def is_compiled() -> bool:
+    """Return whether kernels are compiled; they are not under ``NUMBA_DISABLE_JIT=1``."""
+    return not _config.DISABLE_JIT
+
+
 def _compiled(function: _F, **options: bool) -> _F:
     if _config.DISABLE_JIT:
         return function
@@ -140,6 +145,31 @@ def inner_kernel(function: _F) -> _F:
     if compiled is not function:
         _refuse_calls_from_python(compiled, function.__name__)
     return compiled
+
+
+def leaf_kernel(function: _F) -> _F:
+    """Compile a kernel of one innermost loop over a few arrays, which only kernels call.
+
+    Its body begins with ``keep_apart()``: inlined into a function of many arrays, the loop would
+    have its registers spilled, and took three times as long.
+    """
+    compiled = _compiled(function, _nrt=False, no_cpython_wrapper=True, forceinline=False)
+    if compiled is not function:
+        _refuse_calls_from_python(compiled, function.__name__)
+    return compiled
+
+
+def _keep_apart(typing_context: Any = None) -> Any:
+    """Keep the compiler from inlining the kernel that calls this; nothing in plain Python."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return numba.types.none(), generate
+
+
+keep_apart: Any = _keep_apart if _config.DISABLE_JIT else numba.extending.intrinsic(_keep_apart)
 
 
 def by_type(choose: Callable[[type], Callable[..., Any]]) -> Callable[..., Any]:

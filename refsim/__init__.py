@@ -15,6 +15,7 @@ from refsim._version import __version__
 if TYPE_CHECKING:
     from refsim.batch import BatchResult
     from refsim.batch_engine import simulate_batch
+    from refsim.continuation import resume
     from refsim.engine import simulate
     from refsim.errors import (
         IllConditionedWarning,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from refsim.inputs import Samples, SpikeTrain, poisson_inputs
     from refsim.lossy import Lossy
     from refsim.network import Network
+    from refsim.packed import PackedSynapses
     from refsim.ports import DoubleExpPort, ExpPort
     from refsim.simulation import Simulation
     from refsim.synapses import Synapses, all_to_all, connect, from_matrix, layered, random
@@ -53,6 +55,8 @@ _HOMES = {
     "ExpPort": "ports",
     "simulate": "engine",
     "simulate_batch": "batch_engine",
+    "resume": "continuation",
+    "PackedSynapses": "packed",
     "Simulation": "simulation",
     "Synapses": "synapses",
     "all_to_all": "synapses",
@@ -74,6 +78,7 @@ __all__ = [
     "Lossy",
     "MissingExtraError",
     "Network",
+    "PackedSynapses",
     "RefsimError",
     "Samples",
     "Simulation",
@@ -89,6 +94,7 @@ __all__ = [
     "layered",
     "poisson_inputs",
     "random",
+    "resume",
     "simulate",
     "simulate_batch",
 ]

@@ -83,8 +83,9 @@ def batch_run(
 ) -> EventBatch | SingleRuns:
     """Return the run of a batch; with ``single``, each sample is a run of its own in any case."""
 
-    def run(one: SpikeTrain | None, read: Samples | None) -> Run:
-        return Run(network, one, duration, read, queue, dt, max_spikes, engine=engine)
+    def run(one: SpikeTrain | None, read: Samples | None, own_threads: int = 1) -> Run:
+        rest = {"engine": engine, "threads": own_threads}
+        return Run(network, one, duration, read, queue, dt, max_spikes, **rest)
 
     template = run(None, None)
     is_simple = (

@@ -15,8 +15,8 @@ from refsim.errors import (
 )
 from refsim.inputs import Samples, SpikeTrain, checked_inputs, checked_samples
 from refsim.simulation import Simulation
-from refsim.threads import Tasks, share_out, usable_cores
-from refsim.validate import integer, members
+from refsim.threads import Tasks, share_out
+from refsim.validate import checked_threads, members
 
 
 def checked_each(name: str, given: list[Any], check: Callable[[Any], Any]) -> tuple[Any, ...]:
@@ -52,7 +52,7 @@ class BatchRun:
             "inputs", given, lambda one: checked_inputs(one, network.n_inputs)
         )
         self.samples = self._checked_samples(samples)
-        self.threads = usable_cores() if threads is None else integer("threads", threads, 1)
+        self.threads = checked_threads(threads)
         self.limited: list[int] = []
 
     def __len__(self) -> int:
@@ -112,7 +112,8 @@ class SingleRuns(BatchRun):
 
     def __init__(self, template: Run, inputs: Any, samples: Any, threads: Any, run: Any):
         super().__init__(template, inputs, samples, threads)
-        self._run: Callable[[SpikeTrain | None, Samples | None], Run] = run
+        self._run: Callable[[SpikeTrain, Samples, int], Run] = run
+        self._own_threads = max(1, self.threads // len(self))  # of a window engine
         self._simulations: list[Any] = [None] * len(self)
         self.finished: Callable[[int, Run, Simulation], None] = lambda *_: None
 
@@ -121,7 +122,7 @@ class SingleRuns(BatchRun):
 
     def _simulate_tasks(self, tasks: Tasks) -> None:
         for i in tasks:
-            run = self._run(self.inputs[i], self.samples[i])
+            run = self._run(self.inputs[i], self.samples[i], self._own_threads)
             run.is_stopped = lambda: tasks.stopped
             try:
                 self._simulations[i] = simulation = run.execute()
@@ -140,5 +141,5 @@ class SingleRuns(BatchRun):
         """Return what has been simulated."""
         for i, done in enumerate(self._simulations):
             if done is None:
-                self._simulations[i] = self._run(self.inputs[i], self.samples[i]).result(0.0)
+                self._simulations[i] = self._run(self.inputs[i], self.samples[i], 1).result(0.0)
         return joined(self._simulations)

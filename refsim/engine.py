@@ -22,6 +22,7 @@ from refsim.event_loop import Counts, Margins, Problem, Transit, Work
 from refsim.inputs import Samples, SpikeTrain, checked_inputs, checked_samples
 from refsim.lossy import Lossy
 from refsim.network import Network
+from refsim.progress import no_progress, no_report, progress_bar
 from refsim.simulation import Conditioning, EventCounts, Simulation, Spikes
 from refsim.status import DONE, FULL, RUNNING, SPIKE_LIMIT
 from refsim.types import (
@@ -33,13 +34,17 @@ from refsim.types import (
     State,
     StateTangent,
     Tape,
+    Wiring,
     WiringTangent,
 )
-from refsim.validate import LONGEST, choice, integer, scalar
+from refsim.validate import LONGEST, boolean, checked_threads, choice, integer, scalar
+from refsim.window_state import WindowState
 
 # Events between two looks at the keyboard: some hundredths of a second.
 SHARE = 100_000
 _EMPTY = np.zeros(0)
+_NO_INTS = np.zeros(0, dtype=np.int64)
+_NO_WIRING = Wiring(np.zeros(1, dtype=np.int64), _NO_INTS, _NO_INTS, _EMPTY, _EMPTY, _NO_INTS)
 _ROOM = 256  # rows, to begin with; from 16, growth took half of the time of 200 spikes
 _MOST_SLOTS = 10_000_000  # of a ring buffer
 
@@ -57,6 +62,9 @@ def simulate(
     dt: float | None = None,
     engine: str = "auto",
     max_spikes: int = MAX_SPIKES,
+    threads: int | None = None,
+    keep_state: bool = False,
+    progress: bool = False,
 ) -> Simulation:
     """Simulate a network event by event, exactly.
 
@@ -86,6 +94,14 @@ def simulate(
         why.
     max_spikes : int
         Limit on the number of spikes, which stops runaway activity.
+    threads : int, optional
+        Most threads of the window engine; as many as there are processors by default. Results are
+        the same to the last bit for any number.
+    keep_state : bool
+        Whether the result can be continued with :meth:`Simulation.continue_`. The window engine
+        alone keeps a state.
+    progress : bool
+        Whether to show a progress bar; needs tqdm.
 
     Returns
     -------
@@ -95,12 +111,27 @@ def simulate(
     ------
     InvalidValueError, InvalidTypeError
         If an argument is outside its domain.
+    MissingExtraError
+        If ``progress`` is asked for and tqdm is not installed.
     SpikeLimitError
         If there are more than ``max_spikes`` spikes; its ``partial`` holds those so far.
     SimulationInterrupted
         On Ctrl-C; a KeyboardInterrupt whose ``partial`` holds what was simulated.
     """
-    return Run(network, inputs, duration, samples, queue, dt, max_spikes, engine=engine).execute()
+    run = Run(
+        network,
+        inputs,
+        duration,
+        samples,
+        queue,
+        dt,
+        max_spikes,
+        engine=engine,
+        threads=threads,
+        keep_state=keep_state,
+        progress=progress,
+    )
+    return run.execute()
 
 
 def checked_network(network: Any) -> Network:
@@ -171,17 +202,30 @@ def checked_losses(queue: Any, network: Network, dt: float) -> Lossy | None:
 
 
 def choose_engine(
-    engine: Any, network: Network, duration: float, needs_events: list[str]
+    engine: Any, network: Network, duration: float, needs_events: list[str], keep_state: bool
 ) -> tuple[str, str]:
     """Return "event" or "window" and the reason, or raise if the one asked for cannot be had."""
     choice("engine", engine, ("auto", "event", "window"))
+    why_not = needs_events[0] if needs_events else None
     if engine == "event":
+        if keep_state:
+            raise InvalidValueError(
+                "keep_state is True and engine is 'event', which keeps no state; expected "
+                "engine='window' or 'auto'"
+            )
         return "event", "it was asked for"
-    why_not = needs_events[0] if needs_events else window_engine.obstacle(network, duration)
+    why_not = why_not or window_engine.obstacle(network, duration)
     if engine == "window":
         if why_not:
             raise InvalidValueError(f"engine is 'window', and {why_not}; expected engine='event'")
         return "window", "it was asked for"
+    if keep_state:
+        if why_not:
+            raise InvalidValueError(
+                f"keep_state is True, and {why_not}; expected keep_state=False, since the window "
+                "engine alone keeps a state"
+            )
+        return "window", "a state is kept"
     if why_not:
         return "event", why_not
     size = f"there are {len(network.synapses)} synapses"
@@ -201,9 +245,8 @@ class Tangents:
 
 def no_tangents() -> Tangents:
     """Return the tangents of a plain simulation."""
-    no_ints = np.zeros(0, dtype=np.int64)
     neurons = NeuronArrays(_EMPTY, _EMPTY, _EMPTY, _EMPTY, _EMPTY)
-    ports = PortArrays(first=no_ints, order=no_ints, rate=_EMPTY, gain=_EMPTY)
+    ports = PortArrays(first=_NO_INTS, order=_NO_INTS, rate=_EMPTY, gain=_EMPTY)
     return Tangents(ModelTangent(neurons, ports), WiringTangent(_EMPTY, _EMPTY), _EMPTY)
 
 
@@ -213,7 +256,7 @@ def _lanes(queue: str, network: Network) -> tuple[NDArray[np.int64], int]:
     Without lanes there are none, and a spike needs one entry.
     """
     if not (STRUCTURES[queue].in_lanes or STRUCTURES[queue].in_steps):
-        return np.zeros(0, dtype=np.int64), 1
+        return _NO_INTS, 1
     wiring = network.wiring
     lane = np.unique(wiring.delay, return_inverse=True)[1].astype(np.int64)
     source = np.repeat(np.arange(len(wiring.start) - 1), np.diff(wiring.start))
@@ -259,6 +302,10 @@ class Run:
         max_spikes: Any,
         tangents: Tangents | None = None,
         engine: str = "auto",
+        threads: Any = None,
+        keep_state: Any = False,
+        progress: Any = False,
+        resumed: window_engine.Resumed | None = None,
     ):
         self.network = checked_network(network)
         self.inputs: SpikeTrain = checked_inputs(inputs, self.network.n_inputs)
@@ -266,6 +313,12 @@ class Run:
         n = self.network.n_neurons
         self.samples: Samples = checked_samples(samples, n, self.duration)
         self.max_spikes = integer("max_spikes", max_spikes, 1)
+        self.threads = checked_threads(threads)
+        self.keep_state = boolean("keep_state", keep_state)
+        self.resumed = resumed
+        self.report: Callable[[float], None] = no_report
+        self.progress = progress_bar if boolean("progress", progress) else no_progress
+        self.state: WindowState | None = None
         self.queue = choose_queue(queue, self.network)
         self.dt = checked_dt(dt, self.network, self.duration)
         self._check_slots()
@@ -280,6 +333,7 @@ class Run:
             self.network,
             self.duration,
             [why for why, is_so in needs_events.items() if is_so],
+            self.keep_state,
         )
         self.input_order = np.argsort(self.inputs.times, kind="stable")
         used = self.inputs.times[self.input_order] <= self.duration
@@ -303,7 +357,7 @@ class Run:
         lane, entries = _lanes(self.queue, self.network)
         return Problem(
             model=self.network.model,
-            wiring=self.network.wiring,
+            wiring=self.network.wiring if self.engine == "event" else _NO_WIRING,
             inputs=InputArrays(
                 time=self.inputs.times[self.input_order],
                 source=self.network.n_neurons + self.inputs.sources[self.input_order],
@@ -383,10 +437,11 @@ class Run:
     def execute(self) -> Simulation:
         """Run to the end and return the result."""
         try:
-            if self.engine == "window":
-                self.status = window_engine.WindowRun(self).execute()
-            else:
-                self._execute_events()
+            with self.progress(self.duration) as self.report:
+                if self.engine == "window":
+                    self.status = window_engine.WindowRun(self).execute()
+                else:
+                    self._execute_events()
         except KeyboardInterrupt:
             partial = self.result(self._now())
             raise SimulationInterrupted(
@@ -412,6 +467,7 @@ class Run:
             if self.is_stopped():
                 raise KeyboardInterrupt
             self.status = event_loop.run(self.problem, self.work, self.transit, SHARE)
+            self.report(self._now())
         if self.status == DONE:
             event_loop.finish(self.problem, self.work)
 
@@ -461,4 +517,5 @@ class Run:
             dt=self.dt,
             losses=self.transit.losses,
             origin=self.work.origin[: int(counts.emitted[0])].copy(),
+            state=self.state,
         )

@@ -28,16 +28,19 @@ def checked_path(path: Any) -> Path:
     return checked
 
 
-def write_whole(path: str | os.PathLike[str], write: Callable[[Any], object]) -> None:
-    """Write a text file whole or not at all: ``write`` fills a file that then takes its place."""
+def write_whole(
+    path: str | os.PathLike[str], write: Callable[[Any], object], binary: bool = False
+) -> None:
+    """Write a file whole or not at all: ``write`` fills a file that then takes its place."""
     path = checked_path(path)
     folder = path.parent
     try:
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.", text=True)
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.")
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        mode, encoding = ("wb", None) if binary else ("w", "utf-8")
+        with os.fdopen(handle, mode, encoding=encoding) as stream:
             write(stream)
         umask = os.umask(0)
         os.umask(umask)

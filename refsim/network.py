@@ -5,25 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from refsim.errors import InvalidTypeError, InvalidValueError
 from refsim.ports import DoubleExpPort, ExpPort, Port
-from refsim.synapses import Synapses
-from refsim.types import ChainArrays, Model, NeuronArrays, PortArrays, Wiring
+from refsim.synapses import Synapses, check_sources
+from refsim.types import ChainArrays, Model, NeuronArrays, PortArrays, Rows, Wiring
 from refsim.validate import (
     LONGEST,
     MOST,
     SHORTEST_TAU,
     ReadOnlyArrays,
-    indices,
+    check_indices,
     integer,
     shown,
     vector,
 )
+
+if TYPE_CHECKING:
+    from refsim.packed import PackedSynapses
+
+AnySynapses: TypeAlias = "Synapses | PackedSynapses | Sequence[Synapses]"
 
 _MOST_DIGITS = 200  # of the product of the rates of all ports
 _SYNAPSE_FIELDS = ("pre", "post", "weight", "delay", "port")
@@ -41,7 +46,7 @@ class Network(ReadOnlyArrays):
     ----------
     n_neurons : int
         Number of neurons n, at least one.
-    synapses : Synapses or sequence of Synapses
+    synapses : Synapses, sequence of Synapses, or PackedSynapses
         Synapses from neurons (sources 0 to n - 1) and input channels (n to n + n_inputs - 1).
     n_inputs : int
         Number of input channels.
@@ -65,7 +70,7 @@ class Network(ReadOnlyArrays):
     """
 
     n_neurons: int
-    synapses: Synapses
+    synapses: Synapses | PackedSynapses
     n_inputs: int
     ports: tuple[Port, ...]
     tau_m: NDArray[np.float64]
@@ -79,7 +84,7 @@ class Network(ReadOnlyArrays):
     def __init__(
         self,
         n_neurons: int,
-        synapses: Synapses | Sequence[Synapses] = (),
+        synapses: AnySynapses = (),
         n_inputs: int = 0,
         ports: Port | Sequence[Port] = _DEFAULT_PORT,
         tau_m: ArrayLike = 20.0,
@@ -110,12 +115,17 @@ class Network(ReadOnlyArrays):
             _check_below_threshold(name, checked[name], checked["v_th"])
         object.__setattr__(self, "synapses", self._checked_synapses(synapses))
 
-    def _checked_synapses(self, synapses: Synapses | Sequence[Synapses]) -> Synapses:
+    def _checked_synapses(self, synapses: AnySynapses) -> Synapses | PackedSynapses:
         joined = _joined_synapses(synapses)
-        size = len(joined)
-        _check_sources(joined.pre, self.n_neurons, self.n_inputs)
-        indices("post", joined.post, size, self.n_neurons)
-        indices("port", joined.port, size, len(self.ports))
+        if isinstance(joined, Synapses):
+            check_sources(joined.pre, self.n_neurons, self.n_inputs)
+            check_indices("post", joined.post, self.n_neurons)
+        elif (joined.n_neurons, joined.n_inputs) != (self.n_neurons, self.n_inputs):
+            raise InvalidValueError(
+                f"synapses are packed for {joined.n_neurons} neurons and {joined.n_inputs} "
+                f"inputs; expected {self.n_neurons} and {self.n_inputs}, as in the network"
+            )
+        check_indices("port", joined.port, len(self.ports))
         return joined
 
     def __repr__(self) -> str:
@@ -129,12 +139,12 @@ class Network(ReadOnlyArrays):
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
-    def pre(self) -> NDArray[np.int64]:
+    def pre(self) -> NDArray[np.integer]:
         """(S,) source of each synapse."""
         return self.synapses.pre
 
     @property
-    def post(self) -> NDArray[np.int64]:
+    def post(self) -> NDArray[np.integer]:
         """(S,) target of each synapse."""
         return self.synapses.post
 
@@ -149,7 +159,7 @@ class Network(ReadOnlyArrays):
         return self.synapses.delay
 
     @property
-    def port(self) -> NDArray[np.int64]:
+    def port(self) -> NDArray[np.integer]:
         """(S,) port of each synapse."""
         return self.synapses.port
 
@@ -162,12 +172,13 @@ class Network(ReadOnlyArrays):
         """Return a network with some parameters changed.
 
         Any argument of the constructor can be given, and ``pre``, ``post``, ``weight``, ``delay``,
-        ``port`` of the synapses, and ``tau`` with the time constants of all ports.
+        ``port`` of the synapses, and ``tau`` with the time constants of all ports. Packed synapses
+        whose ``pre``, ``post`` or ``delay`` change are sorted anew, and get another order.
         """
         of_synapses = {name: changes.pop(name) for name in _SYNAPSE_FIELDS if name in changes}
         if of_synapses:
             base = _joined_synapses(changes.pop("synapses", self.synapses))
-            changes["synapses"] = replace(base, **of_synapses)
+            changes["synapses"] = base.changed(of_synapses)
         if "tau" in changes:
             ports = _checked_ports(changes.pop("ports", self.ports))
             changes["ports"] = _ports_with(ports, changes.pop("tau"))
@@ -206,45 +217,46 @@ class Network(ReadOnlyArrays):
         return Model(neurons=neurons, ports=ports, chain=ChainArrays(weight=weights, rate=rates))
 
     @cached_property
+    def rows(self) -> tuple[Rows, NDArray[np.int32]]:
+        """Synapses in compact form, and the number of each as given.
+
+        Packed synapses are in this order, and their numbers are left out.
+        """
+        from refsim.rows import pack
+
+        if not isinstance(self.synapses, Synapses):
+            return self.synapses.rows, np.zeros(0, np.int32)
+        return pack(self.n_neurons, self.n_neurons + self.n_inputs, self.synapses)
+
+    @cached_property
     def wiring(self) -> Wiring:
-        """Synapses sorted by source, delay and number, as the kernels take them."""
-        index = np.lexsort((self.delay, self.pre)).astype(np.int64)
-        counts = np.bincount(self.pre, minlength=self.n_neurons + self.n_inputs)
-        return Wiring(
-            start=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-            post=self.post[index],
-            port=self.port[index],
-            weight=self.weight[index],
-            delay=self.delay[index],
-            number=index,
-        )
+        """Synapses sorted by source, delay and number, as the event engine takes them."""
+        from refsim.rows import wire
+
+        if not isinstance(self.synapses, Synapses):
+            return self.synapses.wiring()
+        return wire(self.n_neurons, self.n_neurons + self.n_inputs, self.synapses)
 
     @property
     def has_equal_delays(self) -> bool:
         """Whether all synapses have the same delay, so that arrivals keep the order of spikes."""
-        return len(self.synapses) == 0 or bool(np.all(self.delay == self.delay[0]))
+        return len(self.synapses) == 0 or bool(self.delay.min() == self.delay.max())
 
 
-def _joined_synapses(given: Any) -> Synapses:
+def _joined_synapses(given: Any) -> Synapses | PackedSynapses:
     if isinstance(given, Synapses):
         return given
     if isinstance(given, list | tuple):
         return Synapses.concatenate(given)
+    if hasattr(given, "rows"):  # or else there is no need to load the kernels that pack
+        from refsim.packed import PackedSynapses
+
+        if isinstance(given, PackedSynapses):
+            return given
     raise InvalidTypeError(
         f"synapses is a {type(given).__name__}; expected Synapses, or a list of them (from_matrix "
         "takes arrays and SciPy sparse matrices)"
     )
-
-
-def _check_sources(pre: NDArray[np.int64], n_neurons: int, n_inputs: int) -> None:
-    bad = np.flatnonzero(pre >= n_neurons + n_inputs)
-    if bad.size:
-        i = int(bad[0])
-        raise InvalidValueError(
-            f"pre[{i}] is {pre[i]}; expected a source from 0 to {n_neurons + n_inputs - 1}: "
-            f"n_neurons is {n_neurons} and n_inputs is {n_inputs}, and input channels are the "
-            "sources that follow the neurons"
-        )
 
 
 def _checked_ports(ports: Any) -> tuple[Port, ...]:

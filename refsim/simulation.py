@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ from refsim.validate import (
     scalar,
     vector,
 )
+from refsim.window_state import WindowState
 
 _MOST_VOLTAGES = 1e9  # of a trace on the default grid, 8 GB
 
@@ -115,6 +117,8 @@ class Simulation(ReadOnlyArrays):
     origin : (e,) int
         Source of each emission in order: a row of spikes, or -1 - i for the i-th input spike in
         order of time.
+    state : WindowState or None
+        State before the last window, if it was to be kept: what :meth:`continue_` begins from.
     """
 
     network: Network
@@ -131,9 +135,10 @@ class Simulation(ReadOnlyArrays):
     dt: float
     losses: NoLosses | Losses
     origin: NDArray[np.int64] = field(repr=False)
+    state: WindowState | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        freeze_all((self.spikes, self.voltages, self.origin, self.losses))
+        freeze_all((self.spikes, self.voltages, self.origin, self.losses, self.state or ()))
 
     @cached_property
     def dropped(self) -> Dropped:
@@ -149,6 +154,85 @@ class Simulation(ReadOnlyArrays):
             f"{self.duration:g} ms, {self.counts.arrivals} arrivals, "
             f"{self.queue if self.engine == 'event' else 'windows'}{lost}>"
         )
+
+    @classmethod
+    def of_state(
+        cls,
+        network: Network,
+        inputs: SpikeTrain,
+        duration: float,
+        samples: Samples,
+        spikes: Spikes,
+        voltages: NDArray[np.float64],
+        state: WindowState,
+    ) -> Simulation:
+        """Return what a saved state and its spikes say of a simulation."""
+        return cls(
+            network=network,
+            inputs=inputs,
+            duration=duration,
+            samples=samples,
+            spikes=spikes,
+            voltages=voltages,
+            conditioning=Conditioning(np.nan, -1, np.nan, np.nan),
+            counts=EventCounts(len(spikes.time), 0, 0, 0, 0),
+            queue="none",
+            engine="window",
+            engine_reason="a state was saved",
+            dt=0.0,
+            losses=NoLosses(np.zeros(0, dtype=np.int64)),
+            origin=np.zeros(0, dtype=np.int64),
+            state=state,
+        )
+
+    def continue_(
+        self,
+        duration: float,
+        inputs: SpikeTrain | None = None,
+        samples: Samples | tuple[Any, Any] | None = None,
+        **options: Any,
+    ) -> Simulation:
+        """Go on to a later end, with the spikes of a simulation that was never interrupted.
+
+        Parameters
+        ----------
+        duration : float
+            New end in ms, from the same beginning.
+        inputs : SpikeTrain, optional
+            Further input spikes, later than the end so far; input spikes after the end that were
+            given before count as well.
+        samples : Samples or (neurons, times), optional
+            Further voltages to read, later than the end so far.
+        **options
+            ``max_spikes``, ``threads``, ``keep_state`` (on by default) and ``progress``, as for
+            :func:`refsim.simulate`.
+
+        Returns
+        -------
+        Simulation
+            From time 0 to the new end, the same to the last bit as in one go.
+
+        Raises
+        ------
+        InvalidValueError
+            If this simulation was run without ``keep_state``, or an argument is not later than its
+            end.
+        """
+        from refsim.continuation import continued
+
+        return continued(self, duration, inputs, samples, **options)
+
+    def save_state(self, path: str | os.PathLike[str]) -> None:
+        """Write what :func:`refsim.resume` needs to a file, whole or not at all.
+
+        Raises
+        ------
+        InvalidValueError
+            If this simulation was run without ``keep_state``.
+        """
+        from refsim.continuation import save_state
+
+        save_state(self, path)
 
     @property
     def drop_rate(self) -> float:

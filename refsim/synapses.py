@@ -8,19 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from refsim.errors import InvalidTypeError, InvalidValueError
 from refsim.validate import (
+    LARGEST,
     LARGEST_INT,
     LONGEST,
     MOST,
     ReadOnlyArrays,
     as_array,
     boolean,
+    check_indices,
+    frozen,
     generator,
     indices,
     integer,
@@ -29,6 +32,9 @@ from refsim.validate import (
     shown,
     vector,
 )
+
+if TYPE_CHECKING:
+    from refsim.packed import PackedSynapses
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -46,17 +52,22 @@ class Synapses(ReadOnlyArrays):
     port : (S,) int
         Port of the target.
 
+    Attributes
+    ----------
+    pre, post, weight, delay, port : (S,)
+        Read-only arrays. Indices are of int64, or of int32 if given so.
+
     Raises
     ------
     InvalidValueError, InvalidTypeError
         On a negative index, different lengths, a negative or unbounded delay, nan or inf.
     """
 
-    pre: NDArray[np.int64]
-    post: NDArray[np.int64]
+    pre: NDArray[np.integer]
+    post: NDArray[np.integer]
     weight: NDArray[np.float64]
     delay: NDArray[np.float64]
-    port: NDArray[np.int64]
+    port: NDArray[np.integer]
 
     def __init__(
         self,
@@ -66,20 +77,68 @@ class Synapses(ReadOnlyArrays):
         delay: ArrayLike,
         port: ArrayLike = 0,
     ):
-        sources = indices("pre", pre, None, LARGEST_INT)
-        size = sources.shape[0]
-        checked = {
-            "pre": sources,
-            "post": indices("post", post, size, LARGEST_INT),
-            "weight": vector("weight", weight, size),
-            "delay": vector("delay", delay, size, 0.0, LONGEST),
-            "port": indices("port", port, size, LARGEST_INT),
-        }
-        for name, value in checked.items():
-            object.__setattr__(self, name, value)
+        sources = indices("pre", pre, None, LARGEST_INT, spread=True)
+        given = {"post": post, "weight": weight, "delay": delay, "port": port}
+        self._set(pre=sources, **_checked(given, len(sources)))
+
+    def _set(self, **columns: NDArray[Any]) -> Synapses:
+        for name, column in columns.items():
+            object.__setattr__(self, name, frozen(column))
+        return self
 
     def __len__(self) -> int:
         return self.pre.shape[0]
+
+    def __getstate__(self) -> dict[str, NDArray[Any]]:
+        """Return the columns, and of one number that is repeated only the first."""
+        return {name: col[:1] if _is_spread(col) else col for name, col in vars(self).items()}
+
+    def __setstate__(self, state: dict[str, NDArray[Any]]) -> None:
+        size = len(state["pre"])
+        self._set(
+            **{
+                name: col if len(col) == size else np.broadcast_to(col, size)
+                for name, col in state.items()
+            }
+        )
+
+    def changed(self, changes: dict[str, Any]) -> Synapses:
+        """Return synapses with some columns changed; the others are shared."""
+        if "pre" in changes:  # and with it perhaps the number of synapses
+            return Synapses(**(vars(self) | changes))
+        return _of_columns(vars(self) | _checked(changes, len(self)))
+
+    def packed(
+        self, n_neurons: int, n_inputs: int = 0, weight_dtype: DTypeLike = np.float64
+    ) -> PackedSynapses:
+        """Return these synapses sorted, in a tenth to a third of the memory that the list may take.
+
+        Parameters
+        ----------
+        n_neurons, n_inputs : int
+            Sizes of the network that they are for.
+        weight_dtype : float64 or float32
+            Type that holds the weights; what is computed with them is float64 all the same.
+
+        Returns
+        -------
+        PackedSynapses
+            To be given to ``Network(n_neurons, packed, n_inputs)``, with the order that its
+            weights and gradients have.
+
+        Raises
+        ------
+        InvalidValueError, InvalidTypeError
+            On a source or target outside the network, or a weight too large for float32.
+        """
+        from refsim.packed import PackedSynapses
+        from refsim.rows import pack
+
+        n = integer("n_neurons", n_neurons, 1, MOST)
+        m = integer("n_inputs", n_inputs, 0, MOST)
+        check_sources(self.pre, n, m)
+        check_indices("post", self.post, n)
+        return PackedSynapses._of(pack(n, n + m, self, weight_dtype)[0])
 
     @staticmethod
     def concatenate(parts: Sequence[Synapses]) -> Synapses:
@@ -93,12 +152,53 @@ class Synapses(ReadOnlyArrays):
                 )
         if not parts:
             return Synapses([], [], [], [], [])
-        return Synapses(
-            *(
-                np.concatenate([getattr(part, name) for part in parts])
-                for name in ("pre", "post", "weight", "delay", "port")
-            )
+        return _of_columns(
+            {name: _joined([getattr(part, name) for part in parts]) for name in vars(parts[0])}
         )
+
+
+def check_sources(pre: NDArray[np.integer], n_neurons: int, n_inputs: int) -> None:
+    """Check that sources are neurons or input channels."""
+    if pre.size and pre.max() >= n_neurons + n_inputs:
+        i = int(np.flatnonzero(pre >= n_neurons + n_inputs)[0])
+        raise InvalidValueError(
+            f"pre[{i}] is {pre[i]}; expected a source from 0 to {n_neurons + n_inputs - 1}: "
+            f"n_neurons is {n_neurons} and n_inputs is {n_inputs}, and input channels are the "
+            "sources that follow the neurons"
+        )
+
+
+def _of_columns(columns: dict[str, NDArray[Any]]) -> Synapses:
+    """Return synapses that hold columns known to be in range, without a copy."""
+    return Synapses.__new__(Synapses)._set(**columns)
+
+
+def _checked(given: dict[str, Any], size: int) -> dict[str, NDArray[Any]]:
+    """Return columns but for pre, read-only copies of what was given."""
+    columns: dict[str, NDArray[Any]] = {}
+    for name, value in given.items():
+        if isinstance(value, np.ndarray) and _is_spread(value) and len(value) == size:
+            value = value[0]
+        if name in ("post", "port"):
+            columns[name] = indices(name, value, size, LARGEST_INT, spread=True)
+        else:
+            low = 0.0 if name == "delay" else -LARGEST
+            high = LONGEST if name == "delay" else LARGEST
+            columns[name] = vector(name, value, size, low, high, spread=True)
+    return columns
+
+
+def _is_spread(column: NDArray[Any]) -> bool:
+    """Return whether a column repeats one number that it holds once."""
+    return column.strides == (0,) and len(column) > 1
+
+
+def _joined(columns: list[NDArray[Any]]) -> NDArray[Any]:
+    """Return columns one after the other; one number that all of them repeat stays one."""
+    filled = [column for column in columns if len(column)]
+    if filled and all(_is_spread(column) and column[0] == filled[0][0] for column in filled):
+        return np.broadcast_to(filled[0][0], sum(map(len, filled)))
+    return np.concatenate(columns)
 
 
 def connect(
@@ -121,7 +221,7 @@ def connect(
     targets = as_array("post", post, "integers")
     size = max((array.size for array in (sources, targets) if array.ndim), default=1)
     return Synapses(
-        indices("pre", pre, size, LARGEST_INT),
+        pre if sources.ndim == 1 else indices("pre", pre, size, LARGEST_INT),
         post,
         weight,
         delay,
@@ -227,19 +327,55 @@ def random(
         )
     if probability is not None:
         share = scalar("probability", probability, 0.0, 1.0)
+        found, reached = _chosen_pairs(rng, sources, targets, share, with_autapses)
     else:
-        integer("in_degree", in_degree, 0, len(sources))
-    chosen = []
-    for target in targets:
-        candidates = sources if with_autapses else sources[sources != target]
-        if in_degree is not None:
-            degree = integer("in_degree", in_degree, 0, len(candidates))
-            chosen.append(rng.choice(candidates, degree, replace=False))
-        else:
-            chosen.append(candidates[rng.random(len(candidates)) < share])
-    lengths = [len(part) for part in chosen]
-    found = np.concatenate(chosen) if chosen else np.zeros(0, dtype=np.int64)
-    return Synapses(found, np.repeat(targets, lengths), weight, delay, port)
+        found, reached = _fixed_in_degree(rng, sources, targets, in_degree, with_autapses)
+    given = {"weight": weight, "delay": delay, "port": port}
+    return _of_columns({"pre": found, "post": reached} | _checked(given, len(found)))
+
+
+def _narrow(numbers: NDArray[np.int64]) -> NDArray[np.integer]:
+    """Return indices in 32 bits if they fit."""
+    fits = len(numbers) == 0 or numbers.max() <= MOST
+    return numbers.astype(np.int32) if fits else numbers
+
+
+def _fixed_in_degree(
+    rng: np.random.Generator,
+    sources: NDArray[np.int64],
+    targets: NDArray[np.int64],
+    in_degree: Any,
+    autapses: bool,
+) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+    from refsim.sampling import barred_sources, fixed_in_degree
+
+    degree = integer("in_degree", in_degree, 0, len(sources))
+    barred = barred_sources(sources, targets, autapses)
+    most_barred = int((barred[2] - barred[1]).max(initial=0))
+    integer("in_degree", in_degree, 0, len(sources) - most_barred)
+    integer("number of synapses", len(targets) * degree, 0, MOST)
+    found = fixed_in_degree(rng, degree, _narrow(sources), barred)
+    return found, np.repeat(_narrow(targets), degree)
+
+
+def _chosen_pairs(
+    rng: np.random.Generator,
+    sources: NDArray[Any],
+    targets: NDArray[Any],
+    share: float,
+    autapses: bool,
+) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+    from refsim.sampling import independent_pairs
+
+    sources, targets = _narrow(sources), _narrow(targets)
+    parts = [(sources[:0], targets[:0])]
+    for pairs in independent_pairs(rng, share, len(targets) * len(sources)):
+        rows = pairs // len(sources)
+        found, reached = sources[pairs - rows * len(sources)], targets[rows]
+        keep = slice(None) if autapses else found != reached
+        parts.append((found[keep], reached[keep]))
+    found, reached = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return found, reached
 
 
 def layered(

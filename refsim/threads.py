@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextvars
-import os
 import threading
 from collections.abc import Callable
 
@@ -36,13 +35,6 @@ class Tasks:
     def stop(self) -> None:
         """Hand out no more tasks, and ask for an end of those under way."""
         self.stopped = True
-
-
-def usable_cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def share_out(n_tasks: int, threads: int, body: Callable[[Tasks], None]) -> None:

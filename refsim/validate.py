@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -47,6 +48,15 @@ def integer(name: str, value: Any, low: int, high: int = LARGEST_INT) -> int:
     if not low <= number <= high:
         raise InvalidValueError(f"{name} is {shown(number)}; expected {expected}")
     return number
+
+
+def checked_threads(threads: Any) -> int:
+    """Return a number of threads; None stands for the processors that this process may use."""
+    if threads is not None:
+        return integer("threads", threads, 1, 1024)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def boolean(name: str, value: Any) -> bool:
@@ -126,6 +136,10 @@ def _check_range(
     high: float,
     strict: bool,
 ) -> None:
+    if array.size:  # nan fails, and is found below; here no array of truths is made
+        least = array.min()
+        if (least > low if strict else least >= low) and array.max() <= high:
+            return
     with np.errstate(invalid="ignore"):
         bad = ~((array > low if strict else array >= low) & (array <= high))
     if not bad.any():
@@ -183,6 +197,13 @@ def _check_shape(name: str, array: NDArray[Any], size: int | None) -> None:
         raise InvalidValueError(f"{name} has shape {array.shape}; expected {wanted}")
 
 
+def _repeated(number: Any, size: int, dtype: Any, spread: bool) -> NDArray[Any]:
+    """Return ``number``, ``size`` times: in memory of its own, or spread without any."""
+    if spread:
+        return np.broadcast_to(np.array(number, dtype), size)
+    return frozen(np.full(size, number, dtype))
+
+
 def vector(
     name: str,
     value: Any,
@@ -190,19 +211,28 @@ def vector(
     low: float = -LARGEST,
     high: float = LARGEST,
     strict: bool = False,
+    spread: bool = False,
 ) -> NDArray[np.float64]:
-    """Return ``value`` as a read-only float64 vector of ``size``; a single number is repeated."""
+    """Return ``value`` as a read-only float64 vector of ``size``; a single number is repeated.
+
+    Where ``spread``, repetitions take no memory; kernels cannot read such a vector.
+    """
     array = _real_array(name, value)
     if array.ndim == 0 and size is not None:
         _check_range(name, array, low, high, strict)
-        return frozen(np.full(size, float(array)))
+        return _repeated(array, size, np.float64, spread)
     _check_shape(name, array, size)
     _check_range(name, array, low, high, strict)
     return frozen(array)
 
 
-def indices(name: str, value: Any, size: int | None, high: int) -> NDArray[np.int64]:
-    """Return ``value`` as a read-only vector of ``size`` integers in [0, high)."""
+def indices(
+    name: str, value: Any, size: int | None, high: int, spread: bool = False
+) -> NDArray[np.int64]:
+    """Return ``value`` as a read-only vector of ``size`` integers in [0, high).
+
+    Where ``spread``, int32 stays and repetitions of a single number take no memory.
+    """
     array = as_array(name, value, "integers")
     if array.size and array.dtype.kind not in "iu":
         raise InvalidTypeError(
@@ -211,18 +241,20 @@ def indices(name: str, value: Any, size: int | None, high: int) -> NDArray[np.in
     single = array.ndim == 0 and size is not None
     if not single:
         _check_shape(name, array, size)
-    if array.size:
-        _check_indices(name, array, high)
-    return frozen(np.full(size or 0, array, np.int64) if single else array.astype(np.int64))
+    check_indices(name, array, high)
+    if single:
+        return _repeated(array, size or 0, np.int64, spread)
+    return frozen(array.astype(np.int32 if spread and array.dtype == np.int32 else np.int64))
 
 
-def _check_indices(name: str, array: NDArray[Any], high: int) -> None:
-    bad = np.flatnonzero((array < 0) | (array >= high))
-    if bad.size:
-        i = int(bad[0])
-        where = f"{name}[{i}]" if array.ndim else name
-        expected = f"an index from 0 to {high - 1}" if high > 0 else "no entry: there is nothing"
-        raise InvalidValueError(f"{where} is {array.flat[i]}; expected {expected}")
+def check_indices(name: str, array: NDArray[Any], high: int) -> None:
+    """Check that integers are in [0, high)."""
+    if array.size == 0 or (array.min() >= 0 and array.max() < high):
+        return
+    i = int(np.flatnonzero((array < 0) | (array >= high))[0])
+    where = f"{name}[{i}]" if array.ndim else name
+    expected = f"an index from 0 to {high - 1}" if high > 0 else "no entry: there is nothing"
+    raise InvalidValueError(f"{where} is {array.flat[i]}; expected {expected}")
 
 
 def choice(name: str, value: Any, options: Iterable[str]) -> str:

@@ -2,43 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+import math
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
 
-from refsim import model
+from queues.barrier import barrier
+from queues.jit import is_compiled
 from refsim.lif import log_ratio
 from refsim.network import Network
+from refsim.propagator import propagator
+from refsim.response import MOST_CLASSES, Responses, responses
+from refsim.simulation import Spikes
 from refsim.status import DONE, FULL, RUNNING, SPIKE_LIMIT
-from refsim.types import Float, Model, Tape
-from refsim.window_loop import (
+from refsim.types import Float, Model, Rows, Tape
+from refsim.window_loop import run_windows, start_windows
+from refsim.window_state import WindowState, restore, snapshot
+from refsim.window_types import (
+    ARRIVALS,
+    CHUNK,
+    EVENTS,
+    FLIGHTS,
+    FOUND,
+    INPUTS,
+    LACK,
     N_COUNTS,
+    NOW,
+    PHASE,
+    SAMPLES,
+    SEARCHES,
+    SPIKES,
+    WIDTH,
+    AnyPorts,
     Flights,
-    Gathered,
+    Hits,
+    Lists,
+    Neurons,
+    OneExp,
+    Propagator,
     WindowProblem,
-    WindowTables,
     WindowWork,
-    fill_tables,
-    responses,
-    run_windows,
-    start_windows,
-    totals,
 )
 
 if TYPE_CHECKING:
     from refsim.engine import Run
 
-_MOST_POLYNOMIALS = 16  # membrane time constants; with more of them responses are not tabulated
 _MOST_WINDOWS = 1e8
-_TABLE = 33  # windows over which a sleeping neuron is advanced by a table
-_SHARE = 2_000_000  # arrivals between two looks at the keyboard: some hundredths of a second
+_SHARE = 5_000_000  # arrivals between two looks at the keyboard: some hundredths of a second
 _WORTHWHILE = 1_000_000  # synapses from which the window engine is chosen
-_POINTS = 60  # at which a polynomial is fitted
-_DEGREES = (6, 8, 10, 12, 14, 17, 20, 24, 28)  # of polynomials, tried in turn
+_FOREVER = 2**62  # windows
 _ROOM = 1024  # rows, to begin with
+_WELL_APART = 0.01  # relative distance of rates from which their difference is a fine divisor
+# Share of the shortest synaptic time constant. In longer windows more neurons may fire, as far as
+# the bound tells, and responses take more terms; in shorter ones sweeps cost more.
+_PREFERRED = 0.375
+_TERMS = 10  # of polynomials that kernels evaluate in vectors
 
 
 def obstacle(network: Network, duration: float) -> str | None:
@@ -46,7 +66,7 @@ def obstacle(network: Network, duration: float) -> str | None:
     shortest = shortest_delay(network)
     if shortest == 0.0:
         return "a delay between neurons is 0"
-    length = window_length(network, duration)
+    length = window_length(network)
     if duration / length > _MOST_WINDOWS:
         return f"windows of {length:.3g} ms would be too many"
     return None
@@ -55,26 +75,32 @@ def obstacle(network: Network, duration: float) -> str | None:
 def is_worthwhile(network: Network, duration: float) -> bool:
     """Return whether a network is large enough for windows to have many arrivals."""
     size = len(network.synapses)
-    return size >= _WORTHWHILE and duration / window_length(network, duration) <= size
+    return size >= _WORTHWHILE and duration / window_length(network) <= size
 
 
 def shortest_delay(network: Network) -> float:
     """Return the shortest delay between neurons in ms, inf if there is none."""
-    wiring = network.wiring
-    return float(wiring.delay[: wiring.start[network.n_neurons]].min(initial=np.inf))
+    rows, _ = network.rows
+    between = rows.start[network.n_neurons * (len(rows.edge) - 1)]
+    if between == 0:
+        return np.inf
+    if len(rows.group):
+        return float(rows.delay[rows.group[:between].min()])
+    return float(rows.delay[:between].min())
 
 
-def window_length(network: Network, duration: float) -> float:
+def window_length(network: Network) -> float:
     """Return the length of a window: responses rise in it, and no spike reaches a neuron."""
     kernels = network.model
-    longest = min(shortest_delay(network), duration)
+    longest = shortest_delay(network)
     for rate in np.unique(kernels.neurons.rate):
         for i in range(len(kernels.ports.rate)):
-            longest = min(longest, _time_to_peak(float(rate), float(kernels.ports.rate[i])))
-    return longest
+            longest = min(longest, time_to_peak(float(rate), float(kernels.ports.rate[i])))
+    preferred = _PREFERRED / float(kernels.ports.rate.max())
+    return longest / max(1, math.ceil(longest / preferred - 1e-9))
 
 
-def _time_to_peak(a: float, r: float) -> float:
+def time_to_peak(a: float, r: float) -> float:
     """Return when the voltage of rate ``a`` peaks in response to a filter of rate ``r``.
 
     log(a/r)/(a - r), or 1/r where the rates are equal; a little less, to be certain.
@@ -83,74 +109,56 @@ def _time_to_peak(a: float, r: float) -> float:
     return peak * (1.0 - 1e-12)
 
 
-def tables(network: Network, length: float) -> WindowTables:
-    """Return what a window does to states."""
-    kernels = network.model
-    rate, members, kind = np.unique(kernels.neurons.rate, return_index=True, return_inverse=True)
-    n_ports, n_states = len(kernels.ports.order), len(kernels.ports.rate)
-    decay = np.zeros((len(rate), _TABLE))
-    lift = np.zeros((len(rate), _TABLE, n_states))
-    fade = np.zeros((_TABLE, n_states))
-    feed = np.zeros((_TABLE, n_states))
-    fill_tables(kernels, members.astype(np.int64), length, decay, lift, fade, feed)
-    out = np.zeros(3)
-
-    def response(rate: float, p: int, i: int) -> Callable[[Float], Float]:
-        def at(z: Float) -> Float:
-            values = np.zeros(len(z))
-            for k, u in enumerate(0.5 * length * (z + 1.0)):
-                responses(kernels, rate, p, float(u), out)
-                values[k] = out[i]
-            return values
-
-        return at
-
-    fitted = rate if len(rate) <= _MOST_POLYNOMIALS else rate[:0]
-    to_voltage = [[polynomial(response(float(a), p, 0)) for a in fitted] for p in range(n_ports)]
-    to_states = [
-        [polynomial(response(float(rate[0]), p, i)) for i in (1, 2)] for p in range(n_ports)
-    ]
-    return WindowTables(
-        kind=kind.astype(np.int64),
-        rate=rate,
-        decay=decay,
-        lift=lift,
-        fade=fade,
-        feed=feed,
-        poly_v=_stacked(to_voltage),
-        poly_x=_stacked(to_states),
+def _shape(kernels: Model, table: Responses, step: Propagator) -> OneExp | AnyPorts:
+    """Return what chooses the kernels: those of one exponential port, or those of any."""
+    n_states = len(kernels.ports.rate)
+    a, r = table.rate[0], kernels.ports.rate[0]
+    if len(table.rate) == 1 and n_states == 1 and abs(r - a) > _WELL_APART * (r + a):
+        return OneExp(
+            rate_v=float(a),
+            rate_x=float(r),
+            ratio=float(a / (r - a)),
+            decay=float(step.decay[0, 1]),
+            fade=float(step.fade[1, 0]),
+            lift=float(step.lift[0, 1, 0]),
+            lift_terms=_padded(table.lift[0, 0]),
+            fade_terms=_padded(table.first[0]),
+        )
+    return AnyPorts(
+        n_states=n_states, n_sums=2 + n_states, has_kinds=bool(len(table.rate) <= MOST_CLASSES)
     )
 
 
-def polynomial(function: Callable[[Float], Float]) -> Float:
-    """Return the coefficients of a polynomial on [-1, 1] that is a function to the last bits.
-
-    More terms than it takes would add their rounding, so the degree goes up until the error is that
-    of rounding, or no longer falls.
-    """
-    points = chebyshev.chebpts1(_POINTS)
-    values = function(points)
-    best: NDArray[Any] = np.zeros(1)
-    error = float(np.abs(values).max())
-    enough = 4e-16 * error
-    for degree in _DEGREES:
-        if error <= enough:
-            break
-        terms = np.asarray(chebyshev.cheb2poly(chebyshev.chebfit(points, values, degree)))
-        found = float(np.abs(np.polynomial.polynomial.polyval(points, terms) - values).max())
-        if found < error:
-            best, error = terms, found
-    return best
+def _padded(terms: Float) -> Float:
+    return np.concatenate([terms, np.zeros(max(0, _TERMS - len(terms)))])
 
 
-def _stacked(rows: list[list[Float]]) -> Float:
-    """Return polynomials as an array, with zeros for the terms that some do not have."""
-    terms = max((len(coefficients) for row in rows for coefficients in row), default=1)
-    stacked = np.zeros((len(rows), len(rows[0]), terms))
-    for i, row in enumerate(rows):
-        for j, coefficients in enumerate(row):
-            stacked[i, j, : len(coefficients)] = coefficients
-    return stacked
+class Resumed(NamedTuple):
+    """What an earlier run has left: its state, and its spikes and voltages in order of time."""
+
+    state: WindowState
+    spikes: Spikes
+    voltages: Float
+
+
+def _problem(run: Run) -> WindowProblem:
+    network = run.network
+    length = window_length(network)
+    rows, _ = network.rows
+    table = responses(network.model, length)
+    step = propagator(network.model, length)
+    return WindowProblem(
+        model=network.model,
+        rows=rows,
+        inputs=run.problem.inputs,
+        samples=run.problem.samples,
+        responses=table,
+        propagator=step,
+        shape=_shape(network.model, table, step),
+        length=length,
+        t_end=run.duration,
+        max_spikes=run.max_spikes,
+    )
 
 
 class WindowRun:
@@ -159,31 +167,68 @@ class WindowRun:
     def __init__(self, run: Run):
         network = run.network
         self.run = run
-        length = window_length(network, run.duration)
-        self.problem = WindowProblem(
-            model=network.model,
-            wiring=network.wiring,
-            post=network.wiring.post.astype(np.int32),
-            inputs=run.problem.inputs,
-            samples=run.problem.samples,
-            tables=tables(network, length),
-            length=length,
-            t_end=run.duration,
-            max_spikes=run.max_spikes,
-        )
-        self.work = _work(network.model, network.v0, network.n_neurons)
+        self.problem = _problem(run)
+        self.work = _work(self.problem, network.v0)
+        n_blocks = len(self.problem.rows.edge) - 1
+        self.n_threads = min(run.threads, n_blocks) if is_compiled() else 1
+        if run.resumed is None:
+            start_windows(self.problem, self.work)
+        else:
+            self._resume(run.resumed)
+
+    def _resume(self, resumed: Resumed) -> None:
+        """Go back to the window where an earlier run has left its state."""
+        self.work = restore(self.work, resumed.state)
+        k = resumed.state.n_spikes
+        tape = Tape(*(_longer(column, 2 * k + _ROOM) for column in self.work.tape))
+        for name, column in resumed.spikes._asdict().items():
+            getattr(tape, name)[:k] = column[:k]
+        self.work = self.work._replace(tape=tape)
+        taken = int(self.work.counts[SAMPLES])
+        self.problem.samples.voltage[:taken] = resumed.voltages[:taken]
 
     def execute(self) -> int:
         """Run to the end and return the status; what was found is in ``run`` then."""
         status = RUNNING
-        start_windows(self.problem, self.work)
         try:
-            while status not in (DONE, SPIKE_LIMIT):
-                if status == FULL:
-                    self.work = _grown(self.problem, self.work)
-                status = run_windows(self.problem, self.work, _SHARE)
+            if self.run.keep_state:
+                whole = int(self.run.duration / self.problem.length)
+                status = self.advance(whole)
+                if status == DONE:
+                    self.run.state = snapshot(self.work)
+            if status != SPIKE_LIMIT:
+                status = self.advance(_FOREVER)
+        except KeyboardInterrupt:
+            if self.run.keep_state and self.work.counts[PHASE] == 0:
+                self.run.state = snapshot(self.work)
+            raise
         finally:
             self._hand_over(status == SPIKE_LIMIT)
+        return status
+
+    def advance(self, stop: int) -> int:
+        """Run up to window ``stop`` or to the end; return DONE or SPIKE_LIMIT."""
+        status = RUNNING
+        while status not in (DONE, SPIKE_LIMIT):
+            if status == FULL:
+                self.work = _grown(self.problem, self.work)
+            if self.run.is_stopped():
+                raise KeyboardInterrupt
+            status = self._run_share(stop)
+            self.run.report(float(self.work.counts[NOW]) * self.problem.length)
+        return status
+
+    def _run_share(self, stop: int) -> int:
+        """Let all threads work until a share is used up; return a status."""
+        n = self.n_threads
+        arguments = (self.problem, self.work, _SHARE, np.int64(stop), barrier())
+        if n == 1:
+            return int(run_windows(*arguments, 0, 1))
+        with ThreadPoolExecutor(n - 1) as pool:
+            others = [pool.submit(run_windows, *arguments, i, n) for i in range(1, n)]
+            status = int(run_windows(*arguments, 0, n))
+            for other in others:
+                other.result()
         return status
 
     def _hand_over(self, is_cut: bool) -> None:
@@ -192,20 +237,20 @@ class WindowRun:
         A run that is cut within a window ends with its last spike.
         """
         run, work = self.run, self.work
-        done = totals(work)
+        spikes, inputs = int(work.counts[SPIKES]), int(work.counts[INPUTS])
         if is_cut:
-            end = work.tape.time[done.spikes - 1]
-            done = done._replace(inputs=int(np.searchsorted(run.problem.inputs.time, end)))
+            end = work.tape.time[spikes - 1]
+            inputs = int(np.searchsorted(run.problem.inputs.time, end))
             run.problem.samples.voltage[run.problem.samples.time > end] = np.nan
-        origin = _origin(work.tape.time[: done.spikes], run.problem.inputs.time[: done.inputs])
+        origin = _origin(work.tape.time[:spikes], run.problem.inputs.time[:inputs])
         run.work = run.work._replace(tape=work.tape, origin=origin)
         counts = run.work.counts
-        counts.spikes[0] = done.spikes
-        counts.inputs[0] = done.inputs
+        counts.spikes[0] = spikes
+        counts.inputs[0] = inputs
         counts.emitted[0] = len(origin)
-        counts.arrivals[0] = done.arrivals
-        counts.searches[0] = done.searches
-        run.work.margins.gap[0], run.work.margins.release_gap[0] = work.gap
+        counts.arrivals[0] = work.tally[:, ARRIVALS].sum()
+        counts.searches[0] = work.tally[:, SEARCHES].sum()
+        run.work.margins.gap[0], run.work.margins.release_gap[0] = work.gap[:, :2].min(axis=0)
 
 
 def _origin(spikes: Float, inputs: Float) -> NDArray[np.int64]:
@@ -225,45 +270,67 @@ def _tape(room: int) -> Tape:
     return Tape(np.zeros(room), _ints(room), np.zeros(room), np.zeros(room), np.zeros(0))
 
 
-def _work(kernels: Model, v0: Float, n: int) -> WindowWork:
-    n_states = len(kernels.ports.rate)
-    room = _ROOM
-    return WindowWork(
-        v=v0.copy(),
-        x=np.zeros((n, n_states)),
-        reached=_ints(n),
-        release=np.full(n, -1.0),
-        last_spike=_ints(n, -1),
-        sums=np.zeros((n, 3 + n_states)),
-        visited=_ints(n),
-        awake=_ints(n),
-        place=_ints(n, -1),
-        replays=_ints(n),
-        flights=Flights(np.zeros(room), _ints(room), _ints(room), _ints(room), _ints(room)),
-        gathered=_gathered(n, room),
-        tape=_tape(room),
-        found=_tape(room),
-        sequence=_ints(2 * room),
-        counts=_ints(N_COUNTS),
-        gap=np.full(2, np.inf),
-        scratch=model.scratch(n_states),
-        state=np.zeros(n_states),
-        skim=np.zeros(3),
+def _found(n_blocks: int, room: int) -> Tape:
+    shape = (n_blocks, room)
+    return Tape(
+        np.zeros(shape), np.zeros(shape, np.int64), np.zeros(shape), np.zeros(shape), np.zeros(0)
     )
 
 
-def _gathered(n: int, room: int) -> Gathered:
-    return Gathered(
-        time=np.zeros(room),
-        fall_v=np.zeros(room),
-        fall_x=np.zeros(room),
-        flight=_ints(room),
-        synapse=_ints(room),
-        link=_ints(room),
-        first=_ints(n, -1),
-        last=_ints(n),
-        size=_ints(n),
-        order=_ints(room),
+def _flights(n_blocks: int, room: int) -> Flights:
+    return Flights(
+        np.zeros(room), _ints(room), _ints(room), _ints(room * n_blocks), _ints(room * n_blocks)
+    )
+
+
+def _hits(rows: Rows, events: int, flights: int, room: int) -> Hits:
+    """Return room for the arrivals of a window, and for some of them at neurons to be replayed."""
+    n_blocks = len(rows.edge) - 1
+    return Hits(
+        synapse=np.zeros((n_blocks, events + 1), np.int32),
+        stop=_ints(flights * n_blocks),
+        begin=np.zeros((n_blocks, int(np.diff(rows.edge).max()) + 2), np.int64),
+        arrival=np.zeros((n_blocks, room, 4)),
+        origin=np.zeros((n_blocks, room, 2), np.int32),
+        order=np.zeros((n_blocks, room), np.int32),
+        spare=np.zeros((n_blocks, room), np.int32),
+    )
+
+
+def _work(problem: WindowProblem, v0: Float) -> WindowWork:
+    n, n_states = len(v0), len(problem.model.ports.rate)
+    n_blocks = len(problem.rows.edge) - 1
+    n_sums = 4 if isinstance(problem.shape, OneExp) else problem.shape.n_sums
+    room = _ROOM
+    return WindowWork(
+        neurons=Neurons(
+            v=v0.copy(),
+            x=np.zeros(n * n_states),
+            reached=_ints(n),
+            release=np.full(n, -1.0),
+            last_spike=_ints(n, -1),
+            carried=np.zeros(n),
+            awake=_ints(n),
+        ),
+        sums=np.zeros(n * n_sums),
+        lists=Lists(
+            visited=_ints(n),
+            stamp=_ints(n),
+            flag=np.zeros(n, np.uint8),
+            replays=_ints(n),
+            place=np.zeros(n, np.int32),
+        ),
+        flights=_flights(n_blocks, room),
+        hits=_hits(problem.rows, room, room, room),
+        tape=_tape(room),
+        found=_found(n_blocks, room),
+        sequence=_ints(2 * room),
+        counts=_ints(N_COUNTS),
+        tally=np.zeros((n_blocks, WIDTH), np.int64),
+        gap=np.full((n_blocks, 8), np.inf),
+        state=np.zeros((n_blocks, 2, n_states)),
+        roots=np.zeros((n_blocks, 2, n_states + 2)),
+        chunk=np.zeros((n_blocks, 5 * CHUNK)),
     )
 
 
@@ -273,24 +340,44 @@ def _longer(column: NDArray[Any], room: int) -> NDArray[Any]:
     return np.concatenate([column, np.zeros(room - len(column), column.dtype)])
 
 
+def _wider(table: NDArray[Any], room: int) -> NDArray[Any]:
+    if len(table) == 0 or room <= table.shape[1]:
+        return table
+    shape = (len(table), room - table.shape[1], *table.shape[2:])
+    return np.concatenate([table, np.zeros(shape, table.dtype)], axis=1)
+
+
 def _grown(problem: WindowProblem, work: WindowWork) -> WindowWork:
     """Return ``work`` with more room than this window has asked for."""
-    done = totals(work)
-    gathered = work.gathered
-    if len(gathered.time) < done.events:
-        gathered = _gathered(len(work.v), 2 * done.events)
-    # Which room has run out is not told; spikes of one window are few, so they always get more.
-    found = 2 * len(work.found.time)
-    t1 = (done.windows + 1) * problem.length
-    coming = int(np.searchsorted(problem.inputs.time, t1)) - done.inputs
-    flights = 2 * (done.flights + coming + found)
-    tape = done.spikes + found
-    if tape > len(work.tape.time):
-        tape *= 2
+    n_blocks = len(problem.rows.edge) - 1
+    counts, hits = work.counts, work.hits
+    events = int(work.tally[:, EVENTS].max())
+    lack = int(work.tally[:, LACK].max())
+    found = work.found.time.shape[1]
+    if work.tally[:, LACK].min() < 0:
+        found *= 2
+    flights = int(counts[FLIGHTS] + counts[FOUND])
+    if flights > len(work.flights.time):
+        flights *= 2
+    # Blocks that wait for other room than these have arrivals here already, which stay.
+    room = 2 * lack if lack > hits.arrival.shape[1] else 0
+    hits = Hits(
+        synapse=_wider(hits.synapse, 2 * events if events >= hits.synapse.shape[1] else 0),
+        stop=_longer(hits.stop, max(flights, len(work.flights.time)) * n_blocks),
+        begin=hits.begin,
+        arrival=_wider(hits.arrival, room),
+        origin=_wider(hits.origin, room),
+        order=_wider(hits.order, room),
+        spare=_wider(hits.spare, room),
+    )
+    rows = 2 * int(counts[SPIKES]) + 2 * int(counts[FOUND])
     return work._replace(
-        tape=Tape(*(_longer(column, tape) for column in work.tape)),
-        found=Tape(*(_longer(column, found) for column in work.found)),
-        sequence=_ints(2 * found),
-        gathered=gathered,
-        flights=Flights(*(_longer(column, flights) for column in work.flights)),
+        tape=Tape(*(_longer(column, rows) for column in work.tape)),
+        found=Tape(*(_wider(table, found) for table in work.found)),
+        sequence=_ints(max(len(work.sequence), 4 * int(counts[FOUND]), 2 * n_blocks * found)),
+        hits=hits,
+        flights=Flights(
+            *(_longer(column, flights) for column in work.flights[:3]),
+            *(_longer(column, flights * n_blocks) for column in work.flights[3:]),
+        ),
     )

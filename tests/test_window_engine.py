@@ -11,7 +11,8 @@ from strategies import cases, decimals
 import adjoint
 import refsim
 from refsim import window_engine
-from refsim.window_engine import obstacle, polynomial, window_length
+from refsim.response import polynomial
+from refsim.window_engine import obstacle, time_to_peak, window_length
 from validation import zoo
 from validation.suite import stored_cases
 
@@ -273,12 +274,13 @@ def test_tangents_are_those_of_the_event_engine(monkeypatch):
 
 def test_windows_end_before_a_response_falls():
     """The time to peak is where the response to an arrival has its maximum."""
-    network = balanced(delay=100.0)
-    length = window_length(network, 1000.0)
     a, r = 1.0 / 20.0, 1.0 / 2.0
     t = np.linspace(0.0, 30.0, 300_001)
     peak = t[np.argmax((np.exp(-a * t) - np.exp(-r * t)) / (r - a))]
-    assert peak - 2e-4 < length <= peak + 2e-4
+    assert peak - 2e-4 < time_to_peak(a, r) <= peak + 2e-4
+    assert window_length(balanced(delay=100.0)) <= time_to_peak(a, r)
+    network = balanced(delay=0.3)
+    assert window_length(network) == 0.3
 
 
 @pytest.mark.parametrize("rate", [0.01, 1.0, 3.0])

@@ -1,0 +1,37 @@
+"""A progress bar for long simulations, and none for the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from refsim.errors import MissingExtraError
+
+Report = Callable[[float], None]
+
+
+def no_report(time: float) -> None:
+    """Take the time that a simulation has reached, and do nothing."""
+
+
+@contextmanager
+def no_progress(duration: float) -> Iterator[Report]:
+    """Show nothing."""
+    yield no_report
+
+
+@contextmanager
+def progress_bar(duration: float) -> Iterator[Report]:
+    """Show a bar up to ``duration`` ms; yield what takes the time reached."""
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        raise MissingExtraError(
+            "progress needs tqdm, which is not installed: pip install 'refsim[progress]'"
+        ) from None
+    with tqdm(total=duration, unit="ms", unit_scale=True) as bar:
+
+        def report(time: float) -> None:
+            bar.update(max(min(time, duration) - bar.n, 0.0))
+
+        yield report

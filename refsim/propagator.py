@@ -1,0 +1,52 @@
+"""What windows without events do to neurons, in tables."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from queues.jit import kernel
+from refsim import model as neuron
+from refsim.exponentials import convolve2
+from refsim.response import MOST_CLASSES
+from refsim.types import Model
+from refsim.window_types import Propagator
+
+_MOST_WINDOWS = 32  # over which a sleeping neuron is advanced by a table
+
+
+def propagator(model: Model, length: float) -> Propagator:
+    """Return what 0, 1, 2, ... windows of ``length`` ms do to a neuron of each class."""
+    rate, members, kind = np.unique(model.neurons.rate, return_index=True, return_inverse=True)
+    size = 1 + (_MOST_WINDOWS if len(rate) <= MOST_CLASSES else 1)
+    n_states = len(model.ports.rate)
+    table = Propagator(
+        kind=kind.astype(np.int64),
+        decay=np.zeros((len(rate), size)),
+        lift=np.zeros((len(rate), size, n_states)),
+        fade=np.zeros((size, n_states)),
+        feed=np.zeros((size, n_states)),
+    )
+    _fill(model, members.astype(np.int64), length, table, np.zeros(n_states))
+    return table
+
+
+@kernel
+def _fill(model, members, length, table, x):
+    """Write the tables; ``members`` has a neuron of each class, ``x`` is a state of zeros."""
+    for m in range(table.fade.shape[0]):
+        dt = m * length
+        for c in range(members.shape[0]):
+            table.decay[c, m] = neuron.flow_excursion(model, members[c], 1.0, x, dt)
+            for k in range(x.shape[0]):
+                x[k] = 1.0
+                table.lift[c, m, k] = neuron.flow_excursion(model, members[c], 0.0, x, dt)
+                x[k] = 0.0
+        for p in range(model.ports.first.shape[0]):
+            i = model.ports.first[p]
+            for k in range(i, i + model.ports.order[p]):
+                table.fade[m, k] = math.exp(-model.ports.rate[k] * dt)
+            if model.ports.order[p] == 2 and m > 0:
+                r, s = model.ports.rate[i], model.ports.rate[i + 1]
+                table.feed[m, i] = model.ports.gain[p] * convolve2(r, s, dt)

@@ -1,0 +1,120 @@
+"""What an arrival has done to a neuron after a while, as numbers, and as polynomials of the time.
+
+An arrival of unit weight puts 1 into the first state of its port. After a time u without other
+events it has raised the voltage by ``lift``, its first state is ``first`` and, in a cascade, the
+second one is ``second``. Both directions of differentiation use the same three numbers: forwards
+they are the columns of the propagator, backwards its rows. Their derivatives by u are
+
+    first' = -r first,   second' = -s second + gain first,   lift' = a (current - lift),
+
+where the current is the last state of the port.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.polynomial import chebyshev
+from numpy.typing import NDArray
+
+from queues.jit import kernel
+from refsim.exponentials import convolve2, convolve3
+from refsim.types import Float, Int, Model
+
+MOST_CLASSES = 16  # membrane time constants; with more of them responses are not tabulated
+_POINTS = 60  # at which a polynomial is fitted
+_DEGREES = (4, 5, 6, 7, 8, 9, 10, 12, 14, 17, 20, 24, 28)  # of polynomials, tried in turn
+
+
+class Responses(NamedTuple):
+    """Responses as polynomials of z = 2 u/length - 1, u the time from an arrival.
+
+    Class c is that of neurons with one membrane time constant. With more than MOST_CLASSES there
+    are no polynomials of the lift, and ``lift`` has no columns.
+    """
+
+    kind: Int  # (n,) class of each neuron
+    rate: Float  # (C,) 1/tau_m of each class
+    length: float  # ms, the longest u
+    lift: Float  # (P, C, D) or (P, 0, 1)
+    first: Float  # (P, D)
+    second: Float  # (P, D), zeros for one filter
+
+
+@kernel
+def respond(model, rate, p, u, out):
+    """Write lift, first and second state ``u`` after an arrival at port ``p``.
+
+    The lift is that of a neuron with 1/tau_m = ``rate``.
+    """
+    i = model.ports.first[p]
+    r = model.ports.rate[i]
+    out[1] = math.exp(-r * u)
+    out[2] = 0.0
+    if model.ports.order[p] == 1:
+        out[0] = rate * convolve2(rate, r, u)
+    else:
+        s = model.ports.rate[i + 1]
+        out[0] = rate * model.ports.gain[p] * convolve3(rate, r, s, u)
+        out[2] = model.ports.gain[p] * convolve2(r, s, u)
+
+
+def responses(model: Model, length: float) -> Responses:
+    """Return the responses of a model up to ``length`` ms after an arrival."""
+    rate, kind = np.unique(model.neurons.rate, return_inverse=True)
+    n_ports = len(model.ports.order)
+    out = np.zeros(3)
+
+    def part(a: float, p: int, i: int) -> Float:
+        def at(z: Float) -> Float:
+            values = np.zeros(len(z))
+            for k, u in enumerate(0.5 * length * (z + 1.0)):
+                respond(model, a, p, float(u), out)
+                values[k] = out[i]
+            return values
+
+        return polynomial(at)
+
+    fitted = rate if len(rate) <= MOST_CLASSES else rate[:0]
+    return Responses(
+        kind=kind.astype(np.int64),
+        rate=rate,
+        length=length,
+        lift=stacked([[part(float(a), p, 0) for a in fitted] for p in range(n_ports)]),
+        first=stacked([[part(float(rate[0]), p, 1)] for p in range(n_ports)])[:, 0],
+        second=stacked([[part(float(rate[0]), p, 2)] for p in range(n_ports)])[:, 0],
+    )
+
+
+def polynomial(function: Callable[[Float], Float]) -> Float:
+    """Return the coefficients of a polynomial on [-1, 1] that is a function to the last bits.
+
+    More terms than it takes would add their rounding, so the degree goes up until the error is that
+    of rounding, or no longer falls.
+    """
+    points = chebyshev.chebpts1(_POINTS)
+    values = function(points)
+    best: NDArray[Any] = np.zeros(1)
+    error = float(np.abs(values).max())
+    enough = 4e-16 * error
+    for degree in _DEGREES:
+        if error <= enough:
+            break
+        terms = np.asarray(chebyshev.cheb2poly(chebyshev.chebfit(points, values, degree)))
+        found = float(np.abs(np.polynomial.polynomial.polyval(points, terms) - values).max())
+        if found < error:
+            best, error = terms, found
+    return best
+
+
+def stacked(rows: list[list[Float]]) -> Float:
+    """Return polynomials as an array, with zeros for the terms that some do not have."""
+    terms = max((len(coefficients) for row in rows for coefficients in row), default=1)
+    table = np.zeros((len(rows), len(rows[0]), terms))
+    for i, row in enumerate(rows):
+        for j, coefficients in enumerate(row):
+            table[i, j, : len(coefficients)] = coefficients
+    return table

@@ -1,0 +1,278 @@
+"""Delivery of all arrivals of a window to a block of neurons.
+
+What an arrival will have done to its target at the end of the window depends on its time alone, so
+arrivals are summed in any order. Excitation and inhibition are summed apart: without the latter
+the voltage at the end of the window is a bound for all of it.
+
+Sums of a neuron with one exponential port: lift by excitation, state by excitation, lift by
+inhibition, state by inhibition. Otherwise: lift by excitation, by inhibition, synaptic states.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from queues.jit import by_type, inner_kernel, keep_apart, leaf_kernel
+from refsim.response import respond
+from refsim.window_types import CHUNK, FLIGHTS, NOW, OneExp
+
+_ONE = np.uint64(1)
+
+
+@inner_kernel
+def delay_of(rows, k):
+    """Return the delay of a synapse in ms."""
+    if rows.group.shape[0] > 0:
+        return rows.delay[rows.group[k]]
+    if rows.delay.shape[0] == 1:
+        return rows.delay[0]
+    return rows.delay[k]
+
+
+@inner_kernel
+def _arrives(time, t1, t_end):
+    return time < t1 and time <= t_end
+
+
+@inner_kernel
+def _end_of_row(rows, time, begin, stop, t1, t_end):
+    """Return the first synapse of a row, from ``begin`` on, that is not reached before t1."""
+    if begin == stop or not _arrives(time + delay_of(rows, begin), t1, t_end):
+        return begin
+    if _arrives(time + delay_of(rows, stop - 1), t1, t_end):
+        return stop
+    # Steps that double find the end in a time that depends on how far it is.
+    low, step = begin, np.int64(4)
+    while low + step < stop and _arrives(time + delay_of(rows, low + step), t1, t_end):
+        low += step
+        step += step
+    high = min(low + step, stop)
+    while high - low > 1:
+        middle = (low + high) >> 1
+        if _arrives(time + delay_of(rows, middle), t1, t_end):
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+@leaf_kernel
+def find_arrivals(rows, flights, t1, t_end, n_flights, b):
+    """Find what each spike under way reaches in block ``b`` before t1; return how many."""
+    keep_apart()
+    n_blocks = rows.edge.shape[0] - 1
+    events = np.int64(0)
+    for f in range(n_flights):
+        i = f * n_blocks + b
+        begin = flights.end[i]
+        stop = rows.start[flights.source[f] * n_blocks + b + 1]
+        end = _end_of_row(rows, flights.time[f], begin, stop, t1, t_end)
+        flights.begin[i] = begin
+        flights.end[i] = end
+        events += end - begin
+    return events
+
+
+@inner_kernel
+def horner(terms, z):
+    """Return the value of a polynomial."""
+    total = terms[terms.shape[0] - 1]
+    for d in range(terms.shape[0] - 2, -1, -1):
+        total = total * z + terms[d]
+    return total
+
+
+# One exponential port ---------------------------------------------------------------------------
+
+
+@leaf_kernel
+def _add_run(post, weight, begin, end, lift, fade, sums):
+    """Add arrivals of one time."""
+    keep_apart()
+    k = np.uint64(begin)
+    stop = np.uint64(end)
+    while k < stop:
+        w = np.float64(weight[k])
+        i = (np.uint64(post[k]) << np.uint64(2)) + (np.uint64(w < 0.0) << _ONE)
+        sums[i] += w * lift
+        sums[i + _ONE] += w * fade
+        k += _ONE
+
+
+@leaf_kernel
+def _add_each(post, weight, begin, end, lift, fade, sums):
+    """Add arrivals that each have a response of their own."""
+    keep_apart()
+    j = np.uint64(0)
+    k = np.uint64(begin)
+    stop = np.uint64(end)
+    while k < stop:
+        w = np.float64(weight[k])
+        i = (np.uint64(post[k]) << np.uint64(2)) + (np.uint64(w < 0.0) << _ONE)
+        sums[i] += w * lift[j]
+        sums[i + _ONE] += w * fade[j]
+        j += _ONE
+        k += _ONE
+
+
+@inner_kernel
+def _horner10(c, z):
+    """Return a polynomial of ten terms; written out, so that a loop over z is vectorised."""
+    low = (((c[4] * z + c[3]) * z + c[2]) * z + c[1]) * z + c[0]
+    high = (((c[9] * z + c[8]) * z + c[7]) * z + c[6]) * z + c[5]
+    square = z * z
+    return high * (square * square * z) + low
+
+
+@inner_kernel
+def _polynomial(terms, z):
+    if terms.shape[0] == 10:
+        return _horner10(terms, z)
+    return horner(terms, z)
+
+
+@leaf_kernel
+def _respond_10(delay, latest, scale, lift_terms, fade_terms, lift, fade):
+    """Evaluate polynomials of ten terms for the delays of a chunk of arrivals."""
+    keep_apart()
+    for j in range(delay.shape[0]):
+        z = (latest - delay[j]) * scale - 1.0
+        lift[j] = _horner10(lift_terms, z)
+        fade[j] = _horner10(fade_terms, z)
+
+
+@leaf_kernel
+def _respond_any(delay, latest, scale, lift_terms, fade_terms, lift, fade):
+    """Evaluate polynomials of any length for the delays of a chunk of arrivals."""
+    keep_apart()
+    for j in range(delay.shape[0]):
+        z = (latest - delay[j]) * scale - 1.0
+        lift[j] = horner(lift_terms, z)
+        fade[j] = horner(fade_terms, z)
+
+
+@inner_kernel
+def _deliver_spread(shape, rows, t1, scale, time, begin, end, chunk, sums):
+    """Deliver one spike to synapses of one exponential port with delays of their own."""
+    lift, fade = chunk[:CHUNK], chunk[CHUNK : 2 * CHUNK]
+    lift_terms, fade_terms = shape.lift_terms, shape.fade_terms
+    for first in range(begin, end, CHUNK):
+        last = min(first + CHUNK, end)
+        delay = rows.delay[first:last]
+        if lift_terms.shape[0] == 10:
+            _respond_10(delay, t1 - time, scale, lift_terms, fade_terms, lift, fade)
+        else:
+            _respond_any(delay, t1 - time, scale, lift_terms, fade_terms, lift, fade)
+        _add_each(rows.post, rows.weight, first, last, lift, fade, sums)
+
+
+@inner_kernel
+def _deliver_runs(shape, rows, t1, scale, time, begin, end, sums):
+    """Deliver one spike to synapses of one exponential port, group of equal delay by group."""
+    while begin < end:
+        stop = end
+        delay = delay_of(rows, begin)
+        if rows.group.shape[0] > 0:
+            group = rows.group[begin]
+            stop = begin + 1
+            while stop < end and rows.group[stop] == group:
+                stop += 1
+        z = (t1 - (time + delay)) * scale - 1.0
+        lift, fade = _polynomial(shape.lift_terms, z), _polynomial(shape.fade_terms, z)
+        _add_run(rows.post, rows.weight, begin, stop, lift, fade, sums)
+        begin = stop
+
+
+@leaf_kernel
+def _deliver_one_exp(shape, rows, flights, t1, length, n_flights, b, chunk, sums):
+    """Deliver all arrivals of this window at block ``b``; one exponential port."""
+    keep_apart()
+    n_blocks = rows.edge.shape[0] - 1
+    scale = 2.0 / length
+    is_spread = rows.group.shape[0] == 0 and rows.delay.shape[0] > 1
+    for f in range(n_flights):
+        time = flights.time[f]
+        begin, end = flights.begin[f * n_blocks + b], flights.end[f * n_blocks + b]
+        if is_spread:
+            _deliver_spread(shape, rows, t1, scale, time, begin, end, chunk, sums)
+        else:
+            _deliver_runs(shape, rows, t1, scale, time, begin, end, sums)
+
+
+# Any ports --------------------------------------------------------------------------------------
+
+
+@inner_kernel
+def port_of(rows, k):
+    """Return the port of a synapse."""
+    if rows.port.shape[0] > 0:
+        return np.int64(rows.port[k])
+    return rows.only_port[0]
+
+
+@inner_kernel
+def _responses_to(has_kinds, model, table, scale, kind, p, u, out):
+    """Write lift and states ``u`` after an arrival, for a neuron of class ``kind``."""
+    if not has_kinds:
+        respond(model, table.rate[kind], p, u, out)
+        return
+    z = u * scale - 1.0
+    out[0] = horner(table.lift[p, kind], z)
+    out[1] = horner(table.first[p], z)
+    out[2] = 0.0
+    if model.ports.order[p] == 2:
+        out[2] = horner(table.second[p], z)
+
+
+@inner_kernel
+def _deliver_flight(shape, model, table, rows, t1, scale, time, begin, end, out, sums):
+    """Deliver one spike to synapses of any ports and delays; ``out`` is scratch."""
+    ports = model.ports
+    delay, port, kind = -1.0, np.int64(-1), np.int64(-1)
+    lift, first, second = 0.0, 0.0, 0.0
+    state = np.int64(0)
+    for k in range(begin, end):
+        n = np.int64(rows.post[k])
+        d, p, c = delay_of(rows, k), port_of(rows, k), table.kind[n]
+        if d != delay or p != port or c != kind:
+            delay, port, kind = d, p, c
+            _responses_to(shape.has_kinds, model, table, scale, kind, port, t1 - (time + d), out)
+            lift, first, second = out[0], out[1], out[2]
+            state = ports.first[port]
+        w = np.float64(rows.weight[k])
+        i = n * shape.n_sums
+        sums[i + np.int64(w < 0.0)] += w * lift
+        sums[i + 2 + state] += w * first
+        if ports.order[port] == 2:
+            sums[i + 3 + state] += w * second
+
+
+@leaf_kernel
+def _deliver_any_ports(shape, model, table, rows, flights, t1, length, n_flights, b, out, sums):
+    """Deliver all arrivals of this window at block ``b``; any ports."""
+    keep_apart()
+    n_blocks = rows.edge.shape[0] - 1
+    scale = 2.0 / length
+    for f in range(n_flights):
+        begin, end = flights.begin[f * n_blocks + b], flights.end[f * n_blocks + b]
+        time = flights.time[f]
+        _deliver_flight(shape, model, table, rows, t1, scale, time, begin, end, out, sums)
+
+
+@by_type
+def _deliver(shape: type) -> Callable[..., None]:
+    if shape is OneExp:
+        return lambda shape, problem, work, t1, n, b: _deliver_one_exp(
+            shape, problem.rows, work.flights, t1, problem.length, n, b, work.chunk[b], work.sums
+        )
+    return lambda shape, problem, work, t1, n, b: _deliver_any_ports(
+        shape, problem.model, problem.responses, problem.rows, work.flights, t1, problem.length,
+        n, b, work.roots[b, 0], work.sums,
+    )  # fmt: skip
+
+
+@inner_kernel
+def deliver(problem, work, b):
+    """Add the arrivals of this window to the sums of their targets in block ``b``."""
+    t1 = (work.counts[NOW] + 1) * problem.length
+    _deliver(problem.shape, problem, work, t1, work.counts[FLIGHTS], b)

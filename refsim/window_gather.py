@@ -1,0 +1,193 @@
+"""Arrivals of a window at the neurons that are replayed, sorted by neuron and time."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from queues.jit import by_type, inner_kernel, keep_apart, leaf_kernel
+from refsim.window_deliver import delay_of
+from refsim.window_types import (
+    FALL_V,
+    FALL_X,
+    FLIGHTS,
+    LACK,
+    NOW,
+    REPLAYS,
+    TIME,
+    WEIGHT,
+    OneExp,
+)
+
+_FEW = 24  # arrivals up to which insertion sorts faster than merging
+
+
+@leaf_kernel
+def _pick(post, begin, end, flag, picked, size):
+    """Append the synapses whose targets are marked; without a branch, and one entry too far."""
+    keep_apart()
+    k = np.uint64(begin)
+    stop = np.uint64(end)
+    j = np.uint64(size)
+    while k < stop:
+        picked[j] = np.int32(k)
+        j += np.uint64(flag[np.uint64(post[k])])
+        k += np.uint64(1)
+    return np.int64(j)
+
+
+@leaf_kernel
+def _pick_all(rows, flights, hits, flag, n_flights, b):
+    """Find the hits of each flight in block ``b``; return how many there are."""
+    keep_apart()
+    n_blocks = rows.edge.shape[0] - 1
+    size = np.int64(0)
+    picked = hits.synapse[b]
+    for i in range(b, n_flights * n_blocks, n_blocks):
+        if flights.begin[i] < flights.end[i]:
+            size = _pick(rows.post, flights.begin[i], flights.end[i], flag, picked, size)
+        hits.stop[i] = size
+    return size
+
+
+@leaf_kernel
+def _count_hits(post, picked, size, replays, place, begin):
+    """Reserve a part of the columns for the arrivals of each of the neurons ``replays``."""
+    keep_apart()
+    for i in range(replays.shape[0]):
+        place[replays[i]] = i
+        begin[i + 1] = 0
+    begin[0] = 0
+    for j in range(size):
+        begin[place[post[picked[j]]] + 1] += 1
+    for i in range(replays.shape[0]):
+        begin[i + 1] += begin[i]
+
+
+@by_type
+def _falls(shape: type) -> Callable[..., tuple[float, float]]:
+    """Return what voltage and state decay to from the begin of the window to an arrival."""
+    if shape is OneExp:
+        return lambda shape, t: (math.exp(-shape.rate_v * t), math.exp(-shape.rate_x * t))
+    return lambda shape, t: (1.0, 1.0)
+
+
+@leaf_kernel
+def _place_hits(shape, rows, flights, hits, place, t0, n_flights, replays, b):
+    """Write the arrivals to the parts of their neurons, in the order of flights."""
+    keep_apart()
+    n_blocks = rows.edge.shape[0] - 1
+    begin, picked = hits.begin[b], hits.synapse[b]
+    arrival, origin = hits.arrival[b], hits.origin[b]
+    j = np.int64(0)
+    for f in range(n_flights):
+        last = -1.0
+        time, fall_v, fall_x = 0.0, 1.0, 1.0
+        while j < hits.stop[f * n_blocks + b]:
+            k = np.int64(picked[j])
+            delay = delay_of(rows, k)
+            if delay != last:
+                last = delay
+                time = flights.time[f] + delay
+                fall_v, fall_x = _falls(shape, max(time - t0, 0.0))
+            # Until all are placed, entry i is where the next arrival of neuron i goes.
+            i = place[rows.post[k]]
+            to = begin[i]
+            begin[i] = to + 1
+            arrival[to, TIME] = time
+            arrival[to, FALL_V] = fall_v
+            arrival[to, FALL_X] = fall_x
+            arrival[to, WEIGHT] = np.float64(rows.weight[k])
+            origin[to, 0] = f
+            origin[to, 1] = k
+            j += 1
+    for i in range(replays, 0, -1):
+        begin[i] = begin[i - 1]
+    begin[0] = 0
+
+
+@inner_kernel
+def _is_later(flights, arrival, origin, i, j):
+    """Return whether arrival ``i`` comes after ``j`` in the order of the event engine."""
+    if arrival[i, TIME] != arrival[j, TIME]:
+        return arrival[i, TIME] > arrival[j, TIME]
+    fi, fj = origin[i, 0], origin[j, 0]
+    if fi != fj:
+        if flights.time[fi] != flights.time[fj]:
+            return flights.time[fi] > flights.time[fj]
+        ni, nj = flights.number[fi], flights.number[fj]
+        if (ni < 0) != (nj < 0):
+            return ni < 0  # inputs come after the spikes of neurons
+        return ni > nj if ni >= 0 else ni < nj
+    return origin[i, 1] > origin[j, 1]
+
+
+@inner_kernel
+def _insert_all(flights, arrival, origin, begin, end, order):
+    """Sort a few arrivals, or many that are nearly in order; return False if that took too long."""
+    patience = 8 * (end - begin) + _FEW * _FEW
+    for i in range(begin, end):
+        j = i
+        while j > begin and _is_later(flights, arrival, origin, order[j - 1], i):
+            order[j] = order[j - 1]
+            j -= 1
+        order[j] = i
+        patience -= i - j
+        if patience < 0:
+            return False
+    return True
+
+
+@leaf_kernel
+def _merge_all(flights, arrival, origin, begin, end, order, other):
+    """Sort many arrivals by merging; the result is in ``order``."""
+    keep_apart()
+    for i in range(begin, end):
+        order[i] = i
+    width = np.int64(1)
+    while width < end - begin:
+        for low in range(begin, end, 2 * width):
+            middle, high = min(low + width, end), min(low + 2 * width, end)
+            i, j = low, middle
+            for k in range(low, high):
+                if j >= high or (
+                    i < middle and not _is_later(flights, arrival, origin, order[i], order[j])
+                ):
+                    other[k] = order[i]
+                    i += 1
+                else:
+                    other[k] = order[j]
+                    j += 1
+        for k in range(begin, end):
+            order[k] = other[k]
+        width *= 2
+
+
+@leaf_kernel
+def _sort_hits(flights, begin, arrival, origin, order, other, replays):
+    """Sort the arrivals of each neuron."""
+    keep_apart()
+    for i in range(replays):
+        if not _insert_all(flights, arrival, origin, begin[i], begin[i + 1], order):
+            _merge_all(flights, arrival, origin, begin[i], begin[i + 1], order, other)
+
+
+@inner_kernel
+def gather(problem, work, b):
+    """Collect the arrivals at the marked neurons of block ``b``; return False if room ran out."""
+    rows, flights, hits, lists = problem.rows, work.flights, work.hits, work.lists
+    first, replays = rows.edge[b], work.tally[b, REPLAYS]
+    if replays == 0:
+        return True
+    n_flights = work.counts[FLIGHTS]
+    size = _pick_all(rows, flights, hits, lists.flag, n_flights, b)
+    if size > hits.arrival.shape[1]:
+        work.tally[b, LACK] = size
+        return False
+    neurons = lists.replays[first : first + replays]
+    _count_hits(rows.post, hits.synapse[b], size, neurons, lists.place, hits.begin[b])
+    t0 = work.counts[NOW] * problem.length
+    _place_hits(problem.shape, rows, flights, hits, lists.place, t0, n_flights, replays, b)
+    arrival, origin = hits.arrival[b], hits.origin[b]
+    _sort_hits(flights, hits.begin[b], arrival, origin, hits.order[b], hits.spare[b], replays)
+    return True

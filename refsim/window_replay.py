@@ -1,0 +1,440 @@
+"""Replay: a neuron goes through its arrivals of a window one by one, and its crossings are found.
+
+With one exponential port and s from the begin of the window, between two events
+
+    V = drive + p e^{-a s} - c q e^{-r s},    c = a/(r - a),    synaptic state q e^{-r s},
+
+where p and q are constant; an arrival of weight w at s adds w e^{r s} to q and c w e^{(a s)} to p.
+The exponentials belong to the arrivals, so that only crossings need any of their own.
+All other networks are replayed by the functions of the event engine.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from queues.jit import by_type, inner_kernel, keep_apart, leaf_kernel
+from refsim import model as neuron
+from refsim.exponentials import convolve2, convolve3
+from refsim.types import Scratch
+from refsim.window_deliver import port_of
+from refsim.window_types import (
+    BASE,
+    DENSE,
+    FALL_V,
+    FALL_X,
+    LACK,
+    LAST_SAMPLE,
+    NOW,
+    REPLAYED,
+    REPLAYS,
+    ROWS,
+    SAMPLES,
+    SEARCHES,
+    SPIKES,
+    TIME,
+    WEIGHT,
+    Findings,
+    Limits,
+    OneExp,
+)
+from refsim.window_visit import keep_awake, load_states, may_fire, store_states
+
+_DONE, _NO_ROOM = True, False
+
+
+# What both kinds of replay do --------------------------------------------------------------------
+
+
+@inner_kernel
+def _note_gap(out, b, i, distance):
+    out.gap[b, i] = min(out.gap[b, i], abs(distance))
+
+
+@inner_kernel
+def _note_release(out, neurons, b, n, own, slope):
+    """Note the slope at the end of refractoriness in the row of the spike."""
+    if own >= 0:
+        out.found.slope_after[b, own] = slope
+        return
+    row = neurons.last_spike[n] - out.counts[BASE]
+    if row >= 0:
+        out.tape.slope_after[row] = slope
+    else:
+        neurons.carried[n] = slope
+
+
+@inner_kernel
+def _write_spike(out, b, n, t, slope):
+    """Note a spike of this window; return its row."""
+    row = out.tally[b, ROWS]
+    out.found.time[b, row] = t
+    out.found.neuron[b, row] = n
+    out.found.slope_before[b, row] = slope
+    out.found.slope_after[b, row] = 0.0
+    out.tally[b, ROWS] = row + 1
+    return row
+
+
+@inner_kernel
+def _has_room(out, b):
+    return out.tally[b, ROWS] < out.found.time.shape[1]
+
+
+@inner_kernel
+def _is_enough(out, max_spikes, b, before):
+    """Return whether the limit comes before the neuron's last spike, whatever the others do."""
+    return out.tally[b, ROWS] - before > max_spikes - out.counts[SPIKES]
+
+
+@inner_kernel
+def _finish_replay(model, neurons, lists, tally, first, x, b, n):
+    """Go on to the next replay, and have the next window visit the neuron if it may fire."""
+    lists.flag[n] = 0
+    if tally[b, DENSE] == 0 and may_fire(model, neurons, x, n):
+        keep_awake(first, tally, neurons.awake, b, n)
+    tally[b, REPLAYED] += 1
+
+
+# One exponential port ---------------------------------------------------------------------------
+
+
+@leaf_kernel
+def _root(a, r, p, cq, level, low, high, f_low, f_high):
+    """Return where p e^{-a s} - cq e^{-r s} reaches ``level`` from below, between two times.
+
+    Newton's method, kept within an interval that always holds the crossing.
+    """
+    keep_apart()
+    tiny = 4e-17 * high
+    s = low + (level - f_low) / (f_high - f_low) * (high - low)
+    for _ in range(100):
+        if not low < s < high:
+            s = 0.5 * (low + high)
+        e_v, e_x = math.exp(-a * s), math.exp(-r * s)
+        f = p * e_v - cq * e_x - level
+        slope = r * cq * e_x - a * p * e_v
+        if f < 0.0:
+            low = s
+        else:
+            high = s
+        if f == 0.0 or high - low <= tiny:
+            return s
+        step = f / slope if slope > 0.0 else math.inf
+        if abs(step) <= tiny:
+            return s - step
+        s -= step
+    return s
+
+
+@leaf_kernel
+def _crossing(shape, p, q, level, s0, fall_v0, fall_x0, s1, fall_v1, fall_x1):
+    """Return the first crossing in [s0, s1], inf if there is none; ``level`` is v_th - drive.
+
+    The slope of the voltage changes its sign once at most, so the voltage crosses upwards at most
+    once: before the end if it is above threshold there, else before its summit.
+    """
+    keep_apart()
+    a, r = shape.rate_v, shape.rate_x
+    cq = shape.ratio * q
+    f0 = p * fall_v0 - cq * fall_x0
+    f1 = p * fall_v1 - cq * fall_x1
+    slope0 = r * cq * fall_x0 - a * p * fall_v0
+    if f0 >= level:
+        # Rounding put the voltage onto the threshold a last bit before or after its crossing.
+        return s0 if slope0 > 0.0 else math.inf
+    if f1 >= level:
+        return _root(a, r, p, cq, level, s0, s1, f0, f1)
+    # On its way up to a summit the voltage only becomes flatter.
+    if slope0 <= 0.0 or f0 + slope0 * (s1 - s0) < level:
+        return math.inf
+    if r * cq * fall_x1 - a * p * fall_v1 >= 0.0:
+        return math.inf
+    top = min(max(math.log((r * cq) / (a * p)) / (r - a), s0), s1)
+    f_top = p * math.exp(-a * top) - cq * math.exp(-r * top)
+    if f_top < level:
+        return math.inf
+    return _root(a, r, p, cq, level, s0, top, f0, f_top)
+
+
+@inner_kernel
+def _replay_one_exp(shape, parameters, neurons, hits, out, limits, b, n, place):
+    """Take one neuron through the window; return False if room ran out."""
+    i, size = hits.begin[b, place], hits.begin[b, place + 1]
+    order, arrivals = hits.order[b], hits.arrival[b]
+    t0, t1 = limits.t0, limits.t1
+    a, r, c = shape.rate_v, shape.rate_x, shape.ratio
+    drive, v_reset = parameters.drive[n], parameters.v_reset[n]
+    level = parameters.v_th[n] - drive
+    before = out.tally[b, ROWS]
+    own = np.int64(-1)
+    q, p = neurons.x[n], 0.0
+    release = neurons.release[n]
+    s, fall_v, fall_x = 0.0, 1.0, 1.0
+    earliest = t0
+    if release < 0.0:
+        p = neurons.v[n] - drive + c * q
+    while True:
+        if release >= 0.0:
+            # Held: arrivals change the state alone.
+            last = -math.inf
+            while i < size and arrivals[order[i], TIME] < release:
+                q += arrivals[order[i], WEIGHT] / arrivals[order[i], FALL_X]
+                last = arrivals[order[i], TIME]
+                i += 1
+            if release > t1:
+                break
+            s = max(release - t0, 0.0)
+            fall_v, fall_x = math.exp(-a * s), math.exp(-r * s)
+            _note_gap(out, b, 1, release - last)
+            if i < size:
+                _note_gap(out, b, 1, arrivals[order[i], TIME] - release)
+            if release <= limits.t_end:
+                _note_release(out, neurons, b, n, own, a * (drive - v_reset + q * fall_x))
+            p = (v_reset - drive + c * (q * fall_x)) / fall_v
+            earliest = max(earliest, release)
+            release = -1.0
+        j = np.int64(-1)
+        arrival = math.inf
+        until, next_v, next_x = limits.length, shape.decay, shape.fade
+        if i < size:
+            j = np.int64(order[i])
+            arrival = arrivals[j, TIME]
+            until, next_v, next_x = (
+                max(arrival - t0, s),
+                arrivals[j, FALL_V],
+                arrivals[j, FALL_X],
+            )
+        crossing = _crossing(shape, p, q, level, s, fall_v, fall_x, until, next_v, next_x)
+        if crossing < math.inf:
+            t = max(min(t0 + crossing, t1), earliest)
+            if t > limits.t_end:
+                break
+            if not _has_room(out, b):
+                out.tally[b, ROWS] = before
+                return _NO_ROOM
+            out.tally[b, SEARCHES] += 1
+            slope = a * (q * math.exp(-r * crossing) - level)
+            own = _write_spike(out, b, n, t, slope)
+            _note_gap(out, b, 0, arrival - t)
+            if i > hits.begin[b, place]:
+                _note_gap(out, b, 0, t - arrivals[order[i - 1], TIME])
+            release = t + parameters.t_ref[n]
+            if _is_enough(out, limits.max_spikes, b, before):
+                break
+            continue
+        if j < 0:
+            break
+        w = arrivals[j, WEIGHT]
+        p += c * w / next_v
+        q += w / next_x
+        s, fall_v, fall_x = until, next_v, next_x
+        earliest = max(earliest, np.nextafter(arrival, math.inf))
+        i += 1
+    neurons.x[n] = q * shape.fade
+    neurons.release[n] = release
+    if release >= 0.0:
+        neurons.v[n] = v_reset
+    else:
+        neurons.v[n] = drive + p * shape.decay - c * neurons.x[n]
+    return _DONE
+
+
+@leaf_kernel
+def _replay_all_one_exp(shape, model, first, neurons, lists, hits, out, limits, x, b):
+    """Replay the marked neurons of block ``b``; return False if room ran out."""
+    keep_apart()
+    while out.tally[b, REPLAYED] < out.tally[b, REPLAYS]:
+        place = out.tally[b, REPLAYED]
+        n = lists.replays[first + place]
+        if not _replay_one_exp(shape, model.neurons, neurons, hits, out, limits, b, n, place):
+            return False
+        _finish_replay(model, neurons, lists, out.tally, first, x, b, n)
+    return True
+
+
+# Any ports --------------------------------------------------------------------------------------
+
+
+@inner_kernel
+def _certainly_below(model, n, v, x, after, dt):
+    """Return whether the voltage certainly stays below threshold for ``dt``, to end ``after``.
+
+    With one exponential port the voltage has one extremum at most, and none that is a maximum
+    unless it rises at first and falls in the end. In general the response to each state that
+    excites is bounded by what it is at the end, since within a window it rises.
+    """
+    v_th = model.neurons.v_th[n]
+    if after >= v_th:
+        return False
+    ports = model.ports
+    a = model.neurons.rate[n]
+    drive = model.neurons.drive[n]
+    if x.shape[0] == 1:
+        if drive - v + x[0] <= 0.0:
+            return True
+        return drive - after + x[0] * math.exp(-ports.rate[0] * dt) > 0.0
+    highest = max(v, drive + (v - drive) * math.exp(-a * dt))
+    for p in range(ports.first.shape[0]):
+        i = ports.first[p]
+        if ports.order[p] == 2:
+            s = ports.rate[i + 1]
+            highest += a * max(x[i + 1], 0.0) * convolve2(a, s, dt)
+            lift = ports.gain[p] * convolve3(a, ports.rate[i], s, dt)
+            highest += a * max(x[i], 0.0) * lift
+        else:
+            highest += a * max(x[i], 0.0) * convolve2(a, ports.rate[i], dt)
+    return highest + 1e-13 * (abs(highest) + abs(drive) + abs(v)) < v_th
+
+
+@inner_kernel
+def _read_samples(model, samples, last, n, v, x, time, until, is_held, i):
+    """Read the samples of neuron ``n`` before the time ``until``; return the next sample."""
+    while i < last and samples.time[i] < until:
+        if samples.neuron[i] == n:
+            if is_held:
+                samples.voltage[i] = v
+            else:
+                dt = max(samples.time[i] - time, 0.0)
+                samples.voltage[i] = neuron.flow_voltage(model, n, v, x, dt)
+        i += 1
+    return i
+
+
+@inner_kernel
+def _replay_events(model, rows, samples, neurons, hits, out, limits, scratch, x, b, n, place):
+    """Take one neuron through the window event by event; return False if room ran out."""
+    i, size = hits.begin[b, place], hits.begin[b, place + 1]
+    order, arrivals = hits.order[b], hits.arrival[b]
+    t0, t1 = limits.t0, limits.t1
+    load_states(neurons.x, n, x)
+    v = neurons.v[n]
+    time, earliest = t0, t0
+    release = neurons.release[n]
+    own = np.int64(-1)  # row of the neuron's last spike, if it is of this window
+    before = out.tally[b, ROWS]
+    sample, last_sample = out.counts[SAMPLES], out.counts[LAST_SAMPLE]
+    last = -math.inf  # arrival before
+    while True:
+        arrival = math.inf
+        if i < size:
+            arrival = max(arrivals[order[i], TIME], t0)
+        until = min(arrival, t1)
+        if release >= 0.0:
+            # Held: nothing happens before the arrival or the release.
+            free = min(release, until)
+            sample = _read_samples(model, samples, last_sample, n, v, x, time, free, True, sample)
+            if free > time:
+                neuron.flow_current(model, x, free - time)
+                time = free
+            if release <= until:
+                _note_gap(out, b, 1, release - last)
+                _note_gap(out, b, 1, arrival - release)
+                if release <= limits.t_end:
+                    _note_release(out, neurons, b, n, own, neuron.slope(model, n, v, x))
+                release = -1.0
+                earliest = max(earliest, time)
+                continue
+        else:
+            wait = math.inf
+            dt = max(until - time, 0.0)
+            after = neuron.flow_voltage(model, n, v, x, dt)
+            if not _certainly_below(model, n, v, x, after, dt):
+                out.tally[b, SEARCHES] += 1
+                wait = neuron.next_crossing(model, n, v, x, dt, scratch)
+            if wait < math.inf:
+                t = max(min(time + wait, until), earliest)
+                sample = _read_samples(model, samples, last_sample, n, v, x, time, t, False, sample)
+                if t > limits.t_end:
+                    break
+                if not _has_room(out, b):
+                    # Once there is room the replay starts again from the begin of the window.
+                    out.tally[b, ROWS] = before
+                    return _NO_ROOM
+                neuron.flow_current(model, x, t - time)
+                time = t
+                slope = neuron.slope(model, n, model.neurons.v_th[n], x)
+                own = _write_spike(out, b, n, t, slope)
+                v = model.neurons.v_reset[n]
+                release = t + model.neurons.t_ref[n]
+                _note_gap(out, b, 0, arrival - t)
+                _note_gap(out, b, 0, t - last)
+                if _is_enough(out, limits.max_spikes, b, before):
+                    break
+                continue
+            sample = _read_samples(model, samples, last_sample, n, v, x, time, until, False, sample)
+            v = after
+            neuron.flow_current(model, x, dt)
+            time = max(time, until)
+        if arrival > t1 or i == size:
+            break
+        j = order[i]
+        neuron.arrive(model, port_of(rows, hits.origin[b, j, 1]), arrivals[j, WEIGHT], x)
+        earliest = max(earliest, np.nextafter(time, math.inf))
+        last = arrival
+        i += 1
+    _read_samples(model, samples, last_sample, n, v, x, time, math.inf, release >= 0.0, sample)
+    store_states(neurons.x, n, x)
+    neurons.v[n] = v
+    neurons.release[n] = release
+    return _DONE
+
+
+@leaf_kernel
+def _replay_all_events(model, rows, samples, neurons, lists, hits, out, limits, state, roots, b):
+    """Replay the marked neurons of block ``b`` event by event; return False if room ran out."""
+    keep_apart()
+    x, spare = state[b, 0], state[b, 1]
+    scratch = Scratch(
+        current=spare, current_tangent=spare, roots=roots[b, 0], roots_next=roots[b, 1]
+    )
+    first = rows.edge[b]
+    while out.tally[b, REPLAYED] < out.tally[b, REPLAYS]:
+        place = out.tally[b, REPLAYED]
+        n = lists.replays[first + place]
+        if not _replay_events(
+            model, rows, samples, neurons, hits, out, limits, scratch, x, b, n, place
+        ):
+            return False
+        _finish_replay(model, neurons, lists, out.tally, first, x, b, n)
+    return True
+
+
+@by_type
+def _replay(shape: type) -> Callable[..., bool]:
+    if shape is OneExp:
+        return lambda shape, problem, work, out, limits, b: (
+            _replay_all_one_exp(
+                shape, problem.model, problem.rows.edge[b], work.neurons, work.lists, work.hits,
+                out, limits, work.state[b, 0], b,
+            )
+            if out.counts[LAST_SAMPLE] == out.counts[SAMPLES]
+            else _replay_all_events(
+                problem.model, problem.rows, problem.samples, work.neurons, work.lists,
+                work.hits, out, limits, work.state, work.roots, b,
+            )
+        )  # fmt: skip
+    return lambda shape, problem, work, out, limits, b: _replay_all_events(
+        problem.model, problem.rows, problem.samples, work.neurons, work.lists,
+        work.hits, out, limits, work.state, work.roots, b,
+    )  # fmt: skip
+
+
+@inner_kernel
+def replay(problem, work, b):
+    """Replay the marked neurons of block ``b``; return False if room ran out."""
+    out = Findings(
+        tape=work.tape, found=work.found, counts=work.counts, tally=work.tally, gap=work.gap
+    )
+    limits = Limits(
+        t0=work.counts[NOW] * problem.length,
+        t1=(work.counts[NOW] + 1) * problem.length,
+        length=problem.length,
+        t_end=problem.t_end,
+        max_spikes=problem.max_spikes,
+    )
+    if _replay(problem.shape, problem, work, out, limits, b):
+        return True
+    work.tally[b, LACK] = -1
+    return False

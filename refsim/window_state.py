@@ -1,0 +1,101 @@
+"""The state of the window engine between two windows: enough to go on to the last bit."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refsim.types import Float, Int
+from refsim.window_types import FLIGHTS, N_COUNTS, SPIKES, Flights, WindowWork
+
+
+class WindowState(NamedTuple):
+    """What a run has reached at the beginning of a window; sizes as in window_types."""
+
+    v: Float
+    x: Float
+    reached: Int
+    release: Float
+    last_spike: Int
+    awake: Int
+    time: Float  # of emission, of the spikes under way
+    source: Int
+    number: Int
+    end: Int
+    counts: Int
+    tally: Int
+    gap: Float
+
+    @property
+    def n_spikes(self) -> int:
+        """Number of spikes so far."""
+        return int(self.counts[SPIKES])
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the state takes, in bytes."""
+        return sum(column.nbytes for column in self)
+
+
+def snapshot(work: WindowWork) -> WindowState:
+    """Copy the state of a run that is between two windows."""
+    flights = int(work.counts[FLIGHTS])
+    n_blocks = len(work.tally)
+    neurons, under_way = work.neurons, work.flights
+    return WindowState(
+        v=neurons.v.copy(),
+        x=neurons.x.copy(),
+        reached=neurons.reached.copy(),
+        release=neurons.release.copy(),
+        last_spike=neurons.last_spike.copy(),
+        awake=neurons.awake.copy(),
+        time=under_way.time[:flights].copy(),
+        source=under_way.source[:flights].copy(),
+        number=under_way.number[:flights].copy(),
+        end=under_way.end[: flights * n_blocks].copy(),
+        counts=work.counts.copy(),
+        tally=work.tally.copy(),
+        gap=work.gap.copy(),
+    )
+
+
+def restore(work: WindowWork, state: WindowState) -> WindowWork:
+    """Put a run back to where a snapshot was taken; return it with room for what is under way."""
+    neurons = work.neurons
+    for name in ("v", "x", "reached", "release", "last_spike", "awake"):
+        getattr(neurons, name)[:] = getattr(state, name)
+    for name in ("counts", "tally", "gap"):
+        getattr(work, name)[:] = getattr(state, name)
+    work.lists.stamp[:] = 0
+    work.lists.flag[:] = 0
+    work.sums[:] = 0.0
+    neurons.carried[:] = 0.0
+    room = max(len(work.flights.time), len(state.time))
+    n_blocks = len(state.tally)
+    flights = Flights(
+        time=_at_least(work.flights.time, room, state.time),
+        source=_at_least(work.flights.source, room, state.source),
+        number=_at_least(work.flights.number, room, state.number),
+        begin=_at_least(work.flights.begin, room * n_blocks, state.end),
+        end=_at_least(work.flights.end, room * n_blocks, state.end),
+    )
+    stop = _at_least(work.hits.stop, room * n_blocks, work.hits.stop)
+    return work._replace(flights=flights, hits=work.hits._replace(stop=stop))
+
+
+def _at_least(column: NDArray[Any], room: int, begin: NDArray[Any]) -> NDArray[Any]:
+    """Return a column with that much room which begins with given values."""
+    if len(column) < room:
+        column = np.zeros(room, column.dtype)
+    column[: len(begin)] = begin
+    return column
+
+
+def checked_state(arrays: dict[str, NDArray[Any]]) -> WindowState:
+    """Return the state that a file holds; the caller has checked that it is of its network."""
+    state = WindowState(**{name: arrays[name] for name in WindowState._fields})
+    if state.counts.shape != (N_COUNTS,):
+        raise ValueError("counts")
+    return state

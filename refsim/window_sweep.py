@@ -1,0 +1,285 @@
+"""The end of a window for neurons to which certainly nothing happens in it.
+
+A window is not longer than the time in which the response to an arrival rises. So in it the voltage
+stays below the sum of what excites at the end of the window, from the higher end of what the neuron
+would do without arrivals. Neurons for which this bound reaches the threshold, or whose
+refractoriness ends, are marked, and keep their state: they are replayed.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from queues.jit import by_type, inner_kernel, keep_apart, leaf_kernel
+from refsim.window_types import CHUNK, DENSE, LAST_SAMPLE, NOW, REPLAYS, SAMPLES, VISITED, OneExp
+from refsim.window_visit import advance_states, keep_awake, may_fire, visit
+
+# The bound is a sum of a handful of terms: this share of their size covers its rounding.
+_MARGIN = 1e-13
+
+
+@leaf_kernel
+def _foresee(shape, drives, v, x, end, bound):
+    """Write the voltage at the end of the window without arrivals, and a bound for all of it."""
+    keep_apart()
+    decay, fade, lift_factor = shape.decay, shape.fade, shape.lift
+    for j in range(end.shape[0]):
+        drive, v0, x0 = drives[j], v[j], x[j]
+        leak = drive + (v0 - drive) * decay
+        lift = x0 * lift_factor
+        after = leak + lift
+        # The voltage has one extremum at most: a summit if it rises first and then falls.
+        summit = (leak if leak > v0 else v0) + (lift if lift > 0.0 else 0.0)
+        plain = after if after > v0 else v0
+        has_summit = (drive - v0 + x0 > 0.0) & (drive - after + x0 * fade < 0.0)
+        highest = summit if has_summit else plain
+        end[j] = after
+        bound[j] = highest + _MARGIN * (abs(drive) + abs(v0) + abs(highest))
+
+
+@leaf_kernel
+def _take_sums(sums, excited, lift, added):
+    """Take the sums of a chunk of neurons apart."""
+    keep_apart()
+    for j in range(lift.shape[0]):
+        excited[j] = sums[j << 2]
+        lift[j] = sums[j << 2] + sums[(j << 2) + 2]
+    for j in range(added.shape[0]):
+        added[j] = sums[(j << 2) + 1] + sums[(j << 2) + 3]
+
+
+@leaf_kernel
+def _raise_ends(excited, lift, end, bound):
+    """Add what arrivals do to the voltage at the end, and to its bound."""
+    keep_apart()
+    for j in range(end.shape[0]):
+        end[j] += lift[j]
+    for j in range(bound.shape[0]):
+        bound[j] += excited[j] + _MARGIN * (excited[j] + abs(lift[j] - excited[j]))
+
+
+@leaf_kernel
+def _mark(t1, bound, v_th, release, flag):
+    """Mark free neurons that may fire, those that are released, and those marked before."""
+    keep_apart()
+    for j in range(flag.shape[0]):
+        may_fire = (bound[j] >= v_th[j]) & (release[j] < 0.0)
+        is_released = (release[j] >= 0.0) & (release[j] <= t1)
+        flag[j] = np.uint8(may_fire | is_released | (flag[j] == 1))
+
+
+@leaf_kernel
+def _end(fade, flag, release, end, added, v, x):
+    """Take the neurons that are not marked to the end of the window."""
+    keep_apart()
+    for j in range(v.shape[0]):
+        v[j] = v[j] if (flag[j] == 1) | (release[j] >= 0.0) else end[j]
+    for j in range(x.shape[0]):
+        x0 = x[j]
+        x[j] = x0 if flag[j] == 1 else x0 * fade + added[j]
+
+
+@leaf_kernel
+def _clear(sums):
+    keep_apart()
+    for i in range(sums.shape[0]):
+        sums[i] = 0.0
+
+
+@leaf_kernel
+def _sweep_one_exp(shape, model, low, high, t1, neurons, lists, sums, chunk):
+    """Sweep a block in loops over few arrays, which compilers turn into vector instructions."""
+    keep_apart()
+    for first in range(low, high, CHUNK):
+        last = min(first + CHUNK, high)
+        size = last - first
+        end, bound = chunk[:size], chunk[CHUNK : CHUNK + size]
+        excited = chunk[2 * CHUNK : 2 * CHUNK + size]
+        lift = chunk[3 * CHUNK : 3 * CHUNK + size]
+        added = chunk[4 * CHUNK : 4 * CHUNK + size]
+        v, x, release = neurons.v[first:last], neurons.x[first:last], neurons.release[first:last]
+        of_chunk, flag = sums[4 * first : 4 * last], lists.flag[first:last]
+        _foresee(shape, model.neurons.drive[first:last], v, x, end, bound)
+        _take_sums(of_chunk, excited, lift, added)
+        _raise_ends(excited, lift, end, bound)
+        _mark(t1, bound, model.neurons.v_th[first:last], release, flag)
+        _end(shape.fade, flag, release, end, added, v, x)
+        _clear(of_chunk)
+
+
+@inner_kernel
+def _bound_of(model, table, n, v, states):
+    """Return the bound of the voltage in this window, and the voltage unaided at its end.
+
+    ``v`` is the voltage now.
+    """
+    n_states = table.fade.shape[1]
+    kind = table.kind[n]
+    drive = model.neurons.drive[n]
+    leak = drive + (v - drive) * table.decay[kind, 1]
+    end = leak
+    bound = max(v, leak)
+    for k in range(n_states):
+        lift = states[n * n_states + k] * table.lift[kind, 1, k]
+        end += lift
+        bound += max(lift, 0.0)
+    if n_states == 1:
+        rises = drive - v + states[n] > 0.0
+        if not (rises and drive - end + states[n] * table.fade[1, 0] < 0.0):
+            bound = max(v, end)
+    return bound, end
+
+
+@inner_kernel
+def _add_states(table, states, n, sums, first):
+    """Take synaptic states to the end of the window; their sums begin at ``first``."""
+    n_states = table.fade.shape[1]
+    advance_states(table, states, n, np.int64(1))
+    for k in range(n_states):
+        states[n * n_states + k] += sums[first + k]
+
+
+@leaf_kernel
+def _finish(model, table, neurons, flag, sums, t1, n, excited, inhibited, first):
+    """Take a neuron to the end of the window, or mark it."""
+    keep_apart()
+    if flag[n] == 1:
+        return
+    release = neurons.release[n]
+    if release >= 0.0:
+        if release <= t1:
+            flag[n] = 1
+        else:
+            _add_states(table, neurons.x, n, sums, first)
+        return
+    v = neurons.v[n]
+    bound, end = _bound_of(model, table, n, v, neurons.x)
+    bound += excited
+    size = abs(model.neurons.drive[n]) + abs(v) + abs(bound) + abs(inhibited)
+    if bound + _MARGIN * size >= model.neurons.v_th[n]:
+        flag[n] = 1
+        return
+    neurons.v[n] = end + (excited + inhibited)
+    _add_states(table, neurons.x, n, sums, first)
+
+
+@inner_kernel
+def _finish_one_exp(model, table, neurons, flag, sums, t1, n):
+    """Finish a neuron whose sums are those of one exponential port, and clear them."""
+    i = 4 * n
+    excited, inhibited = sums[i], sums[i + 2]
+    sums[i + 1] += sums[i + 3]
+    _finish(model, table, neurons, flag, sums, t1, n, excited, inhibited, i + 1)
+    for k in range(4):
+        sums[i + k] = 0.0
+
+
+@inner_kernel
+def _finish_any_ports(shape, model, table, neurons, flag, sums, t1, n):
+    i = shape.n_sums * n
+    _finish(model, table, neurons, flag, sums, t1, n, sums[i], sums[i + 1], i + 2)
+    for k in range(shape.n_sums):
+        sums[i + k] = 0.0
+
+
+@leaf_kernel
+def _finish_each_one_exp(model, table, neurons, lists, sums, t1, first, size):
+    keep_apart()
+    for i in range(first, first + size):
+        _finish_one_exp(model, table, neurons, lists.flag, sums, t1, lists.visited[i])
+
+
+@leaf_kernel
+def _finish_each_any_ports(shape, model, table, neurons, lists, sums, t1, first, size):
+    keep_apart()
+    for i in range(first, first + size):
+        _finish_any_ports(shape, model, table, neurons, lists.flag, sums, t1, lists.visited[i])
+
+
+@leaf_kernel
+def _sweep_any_ports(shape, model, table, low, high, t1, neurons, lists, sums):
+    keep_apart()
+    for n in range(low, high):
+        _finish_any_ports(shape, model, table, neurons, lists.flag, sums, t1, n)
+
+
+@by_type
+def _sweep_all(shape: type) -> Callable[..., None]:
+    """Finish all neurons from ``low`` to ``high``."""
+    if shape is OneExp:
+        return lambda shape, model, table, low, high, t1, neurons, lists, sums, chunk: (
+            _sweep_one_exp(shape, model, low, high, t1, neurons, lists, sums, chunk)
+        )
+    return lambda shape, model, table, low, high, t1, neurons, lists, sums, chunk: _sweep_any_ports(
+        shape, model, table, low, high, t1, neurons, lists, sums
+    )
+
+
+@by_type
+def _finish_visited(shape: type) -> Callable[..., None]:
+    """Finish the neurons on the list of visits from ``first`` on."""
+    if shape is OneExp:
+        return lambda shape, model, table, neurons, lists, sums, t1, first, size: (
+            _finish_each_one_exp(model, table, neurons, lists, sums, t1, first, size)
+        )
+    return lambda shape, model, table, neurons, lists, sums, t1, first, size: (
+        _finish_each_any_ports(shape, model, table, neurons, lists, sums, t1, first, size)
+    )
+
+
+@leaf_kernel
+def mark_sampled(samples, edge, model, table, length, neurons, lists, counts, tally, x, b):
+    """Mark the neurons of a block whose voltage is read in this window, before it is swept."""
+    keep_apart()
+    for i in range(counts[SAMPLES], counts[LAST_SAMPLE]):
+        n = samples.neuron[i]
+        if edge[b] <= n < edge[b + 1]:
+            lists.flag[n] = 1
+            if tally[b, DENSE] == 0:
+                visit(edge, model, table, length, neurons, lists, counts[NOW], tally, x, b, n)
+
+
+@leaf_kernel
+def _list_all(first, last, flag, replays):
+    """List the marked neurons; without a branch, for they are few but not rare."""
+    keep_apart()
+    size = np.int64(0)
+    for n in range(first, last):
+        replays[first + size] = n
+        size += np.int64(flag[n])
+    return size
+
+
+@leaf_kernel
+def _list_visited(first, model, neurons, lists, now, tally, x, b):
+    """List the marked ones of the visited neurons; settle the others."""
+    keep_apart()
+    size = np.int64(0)
+    for i in range(first, first + tally[b, VISITED]):
+        n = lists.visited[i]
+        neurons.reached[n] = now + 1
+        if lists.flag[n] == 1:
+            lists.replays[first + size] = n
+            size += 1
+        elif may_fire(model, neurons, x, n):
+            keep_awake(first, tally, neurons.awake, b, n)
+    return size
+
+
+@inner_kernel
+def sweep(problem, work, b):
+    """Take the neurons of block ``b`` to the end of the window, and list those to be replayed."""
+    model, table, edge = problem.model, problem.propagator, problem.rows.edge
+    neurons, lists, tally = work.neurons, work.lists, work.tally
+    first, last = edge[b], edge[b + 1]
+    t1 = (work.counts[NOW] + 1) * problem.length
+    if tally[b, DENSE] > 0:
+        _sweep_all(
+            problem.shape, model, table, first, last, t1, neurons, lists, work.sums, work.chunk[b]
+        )
+        tally[b, REPLAYS] = _list_all(first, last, lists.flag, lists.replays)
+        return
+    size = tally[b, VISITED]
+    _finish_visited(problem.shape, model, table, neurons, lists, work.sums, t1, first, size)
+    x = work.state[b, 0]
+    tally[b, REPLAYS] = _list_visited(first, model, neurons, lists, work.counts[NOW], tally, x, b)

@@ -1,0 +1,187 @@
+"""Arrays of the window engine.
+
+Sizes: n neurons, K synaptic states, B blocks of targets. Each block belongs to one thread at a
+time, and everything that a thread writes while others work lies in the part of its block. Arrays
+over neurons are flat: entry k of neuron i of a table with K columns is K i + k.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refsim.response import Responses
+from refsim.types import Float, InputArrays, Int, Model, Rows, SampleArrays, Tape
+
+
+class Propagator(NamedTuple):
+    """What m windows without events do to a neuron; class c is that of one time constant tau_m."""
+
+    kind: Int  # (n,) class of each neuron
+    decay: Float  # (C, M) of the voltage
+    lift: Float  # (C, M, K) voltage for synaptic states of 1
+    fade: Float  # (M, K) of the synaptic states
+    feed: Float  # (M, K) of the first state of a cascade into the next
+
+
+class OneExp(NamedTuple):
+    """Networks with one exponential port, one tau_m, and time constants that are well apart."""
+
+    rate_v: float  # 1/tau_m
+    rate_x: float  # 1/tau of the port
+    ratio: float  # rate_v / (rate_x - rate_v)
+    decay: float  # of voltage and state over a window, and the lift of the one by the other
+    fade: float
+    lift: float
+    lift_terms: Float  # polynomials as in Responses
+    fade_terms: Float
+
+
+class AnyPorts(NamedTuple):
+    """All other networks."""
+
+    n_states: int
+    n_sums: int  # 2 + K
+    has_kinds: bool  # whether responses of the voltage are tabulated by class
+
+
+class WindowProblem(NamedTuple):
+    """What a run is given."""
+
+    model: Model
+    rows: Rows
+    inputs: InputArrays
+    samples: SampleArrays
+    responses: Responses
+    propagator: Propagator
+    shape: Any  # OneExp or AnyPorts: chooses kernels by its type
+    length: float  # of a window, ms
+    t_end: float
+    max_spikes: int
+
+
+class Flights(NamedTuple):
+    """Spikes under way."""
+
+    time: Float  # ms, of emission
+    source: Int
+    number: Int  # of the spike; -1 - i for input spike i
+    begin: Int  # (room * B,) first synapse that is reached in this window
+    end: Int  # (room * B,) the one after the last that is
+
+
+class Hits(NamedTuple):
+    """Arrivals of a window at the neurons to be replayed, a row of each table for each block.
+
+    ``synapse`` holds them as found, by flight; ``arrival`` and ``origin`` by neuron.
+    """
+
+    synapse: NDArray[np.int32]  # (B, events + 1)
+    stop: Int  # (flights * B,) end of the hits of each flight
+    begin: Int  # (B, n + 1) by place in the list of replays: its first arrival
+    arrival: Float  # (B, room, 4) see the columns below
+    origin: NDArray[np.int32]  # (B, room, 2) flight and synapse
+    order: NDArray[np.int32]  # (B, room) arrivals of each neuron, sorted
+    spare: NDArray[np.int32]  # (B, room) scratch of the sort
+
+
+# Columns of ``Hits.arrival``: time in ms; what voltage and state decay to from the begin of the
+# window to then; weight.
+TIME, FALL_V, FALL_X, WEIGHT = range(4)
+
+
+class Neurons(NamedTuple):
+    """State of the neurons, at the beginning of window ``reached``, or of this one if dense."""
+
+    v: Float  # (n,)
+    x: Float  # (n K,)
+    reached: Int  # (n,)
+    release: Float  # (n,) end of refractoriness, -1 for a neuron that is free
+    last_spike: Int  # (n,) number of its last spike, -1 before the first
+    carried: Float  # (n,) slope at the release from a spike whose row has left the tape
+    awake: Int  # (n,) neurons that the next window must visit, a part for each block
+
+
+class Limits(NamedTuple):
+    """Limits of the window at work."""
+
+    t0: float  # ms
+    t1: float
+    length: float
+    t_end: float  # of the run
+    max_spikes: int
+
+
+class Findings(NamedTuple):
+    """Where replays write what they find."""
+
+    tape: Tape
+    found: Tape  # (B, room) spikes of this window
+    counts: Int  # of the run; see the names below
+    tally: Int  # (B, WIDTH) of each block
+    gap: Float  # (B, 8) ms, smallest distance of an arrival from a crossing, from a release
+
+
+class Lists(NamedTuple):
+    """Neurons of this window; a part of each list for each block, from its first neuron on."""
+
+    visited: Int  # (n,)
+    stamp: Int  # (n,) 1 + window in which a neuron was last visited
+    flag: NDArray[np.uint8]  # (n,) 1 for a neuron to be replayed
+    replays: Int  # (n,)
+    place: NDArray[np.int32]  # (n,) in the list of replays
+
+
+class WindowWork(NamedTuple):
+    """What a run changes; it can stop between windows, and between replays, and go on."""
+
+    neurons: Neurons
+    sums: Float  # what the arrivals of a window add up to, by neuron
+    lists: Lists
+    flights: Flights
+    hits: Hits
+    tape: Tape
+    found: Tape
+    counts: Int
+    tally: Int
+    gap: Float  # these five as in Findings
+    sequence: Int  # scratch of the sort of what was found
+    state: Float  # (B, 2, K) synaptic states of the neuron that is replayed, and scratch
+    roots: Float  # (B, 2, K + 2) scratch of the search for crossings
+    chunk: Float  # (B, 5 * CHUNK) scratch of loops over chunks of arrivals or neurons
+
+
+# Indices of ``counts``.
+(
+    NOW,  # number of the window
+    PHASE,  # 0: the window is to be opened; 1: blocks are at work; 2: spikes are to be recorded
+    SPIKES,
+    BASE,  # number of the first spike on the tape
+    FLIGHTS,
+    INPUTS,
+    SAMPLES,  # samples taken
+    LAST_SAMPLE,  # and those of this window
+    FOUND,  # spikes of this window
+    STATUS,
+    N_COUNTS,
+) = range(11)
+
+# Indices of a row of ``tally``.
+(
+    DENSE,  # windows until this block may go over to visits of single neurons; 0 if it does them
+    STEP,  # of the work in a window: deliver, replay, done
+    EVENTS,  # arrivals of this window
+    VISITED,
+    AWAKE,
+    REPLAYS,
+    REPLAYED,  # neurons of this window that have been replayed
+    ROWS,  # spikes found in this window
+    ARRIVALS,  # in all
+    SEARCHES,
+    DRIVEN,  # neurons that fire without any input
+    LACK,  # what ran out of room
+    N_TALLIES,
+) = range(13)
+WIDTH = 16  # of a row of tally: two lines of the cache
+
+CHUNK = 256  # arrivals, or neurons, that are processed together
