@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from adjoint.api import jvp, value_and_grad, vjp
+    from adjoint.batch import value_and_grad_batch, vjp_batch
     from adjoint.check import GradientCheckError, Judgement, check_grads
     from adjoint.types import Cotangents, Parameters, Tangents
 
@@ -20,7 +21,9 @@ _HOMES = {
     "Keep": "keep",
     "jvp": "api",
     "value_and_grad": "api",
+    "value_and_grad_batch": "batch",
     "vjp": "api",
+    "vjp_batch": "batch",
 }
 
 __all__ = [
@@ -33,7 +36,9 @@ __all__ = [
     "check_grads",
     "jvp",
     "value_and_grad",
+    "value_and_grad_batch",
     "vjp",
+    "vjp_batch",
 ]
 
 

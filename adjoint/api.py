@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from adjoint.keep import Keep
 from adjoint.layout import kernel_tangents
@@ -18,11 +18,16 @@ from refsim.errors import IllConditionedWarning, InvalidTypeError, InvalidValueE
 from refsim.inputs import Samples, SpikeTrain, checked_inputs
 from refsim.lossy import Lossy
 from refsim.network import Network
-from refsim.simulation import Simulation
+from refsim.simulation import Simulation, Spikes
 
 # A slope this small against (v_th - v_reset)/tau_m moves a spike a million times as far as the
 # parameter that moves it: half of the digits of a finite difference are gone.
 _GRAZING = 1e-6
+
+TIE = (
+    "an arrival coincides with a crossing of its neuron, or with the end of its refractoriness; "
+    "gradients are one-sided there, in the order crossing or release, then arrival"
+)
 
 
 def vjp(
@@ -81,29 +86,31 @@ def vjp(
 def _warn_of_conditioning(simulation: Simulation) -> None:
     """Warn where the gradient is one-sided, or so steep that it says little."""
     if simulation.conditioning.has_ties:
-        warnings.warn(
-            "an arrival coincides with a crossing of its neuron, or with the end of its "
-            "refractoriness; gradients are one-sided there, in the order crossing or release, "
-            "then arrival",
-            IllConditionedWarning,
-            stacklevel=3,
-        )
+        warnings.warn(TIE, IllConditionedWarning, stacklevel=3)
     _warn_of_grazing(simulation)
 
 
 def _warn_of_grazing(simulation: Simulation) -> None:
-    spikes, network = simulation.spikes, simulation.network
-    scale = ((network.v_th - network.v_reset) / network.tau_m)[spikes.neuron]
-    grazing = np.flatnonzero(spikes.slope_before < _GRAZING * scale)
+    spikes = simulation.spikes
+    grazing = grazing_spikes(simulation.network, spikes)
     if grazing.size:
         k = int(grazing[np.argmin(spikes.slope_before[grazing])])
-        warnings.warn(
-            f"neuron {spikes.neuron[k]} grazes its threshold at {spikes.time[k]:.9g} ms with dV/dt "
-            f"= {spikes.slope_before[k]:.3g}; gradients that pass through this spike are "
-            "ill-conditioned",
-            IllConditionedWarning,
-            stacklevel=4,
-        )
+        warnings.warn(grazing_text(spikes, k), IllConditionedWarning, stacklevel=4)
+
+
+def grazing_spikes(network: Network, spikes: Spikes) -> NDArray[np.int64]:
+    """Return the rows of spikes that nearly graze the threshold."""
+    scale = ((network.v_th - network.v_reset) / network.tau_m)[spikes.neuron]
+    return np.flatnonzero(spikes.slope_before < _GRAZING * scale)
+
+
+def grazing_text(spikes: Spikes, k: int) -> str:
+    """Return what a warning says of row ``k``."""
+    return (
+        f"neuron {spikes.neuron[k]} grazes its threshold at {spikes.time[k]:.9g} ms with dV/dt "
+        f"= {spikes.slope_before[k]:.3g}; gradients that pass through this spike are "
+        "ill-conditioned"
+    )
 
 
 def jvp(
@@ -178,7 +185,6 @@ def value_and_grad(
     """
     if not callable(loss):
         raise InvalidTypeError(f"loss is a {type(loss).__name__}; expected a callable")
-    expected = "(value, cotangents, aux)" if has_aux else "(value, cotangents)"
 
     def evaluated(
         network: Network,
@@ -187,18 +193,24 @@ def value_and_grad(
         **options: Any,
     ) -> tuple[Any, Parameters]:
         simulation, pullback = vjp(network, inputs, duration, **options)
-        outcome = loss(simulation)
-        if not isinstance(outcome, tuple) or len(outcome) != expected.count(",") + 1:
-            raise InvalidTypeError(f"loss returned a {type(outcome).__name__}; expected {expected}")
-        value, bars, *aux = outcome
-        if np.ndim(value) != 0:
-            raise InvalidValueError(
-                f"value of the loss has shape {np.shape(value)}; expected a single number"
-            )
-        gradient = pullback(*_cotangents(bars))
+        value, bars, *aux = checked_outcome(loss(simulation), has_aux)
+        gradient = pullback(*bars)
         return ((value, *aux) if has_aux else value), gradient
 
     return evaluated
+
+
+def checked_outcome(outcome: Any, has_aux: bool) -> tuple[Any, ...]:
+    """Return what a loss has returned, with its cotangents as Cotangents."""
+    expected = "(value, cotangents, aux)" if has_aux else "(value, cotangents)"
+    if not isinstance(outcome, tuple) or len(outcome) != expected.count(",") + 1:
+        raise InvalidTypeError(f"loss returned a {type(outcome).__name__}; expected {expected}")
+    value, bars, *aux = outcome
+    if np.ndim(value) != 0:
+        raise InvalidValueError(
+            f"value of the loss has shape {np.shape(value)}; expected a single number"
+        )
+    return value, _cotangents(bars), *aux
 
 
 def _cotangents(bars: Any) -> Cotangents:

@@ -33,7 +33,7 @@ from refsim.types import Tape
 from refsim.validate import choice, vector
 
 # Events between two looks at the keyboard: some hundredths of a second.
-_SHARE = 200_000
+SHARE = 200_000
 
 SORTED_PASS = "sorted_pass"  # all arrivals sorted before the pass, in place of a queue
 
@@ -139,7 +139,7 @@ class Pullback:
         _execute(reverse, work, transit, self._simulation)
         if isinstance(transit.kept, Kept):
             self.dropped = int(transit.kept.dropped[0])
-        _check_slopes(self._tape, work)
+        check_slopes(self._tape, work.spike_bar)
         return work
 
 
@@ -196,7 +196,7 @@ def _execute(
     while status != DONE:
         if status == FULL:
             transit = transit._replace(queue=dispatch.grown(transit.queue))
-        status = run_back(problem, work, transit, _SHARE)
+        status = run_back(problem, work, transit, SHARE)
     finish_back(problem, work, simulation.network.v0)
 
 
@@ -208,9 +208,9 @@ def _enter_last_holds(problem: ReverseProblem, work: ReverseWork, simulation: Si
     work.adjoint.held[spiked[release > simulation.duration]] = 1
 
 
-def _check_slopes(tape: Tape, work: ReverseWork) -> None:
+def check_slopes(tape: Tape, spike_bar: NDArray[np.float64]) -> None:
     """Refuse a gradient through a spike whose slope is not positive in floating point."""
-    flat = np.flatnonzero((tape.slope_before <= 0.0) & (work.spike_bar != 0.0))
+    flat = np.flatnonzero((tape.slope_before <= 0.0) & (spike_bar != 0.0))
     if flat.size:
         k = int(flat[0])
         raise UndefinedGradientError(

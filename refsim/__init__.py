@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from refsim._version import __version__
 
 if TYPE_CHECKING:
+    from refsim.batch import BatchResult
+    from refsim.batch_engine import simulate_batch
     from refsim.continuation import resume
     from refsim.engine import simulate
     from refsim.errors import (
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
 # Loaded on first use: Numba alone takes longer to import than the rest together.
 _HOMES = {
+    "BatchResult": "batch",
     "IllConditionedWarning": "errors",
     "InvalidTypeError": "errors",
     "InvalidValueError": "errors",
@@ -51,6 +54,7 @@ _HOMES = {
     "DoubleExpPort": "ports",
     "ExpPort": "ports",
     "simulate": "engine",
+    "simulate_batch": "batch_engine",
     "resume": "continuation",
     "PackedSynapses": "packed",
     "Simulation": "simulation",
@@ -65,6 +69,7 @@ _HOMES = {
 _SUBMODULES = ("cases", "plot")
 
 __all__ = [
+    "BatchResult",
     "DoubleExpPort",
     "ExpPort",
     "IllConditionedWarning",
@@ -91,6 +96,7 @@ __all__ = [
     "random",
     "resume",
     "simulate",
+    "simulate_batch",
 ]
 
 

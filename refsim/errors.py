@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from refsim.batch import BatchResult
     from refsim.simulation import Simulation
 
 
@@ -29,11 +30,11 @@ class SpikeLimitError(RefsimError, RuntimeError):
 
     Attributes
     ----------
-    partial : Simulation
+    partial : Simulation or BatchResult
         What was simulated up to the limit; its ``duration`` ends at the last spike.
     """
 
-    def __init__(self, message: str, partial: Simulation):
+    def __init__(self, message: str, partial: Simulation | BatchResult):
         super().__init__(message)
         self.partial = partial
 
@@ -46,11 +47,11 @@ class SimulationInterrupted(KeyboardInterrupt):
 
     Attributes
     ----------
-    partial : Simulation
+    partial : Simulation or BatchResult
         What was simulated up to the interruption.
     """
 
-    def __init__(self, message: str, partial: Simulation):
+    def __init__(self, message: str, partial: Simulation | BatchResult):
         super().__init__(message)
         self.partial = partial
 

@@ -1,0 +1,78 @@
+"""Threads that share out numbered tasks, stop together, and hand on what one of them raises."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from collections.abc import Callable
+
+_PATIENCE = 0.1  # s between two looks at the keyboard, where waiting cannot be interrupted
+
+
+class Tasks:
+    """The numbers 0 to n - 1, each handed to one of the threads that iterate over them.
+
+    Attributes
+    ----------
+    stopped : bool
+        Whether no more are handed out; a thread looks at it now and then during a task.
+    """
+
+    def __init__(self, n: int):
+        self._numbers = iter(range(n))
+        self._lock = threading.Lock()
+        self.stopped = False
+
+    def __iter__(self) -> Tasks:
+        return self
+
+    def __next__(self) -> int:
+        with self._lock:
+            if self.stopped:
+                raise StopIteration
+            return next(self._numbers)
+
+    def stop(self) -> None:
+        """Hand out no more tasks, and ask for an end of those under way."""
+        self.stopped = True
+
+
+def share_out(n_tasks: int, threads: int, body: Callable[[Tasks], None]) -> None:
+    """Let ``body`` iterate over the tasks in several threads, of which the caller's is one.
+
+    What it raises in any thread stops the others and is raised here, when all have ended. Ctrl-C
+    is raised in the main thread only, so that this one has to take part, and to wait in short
+    turns.
+    """
+    tasks = Tasks(n_tasks)
+    failures: list[BaseException] = []
+
+    def helping() -> None:
+        try:
+            body(tasks)
+        except BaseException as error:
+            failures.append(error)
+            tasks.stop()
+
+    helpers: list[threading.Thread] = []
+    try:
+        for _ in range(min(threads, n_tasks) - 1):
+            # NumPy keeps its handling of floating-point errors in the context.
+            context = contextvars.copy_context()
+            helper = threading.Thread(target=context.run, args=(helping,), daemon=True)
+            helper.start()
+            helpers.append(helper)
+        body(tasks)
+        _join(helpers)
+    except BaseException:
+        tasks.stop()
+        _join(helpers)
+        raise
+    if failures:
+        raise failures[0]
+
+
+def _join(helpers: list[threading.Thread]) -> None:
+    for helper in helpers:
+        while helper.is_alive():
+            helper.join(_PATIENCE)
