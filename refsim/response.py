@@ -26,7 +26,7 @@ from refsim.types import Float, Int, Model
 MOST_CLASSES = 16  # membrane time constants; with more of them responses are not tabulated
 _POINTS = 60  # at which a function is interpolated
 _MOST_TERMS = 29
-_NEGLIGIBLE = 1e-16  # share of the largest value: the rounding of values
+_NEGLIGIBLE = 4e-16  # share of the largest value: the rounding of values
 
 
 class Responses(NamedTuple):
@@ -96,7 +96,8 @@ def polynomial(function: Callable[[Float], Float]) -> Float:
     rounding: more of them would only add their own. Sums are of higher precision where the
     machine has one.
     """
-    angles = np.pi * (np.arange(_POINTS, dtype=np.longdouble) + 0.5) / _POINTS
+    pi = 4.0 * np.arctan(np.longdouble(1.0))
+    angles = pi * (np.arange(_POINTS) + np.longdouble(0.5)) / _POINTS
     values = function(np.cos(angles).astype(np.float64))
     series = 2.0 / _POINTS * (np.cos(np.outer(np.arange(_POINTS), angles)) @ values)
     series[0] *= 0.5
