@@ -12,8 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from refsim.errors import InvalidTypeError, InvalidValueError
 from refsim.ports import DoubleExpPort, ExpPort, Port
+from refsim.rows import bits_of, gathered, pack, sorted_rows
 from refsim.synapses import Synapses
-from refsim.types import ChainArrays, Model, NeuronArrays, PortArrays, Wiring
+from refsim.types import ChainArrays, Model, NeuronArrays, PortArrays, Rows, Wiring
 from refsim.validate import (
     LONGEST,
     MOST,
@@ -206,17 +207,29 @@ class Network(ReadOnlyArrays):
         return Model(neurons=neurons, ports=ports, chain=ChainArrays(weight=weights, rate=rates))
 
     @cached_property
+    def rows(self) -> tuple[Rows, NDArray[np.int32]]:
+        """Synapses in compact form, and the number of each as given."""
+        return pack(self.n_neurons, self.n_neurons + self.n_inputs, self.synapses)
+
+    @cached_property
     def wiring(self) -> Wiring:
-        """Synapses sorted by source, delay and number, as the kernels take them."""
-        index = np.lexsort((self.delay, self.pre)).astype(np.int64)
-        counts = np.bincount(self.pre, minlength=self.n_neurons + self.n_inputs)
+        """Synapses sorted by source, delay and number, as the event engine takes them."""
+        n_sources = self.n_neurons + self.n_inputs
+        start, number = sorted_rows(
+            n_sources,
+            self.synapses,
+            np.array([0, self.n_neurons]),
+            np.zeros(0, np.uint16),
+            bits_of(self.delay),
+            False,
+        )
         return Wiring(
-            start=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-            post=self.post[index],
-            port=self.port[index],
-            weight=self.weight[index],
-            delay=self.delay[index],
-            number=index,
+            start=start,
+            post=gathered(self.post, number, np.int64),
+            port=gathered(self.port, number, np.int64),
+            weight=gathered(self.weight, number, np.float64),
+            delay=gathered(self.delay, number, np.float64),
+            number=number.astype(np.int64),
         )
 
     @property

@@ -4,7 +4,7 @@ Sizes: n neurons, m input channels, S synapses, P ports, K synaptic states (one 
 two for a ``double_exp`` port).
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +67,19 @@ class Wiring(NamedTuple):
     weight: Float  # (S,)
     delay: Float  # (S,) ms
     number: Int  # (S,) number of the synapse in the network as given
+
+
+class Rows(NamedTuple):
+    """Synapses in compact form: by source, block of targets, delay, target, then number."""
+
+    start: Int  # (sources * B + 1,) first synapse of row source * B + block
+    edge: Int  # (B + 1,) first neuron of each block of targets; the last is n
+    post: NDArray[np.int32]  # (S,)
+    weight: NDArray[Any]  # (S,) float64, or float32 by choice; arithmetic is in float64
+    delay: Float  # ms, (S,) of each synapse; or (D,) the different ones, ascending
+    group: NDArray[np.uint16]  # (S,) index into delay; (0,) if delay is (S,), or (1,)
+    port: NDArray[np.uint16]  # (S,); (0,) if all synapses use one port
+    only_port: Int  # (1,) that port; -1 if there are several
 
 
 class WiringTangent(NamedTuple):
