@@ -16,10 +16,10 @@ for negative ones.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
+from adjoint.window_responses import respond
 from adjoint.window_types import (
     FIRST,
     FIRST_R,
@@ -33,8 +33,7 @@ from adjoint.window_types import (
     Adjoints,
     WeightBars,
 )
-from adjoint.window_responses import respond
-from queues.jit import by_type, inner_kernel, kernel
+from queues.jit import by_type, inner_kernel, phase_kernel
 
 # Columns of a row of one exponential port.
 _RATE_V, _RATE_X, _OWN, _RATE = 2, 3, 4, 6
@@ -82,7 +81,7 @@ def rate_responses(adjoints: type) -> Callable[..., tuple[float, float, float]]:
     return lambda adjoints, out: (out[LIFT_A], out[LIFT_R], out[FIRST_R])
 
 
-@kernel
+@phase_kernel
 def read_alike(adjoints, bars, post, weight, begin, end, out, a, r, rate_bar):
     """Read synapses of one delay with responses ``out``; return dL/d(time)."""
     first, lift = out[FIRST], out[LIFT]
@@ -119,7 +118,7 @@ def rate_responses_at(adjoints: type) -> Callable[..., tuple[float, float]]:
     )
 
 
-@kernel
+@phase_kernel
 def read_apart(adjoints, bars, post, weight, begin, end, response, since, a, r, rate_bar):
     """Read synapses of several delays, each with its response; return dL/d(time)."""
     row = adjoints.row
@@ -189,27 +188,27 @@ def delay_of(rows, k):
 
 
 @inner_kernel
-def _state_of(model, rows, k):
+def _state_of(tables, rows, k):
     """Return the state that an arrival over synapse ``k`` enters."""
     if rows.port.shape[0] > 0:
-        return model.ports.first[rows.port[k]]
-    return model.ports.first[rows.only_port[0]]
+        return tables.first[rows.port[k]]
+    return tables.first[rows.only_port[0]]
 
 
 @inner_kernel
-def _read_one(model, tables, adjoints, row, j, bars, k, w, c, i, out, rate_bar):
+def _read_one(tables, adjoints, row, j, bars, k, w, c, i, out, rate_bar):
     """Read an arrival of weight ``w`` at state ``i`` from row ``j``; return dL/d(time)."""
     first = out[FIRST]
     v, x = row[j, 0], row[j, 1 + i]
     weight_bar = out[LIFT] * v + first * x
-    by_time = model.ports.rate[i] * first * x
+    by_time = tables.decay_rate[i] * first * x
     current = first
     gain = tables.gain[i]
     if gain > 0.0:
         current = out[SECOND]
         y = row[j, 2 + i]
         weight_bar += current * y
-        by_time += (model.ports.rate[i + 1] * current - gain * first) * y
+        by_time += (tables.decay_rate[i + 1] * current - gain * first) * y
     by_time += tables.rate[c] * (out[LIFT] - current) * v
     bars.weight[k] += weight_bar
     time_bar = w * by_time
@@ -218,8 +217,8 @@ def _read_one(model, tables, adjoints, row, j, bars, k, w, c, i, out, rate_bar):
     return time_bar
 
 
-@kernel
-def read_any(model, tables, rows, adjoints, bars, once, b, time, begin, end, t1, rate_bar):
+@phase_kernel
+def read_any(tables, rows, adjoints, bars, once, b, time, begin, end, t1, rate_bar):
     """Read synapses of any network, for a spike of ``time``; return dL/d(time)."""
     total = 0.0
     once.stamp[b] += 1
@@ -228,23 +227,23 @@ def read_any(model, tables, rows, adjoints, bars, once, b, time, begin, end, t1,
     for k in range(begin, end):
         n = np.int64(rows.post[k])
         c = tables.kind[n]
-        i = _state_of(model, rows, k)
+        i = _state_of(tables, rows, k)
         out = once.out[b]
         if is_alike:
             out = once.response[b, i, c]
             if once.known[b, i, c] != once.stamp[b]:
                 once.known[b, i, c] = once.stamp[b]
-                respond(model, tables, c, i, t1 - (time + delay_of(rows, k)), out)
+                respond(tables, c, i, t1 - (time + delay_of(rows, k)), out)
         else:
-            respond(model, tables, c, i, t1 - (time + delay_of(rows, k)), out)
+            respond(tables, c, i, t1 - (time + delay_of(rows, k)), out)
         w = np.float64(rows.weight[k])
         row = adjoints.row
-        total += _read_one(model, tables, adjoints, row, n, bars, k, w, c, i, out, rate_bar)
+        total += _read_one(tables, adjoints, row, n, bars, k, w, c, i, out, rate_bar)
     return total
 
 
-@kernel
-def read_found(model, tables, rows, adjoints, bars, pieces, b, out, time, found, size, rate_bar):
+@phase_kernel
+def read_found(tables, rows, adjoints, bars, pieces, b, out, time, found, size, rate_bar):
     """Read synapses whose targets have events of their own, from pieces; return dL/d(time)."""
     total = 0.0
     row = pieces.row[b]
@@ -256,8 +255,8 @@ def read_found(model, tables, rows, adjoints, bars, pieces, b, out, time, found,
         while at < pieces.below[b, j]:
             j += 1
         c = tables.kind[n]
-        i = _state_of(model, rows, k)
-        respond(model, tables, c, i, pieces.time[b, j] - at, out)
+        i = _state_of(tables, rows, k)
+        respond(tables, c, i, pieces.time[b, j] - at, out)
         w = np.float64(rows.weight[k])
-        total += _read_one(model, tables, adjoints, row, j, bars, k, w, c, i, out, rate_bar)
+        total += _read_one(tables, adjoints, row, j, bars, k, w, c, i, out, rate_bar)
     return total

@@ -8,16 +8,24 @@ import numpy as np
 
 from adjoint.window_arrivals import delay_of
 from adjoint.window_types import ENTERED, PENDING
-from queues.jit import inner_kernel, kernel
+from queues.jit import inner_kernel, phase_kernel
 
 _STEP = 64  # synapses counted at once
 
 
 @inner_kernel
-def window_of(problem, time):
+def edge(windows, w):
+    """Return the begin of window ``w``, which is the end of the one before."""
+    if w >= windows.count:
+        return windows.t_end
+    return w * windows.length
+
+
+@inner_kernel
+def window_of(windows, time):
     """Return the window of a time: the last that does not begin after it."""
-    length = problem.tables.length
-    last = problem.n_windows - 1
+    length = windows.length
+    last = windows.count - 1
     w = min(np.int64(time / length), last)
     if w > 0 and time < w * length:
         w -= 1
@@ -27,45 +35,45 @@ def window_of(problem, time):
 
 
 @inner_kernel
-def entry_window(problem, work, e):
-    """Return the window in which emission ``e`` enters, no earlier than that of any arrival."""
-    ahead = work.calendar.head.shape[1] - 2
-    return min(window_of(problem, problem.emissions.time[e]) + ahead, problem.n_windows - 1)
+def entry_window(windows, calendar, time):
+    """Return the window in which an emission enters, no earlier than that of any arrival."""
+    ahead = calendar.head.shape[1] - 2
+    return min(window_of(windows, time) + ahead, windows.count - 1)
 
 
 @inner_kernel
-def put(problem, work, b, e, end):
-    """Put emission ``e`` in the window of the arrival over the synapse before ``end``."""
-    calendar = work.calendar
+def put(windows, calendar, b, e, end, arrival):
+    """Put emission ``e`` in the window of ``arrival``, over the synapse before ``end``."""
     place = e & calendar.mask[0]
-    arrival = problem.emissions.time[e] + delay_of(problem.rows, end - 1)
-    i = window_of(problem, arrival) % calendar.head.shape[1]
+    i = window_of(windows, arrival) % calendar.head.shape[1]
     calendar.end[b, place] = end
     calendar.link[b, place] = calendar.head[b, i]
     calendar.head[b, i] = e
 
 
-@kernel
+@phase_kernel
 def enter(problem, work, b):
     """Let the emissions of this window enter; arrivals after the end do not exist."""
-    rows, calendar = problem.rows, work.calendar
+    rows, calendar, windows = problem.rows, work.calendar, problem.windows
     n_blocks = calendar.head.shape[0]
     e = work.counts[b, ENTERED]
-    while e > 0 and entry_window(problem, work, e - 1) >= work.now[0]:
+    while e > 0:
+        time = problem.emissions.time[e - 1]
+        if entry_window(windows, calendar, time) < work.now[0]:
+            break
         e -= 1
-        time = problem.emissions.time[e]
         calendar.bar[b, e & calendar.mask[0]] = 0.0
         i = problem.emissions.source[e] * n_blocks + b
         first, end = rows.start[i], rows.start[i + 1]
-        while end > first and time + delay_of(rows, end - 1) > problem.t_end:
+        while end > first and time + delay_of(rows, end - 1) > windows.t_end:
             end -= 1
         if end > first:
-            put(problem, work, b, e, end)
+            put(windows, calendar, b, e, end, time + delay_of(rows, end - 1))
             work.counts[b, PENDING] += 1
     work.counts[b, ENTERED] = e
 
 
-@kernel
+@phase_kernel
 def _count_delays(delay, begin, end, time, since):
     """Return how many of some synapses with delays of their own arrive at ``since`` or later."""
     total = np.int64(0)
@@ -76,7 +84,7 @@ def _count_delays(delay, begin, end, time, since):
     return total
 
 
-@kernel
+@phase_kernel
 def _count_groups(group, begin, end, least):
     """Return how many of some synapses have a group of at least ``least``."""
     total = np.int64(0)

@@ -6,11 +6,10 @@ refsim.lif_vjp, whose formulas these are, with responses in place of convolution
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
-from adjoint.window_responses import respond, respond_to
+from adjoint.window_responses import respond, respond_exactly
 from adjoint.window_types import (
     FIRST,
     FIRST_R,
@@ -23,7 +22,7 @@ from adjoint.window_types import (
     SECOND_S,
     Adjoints,
 )
-from queues.jit import by_type, inner_kernel, kernel
+from queues.jit import by_type, inner_kernel, phase_kernel
 
 
 @inner_kernel
@@ -91,7 +90,7 @@ def pass_voltage(adjoints: type) -> Callable[..., None]:
     )
 
 
-@kernel
+@phase_kernel
 def sweep_one_port(row, begin, end, first, lift, decay):
     """Take rows (begin to end) of networks with one exponential port back over a window."""
     j = np.uint64(begin)
@@ -102,10 +101,9 @@ def sweep_one_port(row, begin, end, first, lift, decay):
         j += np.uint64(1)
 
 
-@kernel
-def sweep(problem, adjoints, begin, end):
+@phase_kernel
+def sweep(adjoints, tables, begin, end):
     """Take rows of any network back over a window."""
-    tables = problem.tables
     n_states = tables.gain.shape[0]
     for j in range(begin, end):
         c = tables.kind[j]
@@ -117,32 +115,40 @@ def sweep(problem, adjoints, begin, end):
 
 @by_type
 def sweep_block(adjoints: type) -> Callable[..., None]:
-    """Take rows back over a window; arguments are (adjoints, problem, begin, end)."""
+    """Take rows back over a window; arguments are (adjoints, tables, is_plain, begin, end)."""
     if adjoints is Adjoints:
-        return _sweep_plain
-    return lambda adjoints, problem, begin, end: sweep(problem, adjoints, begin, end)
+        return lambda adjoints, tables, is_plain, begin, end: _sweep_plain(
+            adjoints, tables, is_plain, begin, end
+        )
+    return lambda adjoints, tables, is_plain, begin, end: sweep(adjoints, tables, begin, end)
 
 
 @inner_kernel
-def _sweep_plain(adjoints, problem, begin, end):
-    if problem.is_plain:
-        over = problem.tables.over[0, 0, 1]
-        decay = problem.tables.decay[0, 1]
+def _sweep_plain(adjoints, tables, is_plain, begin, end):
+    if is_plain:
+        over = tables.over[0, 0, 1]
+        decay = tables.decay[0, 1]
         sweep_one_port(adjoints.row, begin, end, over[FIRST], over[LIFT], decay)
     else:
-        sweep(problem, adjoints, begin, end)
+        sweep(adjoints, tables, begin, end)
 
 
 @inner_kernel
-def flow_row(problem, adjoints, row, j, n, dt, out):
+def flow_row(tables, adjoints, row, j, n, dt, out):
     """Take row ``j``, of neuron ``n``, back over ``dt``, which is no longer than a window."""
-    tables = problem.tables
     n_states = tables.gain.shape[0]
     c = tables.kind[n]
     for i in range(n_states):
-        respond(problem.model, tables, c, i, dt, out)
+        respond(tables, c, i, dt, out)
         pass_state(adjoints, row, j, i, n_states, out, tables.gain[i] > 0.0)
     pass_voltage(adjoints, row, j, n_states, math.exp(-tables.rate[c] * dt), dt)
+
+
+@inner_kernel
+def columns_of(tables):
+    """Return the number of columns of a row that belong to the adjoint at one time."""
+    n_states = tables.gain.shape[0]
+    return 2 + 4 * n_states if tables.with_rates else 1 + n_states
 
 
 @inner_kernel
@@ -154,17 +160,18 @@ def _is_zero(row, j, columns):
 
 
 @inner_kernel
-def visit(problem, work, n, window, out):
+def visit(tables, adjoints, at, n, window, out):
     """Bring the row of neuron ``n`` of a sparse block to the begin of ``window``."""
-    windows = np.int64(work.at[n]) - window
-    if windows == 0:
-        return
-    work.at[n] = window
-    tables = problem.tables
-    adjoints = work.adjoints
+    if at[n] != window:
+        _visit(tables, adjoints, at, n, window, out)
+
+
+@phase_kernel
+def _visit(tables, adjoints, at, n, window, out):
+    windows = np.int64(at[n]) - window
+    at[n] = window
     n_states = tables.gain.shape[0]
-    columns = 1 + n_states if tables.over.shape[3] == SECOND + 1 else 2 + 4 * n_states
-    if _is_zero(adjoints.row, n, columns):
+    if _is_zero(adjoints.row, n, columns_of(tables)):
         return
     c = tables.kind[n]
     dt = windows * tables.length
@@ -175,6 +182,6 @@ def visit(problem, work, n, window, out):
         pass_voltage(adjoints, adjoints.row, n, n_states, tables.decay[c, windows], dt)
         return
     for i in range(n_states):
-        respond_to(problem.model, tables.gain, tables.rate[c], i, dt, out)
+        respond_exactly(tables, c, i, dt, out)
         pass_state(adjoints, adjoints.row, n, i, n_states, out, tables.gain[i] > 0.0)
     pass_voltage(adjoints, adjoints.row, n, n_states, math.exp(-tables.rate[c] * dt), dt)

@@ -10,33 +10,16 @@ import math
 
 import numpy as np
 
-from adjoint.window_flow import flow_row, visit
-from adjoint.window_types import N_PIECES, OWN, RELEASE, SAMPLE, SECOND, SPARSE
-from queues.jit import inner_kernel, kernel
+from adjoint.window_calendar import edge
+from adjoint.window_flow import columns_of, flow_row, visit
+from adjoint.window_types import N_PIECES, OWN, RELEASE, SAMPLE, SPARSE, SPIKE
+from queues.jit import inner_kernel, phase_kernel
 from refsim import model as neuron
 
 
 @inner_kernel
-def edge(problem, w):
-    """Return the begin of window ``w``, which is the end of the one before."""
-    if w >= problem.n_windows:
-        return problem.t_end
-    return w * problem.tables.length
-
-
-@inner_kernel
-def _columns(problem):
-    """Return the number of columns of a row that belong to the adjoint at one time."""
-    n_states = problem.tables.gain.shape[0]
-    if problem.tables.over.shape[3] == SECOND + 1:
-        return 1 + n_states
-    return 2 + 4 * n_states
-
-
-@inner_kernel
-def _copy(problem, source, i, target, j):
+def _copy(columns, source, i, target, j):
     """Copy the adjoint of one row; sums by the rate of the membrane begin at zero."""
-    columns = _columns(problem)
     for q in range(columns):
         target[j, q] = source[i, q]
     for q in range(columns, target.shape[1]):
@@ -44,99 +27,100 @@ def _copy(problem, source, i, target, j):
 
 
 @inner_kernel
-def _spike_bar(work, problem, k):
+def _spike_bar(spike_bar, calendar, e, k):
     """Return dL/d(time) of a spike: its own, and that of all its arrivals by order of blocks."""
-    calendar = work.calendar
-    place = problem.emissions.of_spike[k] & calendar.mask[0]
-    total = work.spike_bar[k]
+    total = spike_bar[k]
     for b in range(calendar.bar.shape[0]):
-        total += calendar.bar[b, place]
-    work.spike_bar[k] = total
+        total += calendar.bar[b, e & calendar.mask[0]]
+    spike_bar[k] = total
     return total
 
 
 @inner_kernel
-def _happen(problem, work, i):
-    """Let event ``i`` change the voltage's adjoint."""
-    own = problem.own
-    membrane, bar = work.membrane, work.model_bar
+def _happen(model, own, slopes, sample_bar, membrane, bar, i, total):
+    """Let event ``i`` change the voltage's adjoint; ``total`` is the cotangent of a spike."""
     n, k = own.neuron[i], own.index[i]
-    neuron.membrane_vjp(problem.model, membrane, bar, n, own.time[i])
+    neuron.membrane_vjp(model, membrane, bar, n, own.time[i])
     if own.kind[i] == SAMPLE:
-        neuron.sample_vjp(membrane, bar, n, problem.sample_bar[k])
+        neuron.sample_vjp(membrane, bar, n, sample_bar[k])
     elif own.kind[i] == RELEASE:
-        neuron.release_vjp(problem.model, membrane, bar, n)
+        neuron.release_vjp(model, membrane, bar, n)
     else:
-        before, after = problem.tape.slope_before[k], problem.tape.slope_after[k]
-        neuron.fire_vjp(membrane, bar, n, before, after, _spike_bar(work, problem, k))
+        neuron.fire_vjp(membrane, bar, n, slopes.before[k], slopes.after[k], total)
 
 
-@inner_kernel
-def _piece(problem, work, b, j, n, time):
+@phase_kernel
+def _piece(tables, adjoints, pieces, b, j, n, time, out):
     """Begin piece ``j + 1``, or what holds at the end of them all, from piece ``j``."""
-    pieces = work.pieces
     row = pieces.row[b]
-    _copy(problem, row, j, row, j + 1)
+    _copy(columns_of(tables), row, j, row, j + 1)
     dt = pieces.time[b, j] - time
-    flow_row(problem, work.adjoints, row, j + 1, n, dt, work.once.out[b])
+    flow_row(tables, adjoints, row, j + 1, n, dt, out)
     pieces.time[b, j + 1] = time
     pieces.neuron[b, j + 1] = n
 
 
 @inner_kernel
-def _pass_events(problem, work, b, i, j):
-    """Take the neuron of event ``i`` through its events from piece ``j`` on; return the next."""
-    own, pieces = problem.own, work.pieces
-    w = work.now[0]
-    n = own.neuron[i]
-    n_states = problem.tables.gain.shape[0]
-    row = pieces.row[b]
-    if work.counts[b, SPARSE] == 1:
-        visit(problem, work, n, w + 1, work.once.out[b])
+def _open(tables, adjoints, at, pieces, b, j, n, end, w, is_sparse, out):
+    """Begin the first piece ``j`` of a neuron, at the end of window ``w``."""
+    if is_sparse:
+        visit(tables, adjoints, at, n, w + 1, out)
+    columns = columns_of(tables)
+    _copy(columns, adjoints.row, n, pieces.row[b], j)
+    for q in range(columns):
+        adjoints.row[n, q] = 0.0
     pieces.first[n] = j
     pieces.is_special[n] = 1
-    _copy(problem, work.adjoints.row, n, row, j)
-    for q in range(_columns(problem)):
-        work.adjoints.row[n, q] = 0.0
-    pieces.time[b, j] = edge(problem, w + 1)
+    pieces.time[b, j] = end
     pieces.neuron[b, j] = n
-    while i < own.start[b + 1] and own.window[i] == w and own.neuron[i] == n:
-        time = own.time[i]
-        pieces.below[b, j] = time
-        if own.kind[i] == SAMPLE:
-            pieces.below[b, j] = np.nextafter(time, math.inf)
-        _piece(problem, work, b, j, n, time)
-        j += 1
-        _happen(problem, work, i)
-        row[j, 0] = work.membrane.v[n]
-        if problem.tables.over.shape[3] > SECOND + 1:
-            row[j, 1 + n_states] = work.membrane.rate_v[n]
-        i += 1
-    pieces.below[b, j] = -math.inf
-    _piece(problem, work, b, j, n, edge(problem, w))
-    pieces.below[b, j + 1] = math.inf
-    return i, j + 2
 
 
-@kernel
+@phase_kernel
 def begin_own(problem, work, b):
     """Take the neurons of a block that have events in this window through them."""
-    i = work.counts[b, OWN]
-    j = np.int64(0)
-    w = work.now[0]
-    while i < problem.own.start[b + 1] and problem.own.window[i] == w:
-        i, j = _pass_events(problem, work, b, i, j)
-    work.counts[b, OWN] = i
-    work.counts[b, N_PIECES] = j
-
-
-@kernel
-def end_own(problem, work, b):
-    """Put back the rows of these neurons, at the begin of the window."""
+    own, tables, windows = problem.own, problem.tables, problem.windows
     pieces, adjoints = work.pieces, work.adjoints
-    columns = _columns(problem)
+    row, out = pieces.row[b], work.once.out[b]
+    w = work.now[0]
+    i = work.counts[b, OWN]
+    stop = own.start[b + 1]
+    j = np.int64(-1)
+    while i < stop and own.window[i] == w:
+        n, time, k = own.neuron[i], own.time[i], own.index[i]
+        j += 1
+        end, is_sparse = edge(windows, w + 1), work.counts[b, SPARSE] == 1
+        _open(tables, adjoints, work.at, pieces, b, j, n, end, w, is_sparse, out)
+        while i < stop and own.window[i] == w and own.neuron[i] == n:
+            time, k = own.time[i], own.index[i]
+            pieces.below[b, j] = np.nextafter(time, math.inf) if own.kind[i] == SAMPLE else time
+            _piece(tables, adjoints, pieces, b, j, n, time, out)
+            j += 1
+            total = 0.0
+            if own.kind[i] == SPIKE:
+                e = problem.emissions.of_spike[k]
+                total = _spike_bar(work.spike_bar, work.calendar, e, k)
+            _happen(
+                problem.model, own, problem.slopes, problem.sample_bar, work.membrane, work.bar, i,
+                total,
+            )  # fmt: skip
+            row[j, 0] = work.membrane.v[n]
+            if tables.with_rates:
+                row[j, 1 + tables.gain.shape[0]] = work.membrane.rate_v[n]
+            i += 1
+        pieces.below[b, j] = -math.inf
+        _piece(tables, adjoints, pieces, b, j, n, edge(windows, w), out)
+        j += 1
+        pieces.below[b, j] = math.inf
+    work.counts[b, OWN] = i
+    work.counts[b, N_PIECES] = j + 1
+
+
+@phase_kernel
+def end_own(tables, adjoints, at, pieces, b, n_pieces, w):
+    """Put back the rows of these neurons, at the begin of the window."""
+    columns = columns_of(tables)
     row = pieces.row[b]
-    for j in range(work.counts[b, N_PIECES]):
+    for j in range(n_pieces):
         n = pieces.neuron[b, j]
         for q in range(columns, row.shape[1]):
             adjoints.row[n, q] += row[j, q]
@@ -144,5 +128,4 @@ def end_own(problem, work, b):
             for q in range(columns):
                 adjoints.row[n, q] = row[j, q]
             pieces.is_special[n] = 0
-            work.at[n] = work.now[0]
-    work.counts[b, N_PIECES] = 0
+            at[n] = w

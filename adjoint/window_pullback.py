@@ -6,7 +6,6 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from adjoint.window_responses import window_tables
 from adjoint.window_reverse import finish_windows, run_windows_back
@@ -23,16 +22,20 @@ from adjoint.window_types import (
     Calendar,
     Chunk,
     Emissions,
+    MembraneAdjoint,
+    MembraneBar,
+    Membranes,
     Once,
     OwnEvents,
     Pieces,
+    Slopes,
     SynapseBars,
     WeightBars,
     WindowReverse,
+    Windows,
     WindowWork,
 )
 from queues.jit import kernel
-from refsim import model as neuron
 from refsim.engine import Run
 from refsim.lif_vjp import ModelBar
 from refsim.network import Network
@@ -105,22 +108,21 @@ class WindowPass:
         tables = window_tables(network.model, self._length, with_rates)
         model = network.model
         problem = WindowReverse(
-            model=model,
+            model=Membranes(model.neurons),
+            windows=Windows(self._length, self._n_windows, self._run.duration),
             rows=rows,
             tables=tables,
             emissions=self._emissions,
             own=self._own,
-            tape=self._tape,
+            slopes=Slopes(self._tape.slope_before, self._tape.slope_after),
             sample_bar=sample_bar,
-            n_windows=self._n_windows,
-            t_end=self._run.duration,
             is_plain=len(model.ports.rate) == 1 and tables.poly.shape[1] == 1,
         )
         work = self._work(problem, spike_bar, with_delays, with_rates)
         status = RUNNING
         while status != DONE:
             status = run_windows_back(problem, work, _SHARE)
-        finish_windows(problem, work, network.v0)
+        finish_windows(problem.model, tables, work.adjoints, work.membrane, work.bar, network.v0)
         return self._outcome(problem, work)
 
     def _work(
@@ -128,8 +130,7 @@ class WindowPass:
     ) -> WindowWork:
         n, size = self._run.network.n_neurons, len(self._rows.post)
         n_blocks = len(self._rows.edge) - 1
-        ports = problem.model.ports
-        n_states, n_classes = len(ports.rate), len(problem.tables.rate)
+        n_states, n_classes = len(problem.tables.gain), len(problem.tables.rate)
         n_responses = problem.tables.over.shape[3]
         width = 3 + 4 * n_states if with_rates else 1 + n_states
         width = -(-width // 8) * 8 if with_rates else -(-width // 2) * 2
@@ -139,14 +140,18 @@ class WindowPass:
         counts[:, ENTERED] = len(self._emissions.time)
         counts[:, OWN] = self._own.start[:-1]
         counts[:, SPARSE] = 1
-        membrane, bar = neuron.adjoint_state(n, n_states, len(ports.order), problem.t_end)
-        membrane.held[self._held_at_the_end()] = 1
         row = _aligned_zeros(n, width)
         return WindowWork(
             adjoints=AdjointsAndRates(row) if with_rates else Adjoints(row),
             at=np.full(n, self._n_windows, dtype=np.int32),
-            membrane=membrane,
-            model_bar=bar,
+            membrane=MembraneAdjoint(
+                time=np.full(n, self._run.duration),
+                v=np.zeros(n),
+                rate_v=np.zeros(n),
+                after=np.zeros(n),
+                held=self._held_at_the_end(),
+            ),
+            bar=MembraneBar(*(np.zeros(n) for _ in MembraneBar._fields)),
             bars=SynapseBars(weight_bar, np.zeros(size)) if with_delays else WeightBars(weight_bar),
             port_rate=np.zeros((n_blocks, max(8, n_states))),
             spike_bar=spike_bar,
@@ -171,12 +176,12 @@ class WindowPass:
             now=np.array([self._n_windows - 1, len(self._emissions.of_input)]),
         )
 
-    def _held_at_the_end(self) -> NDArray[np.bool_]:
-        """Return which neurons are refractory at the end."""
+    def _held_at_the_end(self) -> Int:
+        """Return 1 for the neurons that are refractory at the end."""
         tape = self._tape
         t_ref = self._run.network.t_ref
-        held = np.zeros(len(t_ref), dtype=bool)
-        held[tape.neuron[tape.time + t_ref[tape.neuron] > self._run.duration]] = True
+        held = np.zeros(len(t_ref), dtype=np.int64)
+        held[tape.neuron[tape.time + t_ref[tape.neuron] > self._run.duration]] = 1
         return held
 
     def _calendar(self, n_blocks: int) -> Calendar:
@@ -244,9 +249,13 @@ class WindowPass:
         return w - earlier + later
 
     def _outcome(self, problem: WindowReverse, work: WindowWork) -> Outcome:
-        ports = problem.model.ports
+        ports = self._run.network.model.ports
         rows = self._rows
-        bar = work.model_bar
+        bar = ModelBar(
+            **work.bar._asdict(),
+            port_rate=np.zeros(len(ports.rate)),
+            port_gain=np.zeros(len(ports.order)),
+        )
         for part in work.port_rate:
             bar.port_rate[:] += part[: len(ports.rate)]
         cascades = ports.order == 2

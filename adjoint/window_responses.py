@@ -34,15 +34,14 @@ _POINTS = 60
 
 
 @kernel
-def respond_to(model, gain, a, i, u, out):
+def respond_to(decay_rate, gain, with_rates, a, i, u, out):
     """Write the responses ``u`` after a unit in state ``i`` of a neuron with 1/tau_m = ``a``."""
-    r = model.ports.rate[i]
-    with_rates = out.shape[0] > SECOND + 1
+    r = decay_rate[i]
     out[FIRST] = math.exp(-r * u)
     if with_rates:
         out[FIRST_R] = -u * out[FIRST]
     if gain[i] > 0.0:
-        _respond_in_cascade(a, r, model.ports.rate[i + 1], gain[i], u, with_rates, out)
+        _respond_in_cascade(a, r, decay_rate[i + 1], gain[i], u, with_rates, out)
         return
     driven = convolve2(a, r, u)
     out[LIFT] = a * driven
@@ -69,27 +68,34 @@ def _respond_in_cascade(a, r, s, gain, u, with_rates, out):
 
 
 @kernel
-def fill_responses(model, gain, a, i, times, out):
+def fill_responses(decay_rate, gain, with_rates, a, i, times, out):
     """Write the responses (m, Q) at many times."""
     for m in range(times.shape[0]):
-        respond_to(model, gain, a, i, times[m], out[m])
+        respond_to(decay_rate, gain, with_rates, a, i, times[m], out[m])
 
 
 @kernel
-def _fill_over(model, tables):
+def _fill_over(tables):
     for m in range(tables.over.shape[2]):
         dt = m * tables.length
         for c in range(tables.rate.shape[0]):
             tables.decay[c, m] = math.exp(-tables.rate[c] * dt)
             for i in range(tables.gain.shape[0]):
-                respond_to(model, tables.gain, tables.rate[c], i, dt, tables.over[i, c, m])
+                respond_exactly(tables, c, i, dt, tables.over[i, c, m])
 
 
 @inner_kernel
-def respond(model, tables, c, i, u, out):
-    """Write the responses of class ``c``, by polynomials where there are some."""
+def respond_exactly(tables, c, i, u, out):
+    """Write the responses of class ``c`` at any time."""
+    a = tables.rate[c]
+    respond_to(tables.decay_rate, tables.gain, tables.with_rates, a, i, u, out)
+
+
+@inner_kernel
+def respond(tables, c, i, u, out):
+    """Write the responses of class ``c`` in a window, by polynomials where there are some."""
     if tables.poly.shape[1] == 0:
-        respond_to(model, tables.gain, tables.rate[c], i, u, out)
+        respond_exactly(tables, c, i, u, out)
         return
     z = u * (2.0 / tables.length) - 1.0
     last = tables.poly.shape[3] - 1
@@ -113,22 +119,25 @@ def window_tables(model: Model, length: float, with_rates: bool) -> Tables:
     tables = Tables(
         kind=kind.astype(np.int64),
         rate=rate,
+        first=ports.first,
+        decay_rate=ports.rate,
         gain=gain,
-        poly=_polynomials(model, gain, fitted, length, n_responses),
+        poly=_polynomials(ports.rate, gain, fitted, length, n_responses),
         over=np.zeros((n_states, len(rate), _WINDOWS if few else 2, n_responses)),
         decay=np.zeros((len(rate), _WINDOWS if few else 2)),
         length=length,
+        with_rates=with_rates,
     )
-    _fill_over(model, tables)
+    _fill_over(tables)
     return tables
 
 
 def _polynomials(
-    model: Model, gain: Float, rates: Float, length: float, n_responses: int
+    decay_rate: Float, gain: Float, rates: Float, length: float, n_responses: int
 ) -> Float:
     """Return polynomials (K, C, Q, D), zeros where there are no terms."""
     found = [
-        [_fitted(model, gain, float(a), i, length, n_responses) for a in rates]
+        [_fitted(decay_rate, gain, float(a), i, length, n_responses) for a in rates]
         for i in range(len(gain))
     ]
     terms = max((len(p) for row in found for group in row for p in group), default=1)
@@ -141,11 +150,12 @@ def _polynomials(
 
 
 def _fitted(
-    model: Model, gain: Float, a: float, i: int, length: float, n_responses: int
+    decay_rate: Float, gain: Float, a: float, i: int, length: float, n_responses: int
 ) -> list[Float]:
     def values(z: Float) -> Float:
         out = np.zeros((len(z), n_responses))
-        fill_responses(model, gain, a, i, 0.5 * length * (z + 1.0), out)
+        times = 0.5 * length * (z + 1.0)
+        fill_responses(decay_rate, gain, n_responses > SECOND + 1, a, i, times, out)
         return out
 
     return [polynomial(lambda z, q=q: values(z)[:, q]) for q in range(n_responses)]

@@ -5,9 +5,8 @@ from collections.abc import Callable
 import numpy as np
 
 from adjoint.window_arrivals import delay_of, read_alike, read_any, read_apart, read_found
-from adjoint.window_calendar import first_arrival, put
+from adjoint.window_calendar import edge, first_arrival, put
 from adjoint.window_flow import visit
-from adjoint.window_own import edge
 from adjoint.window_responses import respond
 from adjoint.window_types import (
     EVENTS,
@@ -20,12 +19,12 @@ from adjoint.window_types import (
     SPARSE,
     Adjoints,
 )
-from queues.jit import by_type, inner_kernel, kernel
+from queues.jit import by_type, inner_kernel, phase_kernel
 
 CHUNK = 256  # synapses whose responses are computed together
 
 
-@kernel
+@phase_kernel
 def _times(delay, begin, end, arrival, length, since, scaled):
     """Write the times from arrivals to the end of the window, for delays of each synapse."""
     i = np.uint64(0)
@@ -38,7 +37,7 @@ def _times(delay, begin, end, arrival, length, since, scaled):
         i += np.uint64(1)
 
 
-@kernel
+@phase_kernel
 def _times_of_groups(delay, group, begin, end, arrival, length, since, scaled):
     """Write the times from arrivals to the end of the window, for delays by group."""
     i = np.uint64(0)
@@ -51,7 +50,7 @@ def _times_of_groups(delay, group, begin, end, arrival, length, since, scaled):
         i += np.uint64(1)
 
 
-@kernel
+@phase_kernel
 def evaluate(terms, z, size, out):
     """Write a polynomial at many places, two terms at a time."""
     d = terms.shape[0] - 1
@@ -103,39 +102,38 @@ def evaluate_all(adjoints: type) -> Callable[..., None]:
 
 
 @inner_kernel
-def _read_plain(problem, work, b, time, begin, end, t1):
+def _evaluate_chunk(rows, tables, adjoints, chunk, b, begin, end, until):
+    """Write the responses of some synapses; ``until`` is the time from emission to the end."""
+    since, scaled = chunk.since[b], chunk.scaled[b]
+    if rows.group.shape[0] > 0:
+        _times_of_groups(rows.delay, rows.group, begin, end, until, tables.length, since, scaled)
+    else:
+        _times(rows.delay, begin, end, until, tables.length, since, scaled)
+    evaluate_all(adjoints, tables.poly[0, 0], scaled, end - begin, chunk.response[b])
+
+
+@inner_kernel
+def _read_plain(rows, tables, adjoints, bars, out, chunk, b, begin, end, until, rate_bar):
     """Read a segment of a network with one exponential port and one membrane time constant."""
-    rows, tables, adjoints = problem.rows, problem.tables, work.adjoints
-    a, r = tables.rate[0], problem.model.ports.rate[0]
-    rate_bar = work.port_rate[b]
+    a, r = tables.rate[0], tables.decay_rate[0]
+    post, weight = rows.post, rows.weight
     latest = delay_of(rows, end - 1)
     if delay_of(rows, begin) == latest:
-        out = work.once.out[b]
-        respond(problem.model, tables, 0, 0, t1 - (time + latest), out)
-        return read_alike(
-            adjoints, work.bars, rows.post, rows.weight, begin, end, out, a, r, rate_bar
-        )
+        respond(tables, 0, 0, until - latest, out)
+        return read_alike(adjoints, bars, post, weight, begin, end, out, a, r, rate_bar)
     total = 0.0
-    chunk = work.chunk
-    since, scaled, response = chunk.since[b], chunk.scaled[b], chunk.response[b]
     while begin < end:
         stop = min(begin + CHUNK, end)
-        if rows.group.shape[0] > 0:
-            _times_of_groups(
-                rows.delay, rows.group, begin, stop, t1 - time, tables.length, since, scaled
-            )
-        else:
-            _times(rows.delay, begin, stop, t1 - time, tables.length, since, scaled)
-        evaluate_all(adjoints, tables.poly[0, 0], scaled, stop - begin, response)
+        _evaluate_chunk(rows, tables, adjoints, chunk, b, begin, stop, until)
         total += read_apart(
-            adjoints, work.bars, rows.post, rows.weight, begin, stop, response, since, a, r,
+            adjoints, bars, post, weight, begin, stop, chunk.response[b], chunk.since[b], a, r,
             rate_bar,
         )  # fmt: skip
         begin = stop
     return total
 
 
-@kernel
+@phase_kernel
 def _find(post, is_special, begin, end, found):
     """List the synapses whose targets have events of their own; return their number."""
     size = np.uint64(0)
@@ -148,55 +146,54 @@ def _find(post, is_special, begin, end, found):
 
 
 @inner_kernel
-def _read(problem, work, b, time, begin, end):
-    """Read the synapses of a segment; return dL/d(time)."""
-    rows = problem.rows
-    w = work.now[0]
-    t1 = edge(problem, w + 1)
-    rate_bar = work.port_rate[b]
-    if work.counts[b, SPARSE] == 1:
-        for k in range(begin, end):
-            visit(problem, work, np.int64(rows.post[k]), w + 1, work.once.out[b])
-    if problem.is_plain:
-        total = _read_plain(problem, work, b, time, begin, end, t1)
-    else:
-        total = read_any(
-            problem.model, problem.tables, rows, work.adjoints, work.bars, work.once, b, time,
-            begin, end, t1, rate_bar,
-        )  # fmt: skip
-    if work.counts[b, N_PIECES] > 0:
-        found = work.chunk.found[b]
-        size = _find(rows.post, work.pieces.is_special, begin, end, found)
-        if size > 0:
-            total += read_found(
-                problem.model, problem.tables, rows, work.adjoints, work.bars, work.pieces, b,
-                work.once.out[b], time, found, size, rate_bar,
-            )  # fmt: skip
-    return total
+def _visit_all(tables, adjoints, at, post, begin, end, window, out):
+    """Bring all targets of a segment to the end of the window before it."""
+    for k in range(begin, end):
+        visit(tables, adjoints, at, np.int64(post[k]), window, out)
 
 
-@kernel
+@phase_kernel
 def read_block(problem, work, b):
     """Read all arrivals of this window at the neurons of a block."""
-    calendar, rows = work.calendar, problem.rows
-    n_blocks = calendar.head.shape[0]
+    rows, tables, windows, emissions = (
+        problem.rows, problem.tables, problem.windows, problem.emissions,
+    )  # fmt: skip
+    calendar, adjoints, bars, chunk = work.calendar, work.adjoints, work.bars, work.chunk
+    n_blocks, n_lists = calendar.head.shape
+    out, found, rate_bar = work.once.out[b], chunk.found[b], work.port_rate[b]
+    is_sparse, has_pieces = work.counts[b, SPARSE] == 1, work.counts[b, N_PIECES] > 0
     w = work.now[0]
-    since = edge(problem, w)
-    i = w % calendar.head.shape[1]
-    e = np.int64(calendar.head[b, i])
-    calendar.head[b, i] = -1
+    t0, t1 = edge(windows, w), edge(windows, w + 1)
+    e = np.int64(calendar.head[b, w % n_lists])
+    calendar.head[b, w % n_lists] = -1
     events = np.int64(0)
     while e >= 0:
         place = e & calendar.mask[0]
         following = np.int64(calendar.link[b, place])
         end = calendar.end[b, place]
-        time = problem.emissions.time[e]
-        first = rows.start[problem.emissions.source[e] * n_blocks + b]
-        begin = first_arrival(rows, first, end, time, since)
+        time = emissions.time[e]
+        first = rows.start[emissions.source[e] * n_blocks + b]
+        begin = first_arrival(rows, first, end, time, t0)
         events += end - begin
-        calendar.bar[b, place] += _read(problem, work, b, time, begin, end)
+        if is_sparse:
+            _visit_all(tables, adjoints, work.at, rows.post, begin, end, w + 1, out)
+        if problem.is_plain:
+            total = _read_plain(
+                rows, tables, adjoints, bars, out, chunk, b, begin, end, t1 - time, rate_bar
+            )
+        else:
+            total = read_any(
+                tables, rows, adjoints, bars, work.once, b, time, begin, end, t1, rate_bar
+            )
+        if has_pieces:
+            size = _find(rows.post, work.pieces.is_special, begin, end, found)
+            if size > 0:
+                total += read_found(
+                    tables, rows, adjoints, bars, work.pieces, b, out, time, found, size, rate_bar
+                )
+        calendar.bar[b, place] += total
         if begin > first:
-            put(problem, work, b, e, begin)
+            put(windows, calendar, b, e, begin, time + delay_of(rows, begin - 1))
         else:
             work.counts[b, PENDING] -= 1
         e = following

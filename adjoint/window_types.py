@@ -16,8 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.lif_vjp import AdjointState, ModelBar
-from refsim.types import Float, Int, Model, Rows, Tape
+from refsim.types import Float, Int, NeuronArrays, Rows
 
 LIFT, FIRST, SECOND, LIFT_A, LIFT_R, FIRST_R, SECOND_R, LIFT_S, SECOND_S = range(9)
 
@@ -30,11 +29,22 @@ class Tables(NamedTuple):
 
     kind: Int  # (n,) class of each neuron
     rate: Float  # (C,) 1/tau_m of each class
+    first: Int  # (P,) state that arrivals at a port enter
+    decay_rate: Float  # (K,) of each state
     gain: Float  # (K,) from the first filter of a cascade to the next; 0 for other states
     poly: Float  # (K, C, Q, D) polynomials of 2 u/length - 1; (K, 0, Q, 1) for direct evaluation
     over: Float  # (K, C, M, Q) responses after m windows
     decay: Float  # (C, M) of the voltage over m windows
     length: float  # of a window
+    with_rates: bool  # whether Q is 9
+
+
+class Windows(NamedTuple):
+    """Windows from w length to (w + 1) length; the last ends with the simulation."""
+
+    length: float
+    count: int
+    t_end: float
 
 
 class Emissions(NamedTuple):
@@ -60,18 +70,30 @@ class OwnEvents(NamedTuple):
     index: Int  # (A,) row of the tape, or number of the sample
 
 
-class WindowReverse(NamedTuple):
-    """What the forward pass has left, cut in windows from w length to (w + 1) length."""
+class Membranes(NamedTuple):
+    """The neurons without their ports, as a model for rules of the voltage."""
 
-    model: Model
+    neurons: NeuronArrays
+
+
+class Slopes(NamedTuple):
+    """The columns of the tape that rules take."""
+
+    before: Float  # (k,)
+    after: Float  # (k,)
+
+
+class WindowReverse(NamedTuple):
+    """What the forward pass has left."""
+
+    model: Membranes
+    windows: Windows
     rows: Rows
     tables: Tables
     emissions: Emissions
     own: OwnEvents
-    tape: Tape
+    slopes: Slopes
     sample_bar: Float  # (V,) in order of time
-    n_windows: int
-    t_end: float
     is_plain: bool  # one exponential port and one class of neurons
 
 
@@ -116,6 +138,27 @@ class SynapseBars(NamedTuple):
     delay: Float  # (S,)
 
 
+class MembraneAdjoint(NamedTuple):
+    """Adjoint of the voltages at the last event of each neuron's own; see AdjointState."""
+
+    time: Float  # (n,)
+    v: Float  # (n,)
+    rate_v: Float  # (n,)
+    after: Float  # (n,)
+    held: Int  # (n,)
+
+
+class MembraneBar(NamedTuple):
+    """Gradient by the parameters of the membranes; see ModelBar."""
+
+    rate: Float  # (n,)
+    drive: Float  # (n,)
+    v_th: Float  # (n,)
+    v_reset: Float  # (n,)
+    t_ref: Float  # (n,)
+    v0: Float  # (n,)
+
+
 class Pieces(NamedTuple):
     """Adjoints of neurons with events of their own, between these, in one window of each block.
 
@@ -154,8 +197,8 @@ class WindowWork(NamedTuple):
 
     adjoints: Any  # Adjoints or AdjointsAndRates, a row a neuron
     at: NDArray[np.int32]  # (n,) window at whose begin the row holds; if the block is sparse
-    membrane: AdjointState  # at the last event of each neuron's own; its filters are not used
-    model_bar: ModelBar
+    membrane: MembraneAdjoint
+    bar: MembraneBar
     bars: Any  # WeightBars or SynapseBars
     port_rate: Float  # (B, K) dL/drate of the filters
     spike_bar: Float  # (k,) dL/d(spike time), complete once its window is reached
