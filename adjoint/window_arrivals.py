@@ -34,22 +34,30 @@ from adjoint.window_types import (
     WeightBars,
 )
 from queues.jit import by_type, inner_kernel, phase_kernel
+from queues.prefetch import prefetch
 
 # Columns of a row of one exponential port.
 _RATE_V, _RATE_X, _OWN, _RATE = 2, 3, 4, 6
 
 
 @inner_kernel
-def _add_delay(bars, k, time_bar):
-    bars.delay[k] += time_bar
+def _add_weight(bars, k, weight_bar):
+    bars.weight[k] += weight_bar
+
+
+@inner_kernel
+def _add_both(bars, k, weight_bar, time_bar):
+    place = k + k
+    bars.both[place] += weight_bar
+    bars.both[place + np.uint64(1)] += time_bar
 
 
 @by_type
-def add_delay(bars: type) -> Callable[..., None]:
-    """Add a cotangent to that of the delay of synapse ``k``; arguments are (bars, k, time_bar)."""
+def add_bars(bars: type) -> Callable[..., None]:
+    """Add what synapse ``k`` has read; arguments are (bars, k, weight_bar, time_bar)."""
     if bars is WeightBars:
-        return lambda bars, k, time_bar: None
-    return lambda bars, k, time_bar: _add_delay(bars, k, time_bar)
+        return lambda bars, k, weight_bar, time_bar: _add_weight(bars, k, weight_bar)
+    return lambda bars, k, weight_bar, time_bar: _add_both(bars, k, weight_bar, time_bar)
 
 
 @inner_kernel
@@ -63,13 +71,13 @@ def _add_rates(row, own, n, w, v, x, first, lift, lift_a, lift_r, first_r):
 def add_rates(adjoints: type) -> Callable[..., float]:
     """Read gradients by rates from the row of one exponential port.
 
-    Arguments are (adjoints, own, n, w, v, x, first, lift, lift_a, lift_r, first_r); return the sum
+    Arguments are (adjoints, row, own, n, w, v, x, first, lift, lift_a, lift_r, first_r); return the sum
     ``own`` with what the arrival adds to it.
     """
     if adjoints is Adjoints:
-        return lambda adjoints, own, *rest: own
-    return lambda adjoints, own, n, w, v, x, first, lift, lift_a, lift_r, first_r: _add_rates(
-        adjoints.row, own, n, w, v, x, first, lift, lift_a, lift_r, first_r
+        return lambda adjoints, row, own, *rest: own
+    return lambda adjoints, row, own, n, w, v, x, first, lift, lift_a, lift_r, first_r: _add_rates(
+        row, own, n, w, v, x, first, lift, lift_a, lift_r, first_r
     )
 
 
@@ -79,6 +87,22 @@ def rate_responses(adjoints: type) -> Callable[..., tuple[float, float, float]]:
     if adjoints is Adjoints:
         return lambda adjoints, out: (0.0, 0.0, 0.0)
     return lambda adjoints, out: (out[LIFT_A], out[LIFT_R], out[FIRST_R])
+
+
+@by_type
+def prefetch_bars(bars: type) -> Callable[..., None]:
+    """Tell the processor that the bars of some synapses come next: (bars, begin, end)."""
+    if bars is WeightBars:
+        return lambda bars, begin, end: prefetch(bars.weight, begin, end)
+    return lambda bars, begin, end: prefetch(bars.both, begin + begin, end + end)
+
+
+@phase_kernel
+def prefetch_segment(bars, post, weight, begin, end):
+    """Tell the processor that some synapses come next."""
+    prefetch(post, begin, end)
+    prefetch(weight, begin, end)
+    prefetch_bars(bars, begin, end)
 
 
 @phase_kernel
@@ -97,11 +121,10 @@ def read_alike(adjoints, bars, post, weight, begin, end, out, a, r, rate_bar):
         w = weight[k]
         v = row[n, np.uint64(0)]
         x = row[n, np.uint64(1)]
-        bars.weight[k] += lift * v + first * x
         time_bar = w * (by_lift * v + by_first * x)
-        add_delay(bars, k, time_bar)
+        add_bars(bars, k, lift * v + first * x, time_bar)
         total += time_bar
-        own = add_rates(adjoints, own, n, w, v, x, first, lift, lift_a, lift_r, first_r)
+        own = add_rates(adjoints, row, own, n, w, v, x, first, lift, lift_a, lift_r, first_r)
         k += np.uint64(1)
     rate_bar[0] += own
     return total
@@ -133,13 +156,12 @@ def read_apart(adjoints, bars, post, weight, begin, end, response, since, a, r, 
         v = row[n, np.uint64(0)]
         x = row[n, np.uint64(1)]
         lift, first = response[np.uint64(LIFT), i], response[np.uint64(FIRST), i]
-        bars.weight[k] += lift * v + first * x
         time_bar = w * (a * (lift - first) * v + r * first * x)
-        add_delay(bars, k, time_bar)
+        add_bars(bars, k, lift * v + first * x, time_bar)
         total += time_bar
         lift_a, lift_r = rate_responses_at(adjoints, response, i)
         first_r = -since[i] * first
-        own = add_rates(adjoints, own, n, w, v, x, first, lift, lift_a, lift_r, first_r)
+        own = add_rates(adjoints, row, own, n, w, v, x, first, lift, lift_a, lift_r, first_r)
         k += np.uint64(1)
         i += np.uint64(1)
     rate_bar[0] += own
@@ -210,9 +232,8 @@ def _read_one(tables, adjoints, row, j, bars, k, w, c, i, out, rate_bar):
         weight_bar += current * y
         by_time += (tables.decay_rate[i + 1] * current - gain * first) * y
     by_time += tables.rate[c] * (out[LIFT] - current) * v
-    bars.weight[k] += weight_bar
     time_bar = w * by_time
-    add_delay(bars, k, time_bar)
+    add_bars(bars, k, weight_bar, time_bar)
     list_rates(adjoints, row, j, i, tables.gain.shape[0], w, out, gain > 0.0, rate_bar)
     return time_bar
 
@@ -224,7 +245,7 @@ def read_any(tables, rows, adjoints, bars, once, b, time, begin, end, t1, rate_b
     once.stamp[b] += 1
     is_alike = delay_of(rows, begin) == delay_of(rows, end - 1)
     is_alike = is_alike and once.response.shape[2] == tables.rate.shape[0]
-    for k in range(begin, end):
+    for k in range(np.uint64(begin), np.uint64(end)):
         n = np.int64(rows.post[k])
         c = tables.kind[n]
         i = _state_of(tables, rows, k)
@@ -243,20 +264,59 @@ def read_any(tables, rows, adjoints, bars, once, b, time, begin, end, t1, rate_b
 
 
 @phase_kernel
-def read_found(tables, rows, adjoints, bars, pieces, b, out, time, found, size, rate_bar):
-    """Read synapses whose targets have events of their own, from pieces; return dL/d(time)."""
-    total = 0.0
-    row = pieces.row[b]
-    for g in range(size):
+def list_found(rows, pieces, b, time, found, begin, end, length, piece, since, scaled):
+    """Write the pieces from which some of the synapses found are read, and how long before."""
+    i = np.uint64(0)
+    g = np.uint64(begin)
+    while g < np.uint64(end):
         k = found[g]
-        n = np.int64(rows.post[k])
         at = time + delay_of(rows, k)
-        j = np.int64(pieces.first[n])
+        j = np.uint64(pieces.first[np.uint64(rows.post[k])])
         while at < pieces.below[b, j]:
-            j += 1
-        c = tables.kind[n]
+            j += np.uint64(1)
+        piece[i] = j
+        since[i] = pieces.time[b, j] - at
+        scaled[i] = since[i] * (2.0 / length) - 1.0
+        i += np.uint64(1)
+        g += np.uint64(1)
+
+
+@phase_kernel
+def read_listed(adjoints, bars, row, piece, weight, found, begin, end, response, since, a, r, sums):
+    """Read synapses of one port that were found, from rows of pieces; return dL/d(time)."""
+    total = 0.0
+    own = 0.0
+    i = np.uint64(0)
+    g = np.uint64(begin)
+    while g < np.uint64(end):
+        k = found[g]
+        j = piece[i]
+        w = weight[k]
+        v = row[j, np.uint64(0)]
+        x = row[j, np.uint64(1)]
+        lift, first = response[np.uint64(LIFT), i], response[np.uint64(FIRST), i]
+        time_bar = w * (a * (lift - first) * v + r * first * x)
+        add_bars(bars, k, lift * v + first * x, time_bar)
+        total += time_bar
+        lift_a, lift_r = rate_responses_at(adjoints, response, i)
+        first_r = -since[i] * first
+        own = add_rates(adjoints, row, own, j, w, v, x, first, lift, lift_a, lift_r, first_r)
+        i += np.uint64(1)
+        g += np.uint64(1)
+    sums[0] += own
+    return total
+
+
+@phase_kernel
+def read_found(tables, rows, adjoints, bars, row, piece, out, found, begin, end, since, sums):
+    """Read synapses of any network that were found, from rows of pieces; return dL/d(time)."""
+    total = 0.0
+    for g in range(begin, end):
+        k = found[g]
+        c = tables.kind[rows.post[k]]
         i = _state_of(tables, rows, k)
-        respond(tables, c, i, pieces.time[b, j] - at, out)
+        respond(tables, c, i, since[g - begin], out)
         w = np.float64(rows.weight[k])
-        total += _read_one(tables, adjoints, row, j, bars, k, w, c, i, out, rate_bar)
+        j = np.int64(piece[g - begin])
+        total += _read_one(tables, adjoints, row, j, bars, k, w, c, i, out, sums)
     return total

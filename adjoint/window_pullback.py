@@ -99,6 +99,8 @@ class WindowPass:
         self._length = run.duration / self._n_windows
         self._emissions = _emissions(simulation)
         self._own = self._own_events()
+        self._inverse = np.zeros(0, dtype=np.int32)
+        self._bars = np.zeros(0)
 
     def __call__(
         self, spike_bar: Float, sample_bar: Float, with_delays: bool, with_rates: bool
@@ -128,14 +130,13 @@ class WindowPass:
     def _work(
         self, problem: WindowReverse, spike_bar: Float, with_delays: bool, with_rates: bool
     ) -> WindowWork:
-        n, size = self._run.network.n_neurons, len(self._rows.post)
+        n = self._run.network.n_neurons
         n_blocks = len(self._rows.edge) - 1
         n_states, n_classes = len(problem.tables.gain), len(problem.tables.rate)
         n_responses = problem.tables.over.shape[3]
         width = 3 + 4 * n_states if with_rates else 1 + n_states
         width = -(-width // 8) * 8 if with_rates else -(-width // 2) * 2
         few = n_classes if problem.tables.poly.shape[1] else 0
-        weight_bar = np.zeros(size)
         counts = np.zeros((n_blocks, 8), dtype=np.int64)
         counts[:, ENTERED] = len(self._emissions.time)
         counts[:, OWN] = self._own.start[:-1]
@@ -152,7 +153,7 @@ class WindowPass:
                 held=self._held_at_the_end(),
             ),
             bar=MembraneBar(*(np.zeros(n) for _ in MembraneBar._fields)),
-            bars=SynapseBars(weight_bar, np.zeros(size)) if with_delays else WeightBars(weight_bar),
+            bars=self._cleared_bars(with_delays),
             port_rate=np.zeros((n_blocks, max(8, n_states))),
             spike_bar=spike_bar,
             input_bar=np.zeros(len(self._run.problem.inputs.time)),
@@ -169,12 +170,22 @@ class WindowPass:
                 scaled=np.zeros((n_blocks, CHUNK)),
                 response=np.zeros((n_blocks, n_responses, CHUNK)),
                 found=np.zeros(
-                    (n_blocks, int(np.diff(self._rows.start).max(initial=0)) + 1), dtype=np.int64
+                    (n_blocks, int(np.diff(self._rows.start).max(initial=0)) + 1), dtype=np.uint64
                 ),
+                piece=np.zeros((n_blocks, CHUNK), dtype=np.uint64),
             ),
             counts=counts,
             now=np.array([self._n_windows - 1, len(self._emissions.of_input)]),
         )
+
+    def _cleared_bars(self, with_delays: bool) -> SynapseBars | WeightBars:
+        """Return zeros; memory is kept for the next pass, since new memory takes longer to get."""
+        size = len(self._rows.post) * (2 if with_delays else 1)
+        if len(self._bars) == size:
+            self._bars[:] = 0.0
+        else:
+            self._bars = np.zeros(size)
+        return SynapseBars(self._bars) if with_delays else WeightBars(self._bars)
 
     def _held_at_the_end(self) -> Int:
         """Return 1 for the neurons that are refractory at the end."""
@@ -250,7 +261,6 @@ class WindowPass:
 
     def _outcome(self, problem: WindowReverse, work: WindowWork) -> Outcome:
         ports = self._run.network.model.ports
-        rows = self._rows
         bar = ModelBar(
             **work.bar._asdict(),
             port_rate=np.zeros(len(ports.rate)),
@@ -258,20 +268,28 @@ class WindowPass:
         )
         for part in work.port_rate:
             bar.port_rate[:] += part[: len(ports.rate)]
-        cascades = ports.order == 2
-        if cascades.any():
-            sum_by_port(rows, work.bars.weight, bar.port_gain)
-            bar.port_gain[cascades] /= ports.gain[cascades]
-            bar.port_gain[~cascades] = 0.0
-        delay = None
-        if isinstance(work.bars, SynapseBars):
-            delay = self._as_given(work.bars.delay)
-        return Outcome(bar, self._as_given(work.bars.weight), delay, work.spike_bar, work.input_bar)
+        weight, delay = self._as_given(work.bars)
+        cascades = np.flatnonzero(ports.order == 2)
+        network = self._run.network
+        for p in cascades:
+            chosen = network.port == p
+            products = network.weight[chosen] * weight[chosen]
+            bar.port_gain[p] = products.sum() / ports.gain[p]
+        return Outcome(bar, weight, delay, work.spike_bar, work.input_bar)
 
-    def _as_given(self, values: Float) -> Float:
-        out = np.empty_like(values)
-        place(self._rows.start, len(self._rows.edge) - 1, self._number, values, out)
-        return out
+    def _as_given(self, bars: SynapseBars | WeightBars) -> tuple[Float, Float | None]:
+        """Return gradients by weights and delays in the order of the network."""
+        size = len(self._rows.post)
+        if len(self._inverse) != size:
+            self._inverse = np.empty(size, dtype=np.int32)
+            invert(self._number, self._inverse)
+        weight = np.empty(size)
+        if isinstance(bars, WeightBars):
+            take(self._inverse, bars.weight, weight)
+            return weight, None
+        delay = np.empty(size)
+        take_both(self._inverse, bars.both, weight, delay)
+        return weight, delay
 
 
 def _emissions(simulation: Simulation) -> Emissions:
@@ -293,19 +311,23 @@ def _aligned_zeros(n: int, width: int) -> Float:
 
 
 @kernel
-def place(start, n_blocks, number, values, out):
-    """Write values in the order of rows to their numbers, a block of targets at a time."""
-    n_sources = (start.shape[0] - 1) // n_blocks
-    for b in range(n_blocks):
-        for source in range(n_sources):
-            i = source * n_blocks + b
-            for k in range(np.uint64(start[i]), np.uint64(start[i + 1])):
-                out[np.uint64(number[k])] = values[k]
+def invert(number, inverse):
+    """Write where each synapse of the network is in the rows."""
+    for k in range(number.shape[0]):
+        inverse[np.uint64(number[k])] = k
 
 
 @kernel
-def sum_by_port(rows, weight_bar, out):
-    """Add weight times dL/dweight to the sum of the port of each synapse."""
-    for k in range(rows.post.shape[0]):
-        p = np.int64(rows.port[k]) if rows.port.shape[0] > 0 else rows.only_port[0]
-        out[p] += rows.weight[k] * weight_bar[k]
+def take(inverse, values, out):
+    """Write values in the order of the network."""
+    for s in range(np.uint64(0), np.uint64(inverse.shape[0])):
+        out[s] = values[np.uint64(inverse[s])]
+
+
+@kernel
+def take_both(inverse, values, first, second):
+    """Write both columns of values in the order of the network."""
+    for s in range(np.uint64(0), np.uint64(inverse.shape[0])):
+        k = np.uint64(inverse[s])
+        first[s] = values[k + k]
+        second[s] = values[k + k + np.uint64(1)]

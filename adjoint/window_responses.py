@@ -23,14 +23,14 @@ from adjoint.window_types import (
     SECOND_S,
     Tables,
 )
-from queues.jit import inner_kernel, kernel
+from queues.jit import inner_kernel, kernel, phase_kernel
 from refsim.exponentials import convolve2, convolve3, convolve4
 from refsim.response import MOST_CLASSES, polynomial
 from refsim.types import Float, Model
 
 _MOST_DECAY = 8.0  # of a window in time constants; beyond it polynomials lose digits
 _WINDOWS = 33  # over which rows are advanced by a table
-_POINTS = 60
+_LIFT, _FIRST, _SECOND = np.uint64(LIFT), np.uint64(FIRST), np.uint64(SECOND)
 
 
 @kernel
@@ -98,11 +98,27 @@ def respond(tables, c, i, u, out):
         respond_exactly(tables, c, i, u, out)
         return
     z = u * (2.0 / tables.length) - 1.0
-    last = tables.poly.shape[3] - 1
-    for q in range(tables.poly.shape[2]):
-        total = tables.poly[i, c, q, last]
-        for d in range(last - 1, -1, -1):
-            total = total * z + tables.poly[i, c, q, d]
+    terms = tables.poly[i, c]
+    d = np.uint64(terms.shape[1] - 1)
+    lift, first, second = terms[_LIFT, d], terms[_FIRST, d], terms[_SECOND, d]
+    while d > np.uint64(0):
+        d -= np.uint64(1)
+        lift = lift * z + terms[_LIFT, d]
+        first = first * z + terms[_FIRST, d]
+        second = second * z + terms[_SECOND, d]
+    out[LIFT], out[FIRST], out[SECOND] = lift, first, second
+    if tables.with_rates:
+        _respond_by_rates(terms, z, out)
+
+
+@phase_kernel
+def _respond_by_rates(terms, z, out):
+    for q in range(np.uint64(LIFT_A), np.uint64(out.shape[0])):
+        d = np.uint64(terms.shape[1] - 1)
+        total = terms[q, d]
+        while d > np.uint64(0):
+            d -= np.uint64(1)
+            total = total * z + terms[q, d]
         out[q] = total
 
 

@@ -4,7 +4,16 @@ from collections.abc import Callable
 
 import numpy as np
 
-from adjoint.window_arrivals import delay_of, read_alike, read_any, read_apart, read_found
+from adjoint.window_arrivals import (
+    delay_of,
+    list_found,
+    prefetch_segment,
+    read_alike,
+    read_any,
+    read_apart,
+    read_found,
+    read_listed,
+)
 from adjoint.window_calendar import edge, first_arrival, put
 from adjoint.window_flow import visit
 from adjoint.window_responses import respond
@@ -21,6 +30,7 @@ from adjoint.window_types import (
 )
 from queues.jit import by_type, inner_kernel, phase_kernel
 
+_AHEAD = 128  # synapses to prefetch; then the processor has learned where a row goes on
 CHUNK = 256  # synapses whose responses are computed together
 
 
@@ -139,10 +149,35 @@ def _find(post, is_special, begin, end, found):
     size = np.uint64(0)
     k = np.uint64(begin)
     while k < np.uint64(end):
-        found[size] = np.int64(k)
+        found[size] = k
         size += np.uint64(is_special[np.uint64(post[k])])
         k += np.uint64(1)
     return np.int64(size)
+
+
+@phase_kernel
+def _read_found(
+    rows, tables, adjoints, bars, pieces, out, chunk, b, time, size, rate_bar, is_plain
+):
+    """Read the synapses that were found; return dL/d(time)."""
+    found, piece, response = chunk.found[b], chunk.piece[b], chunk.response[b]
+    since, scaled = chunk.since[b], chunk.scaled[b]
+    row = pieces.row[b]
+    total = 0.0
+    for begin in range(0, size, CHUNK):
+        end = min(begin + CHUNK, size)
+        list_found(rows, pieces, b, time, found, begin, end, tables.length, piece, since, scaled)
+        if is_plain:
+            evaluate_all(adjoints, tables.poly[0, 0], scaled, end - begin, response)
+            total += read_listed(
+                adjoints, bars, row, piece, rows.weight, found, begin, end, response, since,
+                tables.rate[0], tables.decay_rate[0], rate_bar,
+            )  # fmt: skip
+        else:
+            total += read_found(
+                tables, rows, adjoints, bars, row, piece, out, found, begin, end, since, rate_bar
+            )
+    return total
 
 
 @inner_kernel
@@ -150,6 +185,15 @@ def _visit_all(tables, adjoints, at, post, begin, end, window, out):
     """Bring all targets of a segment to the end of the window before it."""
     for k in range(begin, end):
         visit(tables, adjoints, at, np.int64(post[k]), window, out)
+
+
+@inner_kernel
+def _prefetch_next(rows, emissions, calendar, bars, b, e, size):
+    """Prefetch the segment of emission ``e``, which is likely as long as the one before."""
+    first = rows.start[emissions.source[e] * calendar.head.shape[0] + b]
+    end = calendar.end[b, e & calendar.mask[0]]
+    begin = max(first, end - size)
+    prefetch_segment(bars, rows.post, rows.weight, begin, min(begin + _AHEAD, end))
 
 
 @phase_kernel
@@ -175,6 +219,8 @@ def read_block(problem, work, b):
         first = rows.start[emissions.source[e] * n_blocks + b]
         begin = first_arrival(rows, first, end, time, t0)
         events += end - begin
+        if following >= 0:
+            _prefetch_next(rows, emissions, calendar, bars, b, following, end - begin)
         if is_sparse:
             _visit_all(tables, adjoints, work.at, rows.post, begin, end, w + 1, out)
         if problem.is_plain:
@@ -188,9 +234,10 @@ def read_block(problem, work, b):
         if has_pieces:
             size = _find(rows.post, work.pieces.is_special, begin, end, found)
             if size > 0:
-                total += read_found(
-                    tables, rows, adjoints, bars, work.pieces, b, out, time, found, size, rate_bar
-                )
+                total += _read_found(
+                    rows, tables, adjoints, bars, work.pieces, out, chunk, b, time, size, rate_bar,
+                    problem.is_plain,
+                )  # fmt: skip
         calendar.bar[b, place] += total
         if begin > first:
             put(windows, calendar, b, e, begin, time + delay_of(rows, begin - 1))

@@ -132,10 +132,12 @@ class WeightBars(NamedTuple):
 
 
 class SynapseBars(NamedTuple):
-    """Gradient by weights and delays of synapses, in the order of rows."""
+    """Gradient by weights and delays of synapses, in the order of rows.
 
-    weight: Float  # (S,)
-    delay: Float  # (S,)
+    The two of one synapse lie side by side, since later they are put in another order.
+    """
+
+    both: Float  # (2 S,) by weight, by delay, and so on
 
 
 class MembraneAdjoint(NamedTuple):
@@ -189,7 +191,8 @@ class Chunk(NamedTuple):
     since: Float  # (B, chunk) time from the arrival to the end of the window
     scaled: Float  # (B, chunk) the same from -1 to 1
     response: Float  # (B, Q, chunk)
-    found: Int  # (B, longest row) synapses of neurons with events of their own
+    found: NDArray[np.uint64]  # (B, longest row) synapses of neurons with events of their own
+    piece: NDArray[np.uint64]  # (B, chunk) from which these are read
 
 
 class WindowWork(NamedTuple):
