@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from adjoint.keep import Keep
 from adjoint.layout import kernel_tangents
-from adjoint.pullback import Pullback, check_finite, choose_adjoint_queue
+from adjoint.pullback import Pullback, check_finite, checked_names, choose_adjoint_queue
 from adjoint.types import Cotangents, Parameters, Tangents, as_parameters
 from refsim.engine import MAX_SPIKES, Run, checked_network
 from refsim.errors import IllConditionedWarning, InvalidTypeError, InvalidValueError
@@ -41,12 +41,13 @@ def vjp(
     dt: float | None = None,
     engine: str = "auto",
     max_spikes: int = MAX_SPIKES,
+    threads: int | None = None,
 ) -> tuple[Simulation, Pullback]:
     """Simulate, and return the result with its vector-Jacobian product.
 
     Parameters
     ----------
-    network, inputs, duration, samples, queue, dt, engine, max_spikes
+    network, inputs, duration, samples, queue, dt, engine, max_spikes, threads
         As for :func:`refsim.simulate`. With bounded queues the gradient is that of the simulation
         that was run, with the spikes that it dropped.
     adjoint_queue : str or Keep
@@ -59,9 +60,9 @@ def vjp(
     simulation : Simulation
         The result.
     pullback : Pullback
-        ``pullback(time_bar=None, voltage_bar=None)`` takes the cotangents dL/d(spike time) (k,)
-        and dL/d(sampled voltage) (V,), and returns the gradient of L by all parameters. It can be
-        called any number of times.
+        ``pullback(time_bar=None, voltage_bar=None, wrt=None)`` takes the cotangents dL/d(spike time) (k,)
+        and dL/d(sampled voltage) (V,), and returns the gradient of L by all parameters, or by
+        those that ``wrt`` names. It can be called any number of times.
 
     Raises
     ------
@@ -76,7 +77,9 @@ def vjp(
         If a spike nearly grazes the threshold, or an arrival coincides with a crossing or a
         release of its neuron.
     """
-    run = Run(network, inputs, duration, samples, queue, dt, max_spikes, engine=engine)
+    run = Run(
+        network, inputs, duration, samples, queue, dt, max_spikes, engine=engine, threads=threads
+    )
     choose_adjoint_queue(adjoint_queue, run.network)
     simulation = run.execute()
     _warn_of_conditioning(simulation)
@@ -164,7 +167,9 @@ def jvp(
 
 
 def value_and_grad(
-    loss: Callable[[Simulation], tuple[Any, ...]], has_aux: bool = False
+    loss: Callable[[Simulation], tuple[Any, ...]],
+    has_aux: bool = False,
+    wrt: Sequence[str] | str | None = None,
 ) -> Callable[..., Any]:
     """Return a function that evaluates a loss of a simulation and its gradient.
 
@@ -176,6 +181,8 @@ def value_and_grad(
         returns (value, cotangents, aux).
     has_aux : bool
         Whether the loss returns something else that is handed on, such as the simulation.
+    wrt : str or sequence of str, optional
+        Names of the parameters by which to differentiate, all of them by default.
 
     Returns
     -------
@@ -185,6 +192,7 @@ def value_and_grad(
     """
     if not callable(loss):
         raise InvalidTypeError(f"loss is a {type(loss).__name__}; expected a callable")
+    checked_names(wrt)
 
     def evaluated(
         network: Network,
@@ -194,7 +202,7 @@ def value_and_grad(
     ) -> tuple[Any, Parameters]:
         simulation, pullback = vjp(network, inputs, duration, **options)
         value, bars, *aux = checked_outcome(loss(simulation), has_aux)
-        gradient = pullback(*bars)
+        gradient = pullback(bars.time, bars.voltage, wrt)
         return ((value, *aux) if has_aux else value), gradient
 
     return evaluated

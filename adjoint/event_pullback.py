@@ -6,11 +6,12 @@ import numpy as np
 
 from adjoint.batch_loop import BackArrays, BackCursor, run_samples_back
 from adjoint.batch_pullback import BatchPullback, Vector, of_sample
+from adjoint.event_pass import SHARE
 from adjoint.keep import kept_arrays
-from adjoint.layout import gradient
-from adjoint.pullback import SHARE, check_finite, check_slopes
+from adjoint.layout import as_given, gradient
+from adjoint.pullback import check_finite, check_slopes
 from adjoint.reverse import Pending, ReverseProblem, ReverseTransit, ReverseWork, WiringBar
-from adjoint.types import Parameters
+from adjoint.types import Outcome, Parameters
 from queues.dispatch import STRUCTURES
 from refsim import model as neuron
 from refsim.batch import BatchResult
@@ -58,7 +59,9 @@ class EventPullback(BatchPullback):
     def _parameters(self, row: Vector, input_bar: Vector) -> Parameters:
         wiring_bar, model_bar = self._bars(row)
         network = self._batch.network
-        return gradient(network, model_bar, wiring_bar.weight, wiring_bar.delay, input_bar)
+        weight, delay = (as_given(network.wiring, bar) for bar in wiring_bar)
+        found = Outcome(model_bar, weight, delay, np.zeros(0), input_bar)
+        return gradient(network, found, input_bar)
 
     def _group_sums(
         self, spike_bar: Vector, sample_bar: Vector, group: int

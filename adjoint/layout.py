@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from adjoint.types import Parameters
+from adjoint.types import Outcome, Parameters
 from refsim.engine import Tangents as KernelTangents
 from refsim.lif import cascade_gain_derivatives
-from refsim.lif_vjp import ModelBar
 from refsim.network import Network
-from refsim.types import ModelTangent, NeuronArrays, PortArrays, WiringTangent
+from refsim.types import ModelTangent, NeuronArrays, PortArrays, Wiring, WiringTangent
 
 
 def kernel_tangents(network: Network, direction: Parameters) -> KernelTangents:
@@ -36,37 +37,35 @@ def kernel_tangents(network: Network, direction: Parameters) -> KernelTangents:
     )
 
 
-def gradient(
-    network: Network,
-    bar: ModelBar,
-    weight_bar: NDArray[np.float64],
-    delay_bar: NDArray[np.float64],
-    input_bar: NDArray[np.float64],
-) -> Parameters:
-    """Return the gradient by parameters; the bars of synapses come sorted, those of inputs not."""
-    model, wiring = network.model, network.wiring
+def as_given(wiring: Wiring, sorted_bar: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return numbers of the sorted synapses in the order of the network."""
+    values = np.empty_like(sorted_bar)
+    values[wiring.number] = sorted_bar
+    return values
+
+
+def gradient(network: Network, found: Outcome, input_bar: NDArray[np.float64]) -> Parameters:
+    """Return what a backward pass has found as a gradient by the parameters of the user."""
+    model, bar = network.model, found.model_bar
     rate_bar = bar.port_rate.copy()
     for p, i in _cascades(network):
         by_r, by_s = cascade_gain_derivatives(model.ports.rate[i], model.ports.rate[i + 1])
         rate_bar[i] += by_r * bar.port_gain[p]
         rate_bar[i + 1] += by_s * bar.port_gain[p]
-    weight = np.empty_like(weight_bar)
-    weight[wiring.number] = weight_bar
-    delay = np.empty_like(delay_bar)
-    delay[wiring.number] = delay_bar
-    return Parameters(
-        weight=weight,
-        delay=delay,
-        tau_m=-bar.rate * model.neurons.rate * model.neurons.rate,
-        tau=-rate_bar * model.ports.rate * model.ports.rate,
-        v_th=bar.v_th,
-        v_reset=bar.v_reset,
-        v_rest=bar.drive,
-        i_ext=bar.drive.copy(),
-        t_ref=bar.t_ref,
-        v0=bar.v0,
-        input_times=input_bar,
-    )
+    parts: dict[str, Any] = {
+        "weight": found.weight,
+        "delay": found.delay,
+        "tau_m": -bar.rate * model.neurons.rate * model.neurons.rate,
+        "tau": -rate_bar * model.ports.rate * model.ports.rate,
+        "v_th": bar.v_th,
+        "v_reset": bar.v_reset,
+        "v_rest": bar.drive,
+        "i_ext": bar.drive.copy(),
+        "t_ref": bar.t_ref,
+        "v0": bar.v0,
+        "input_times": input_bar,
+    }
+    return Parameters(**parts)
 
 
 def _cascades(network: Network) -> list[tuple[int, int]]:

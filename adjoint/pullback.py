@@ -2,40 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from adjoint.keep import Keep, Kept, kept_arrays
+from adjoint.event_pass import SORTED_PASS, EventPass
+from adjoint.keep import Keep
 from adjoint.layout import gradient
-from adjoint.reverse import (
-    Pending,
-    ReverseProblem,
-    ReverseTransit,
-    ReverseWork,
-    WiringBar,
-    arrivals_up_to,
-    finish_back,
-    run_back,
-)
-from adjoint.types import Parameters
-from queues import dispatch
+from adjoint.types import Outcome, Parameters
+from adjoint.window_pullback import WindowPass, number_of_windows
 from queues.dispatch import STRUCTURES
-from refsim import model as neuron
 from refsim.engine import Run, choose_queue
-from refsim.errors import UndefinedGradientError
+from refsim.errors import InvalidValueError, UndefinedGradientError
 from refsim.network import Network
-from refsim.simulation import Simulation
-from refsim.status import DONE, FULL, RUNNING
-from refsim.trace import emissions
+from refsim.simulation import Simulation, Spikes
 from refsim.types import Tape
-from refsim.validate import choice, vector
-
-# Events between two looks at the keyboard: some hundredths of a second.
-SHARE = 200_000
-
-SORTED_PASS = "sorted_pass"  # all arrivals sorted before the pass, in place of a queue
+from refsim.validate import choice, members, shown, vector
 
 
 class Pullback:
@@ -45,23 +30,35 @@ class Pullback:
     ----------
     dropped : int
         Number of cotangents that the last call dropped; 0 but for a lossy backward pass.
+    by_windows : bool
+        Whether the backward pass goes by windows, or event by event.
     """
 
     def __init__(self, run: Run, simulation: Simulation, adjoint_queue: str | Keep = "auto"):
         self._run = run
         self._simulation = simulation
-        self._tape = run.tape()
-        self._queue = choose_adjoint_queue(adjoint_queue, run.network)
-        self._keep = adjoint_queue if isinstance(adjoint_queue, Keep) else None
+        queue = choose_adjoint_queue(adjoint_queue, run.network)
+        self.by_windows = (
+            simulation.engine == "window"
+            and adjoint_queue == "auto"
+            and number_of_windows(run.network, run.duration) > 0
+        )
+        self._pass: WindowPass | EventPass
+        if self.by_windows:
+            self._pass = WindowPass(run, simulation)
+        else:
+            keep = adjoint_queue if isinstance(adjoint_queue, Keep) else None
+            self._pass = EventPass(run, simulation, queue, keep)
         self.dropped = 0
-        self._pending = self._arrivals_back()
-        self._before, self._last = _spike_before(self._tape, run.network.n_neurons)
 
     def __repr__(self) -> str:
         return f"<Pullback of {self._simulation!r}>"
 
     def __call__(
-        self, time_bar: ArrayLike | None = None, voltage_bar: ArrayLike | None = None
+        self,
+        time_bar: ArrayLike | None = None,
+        voltage_bar: ArrayLike | None = None,
+        wrt: Sequence[str] | str | None = None,
     ) -> Parameters:
         """Return the gradient of a loss with these cotangents of spike times and voltages.
 
@@ -71,15 +68,17 @@ class Pullback:
             dL/d(spike time), spikes sorted by (time, neuron).
         voltage_bar : (V,) float, optional
             dL/d(sampled voltage), in the order of the samples.
+        wrt : str or sequence of str, optional
+            Names of the parameters wanted, all of them by default; the others are None in the
+            result. By windows, gradients by time constants take about as long as all others
+            together, and those by delays a part of the rest.
         """
-        run = self._run
-        work = self._backward(time_bar, voltage_bar)
+        wanted = checked_names(wrt)
+        with_rates = not wanted.isdisjoint(("tau_m", "tau"))
+        found = self._backward(time_bar, voltage_bar, "delay" in wanted, with_rates)
         input_bar = np.zeros(len(self._simulation.inputs))
-        input_bar[run.input_order] = work.input_bar
-        wiring_bar = work.wiring_bar
-        result = gradient(
-            run.network, work.model_bar, wiring_bar.weight, wiring_bar.delay, input_bar
-        )
+        input_bar[self._run.input_order] = found.input_bar
+        result = gradient(self._run.network, found, input_bar).only(wanted)
         check_finite("gradient", result.items())
         return result
 
@@ -90,57 +89,38 @@ class Pullback:
 
         The effect on the neuron's own later spikes through its reset is not part of it.
         """
-        return self._backward(time_bar, voltage_bar).spike_bar
+        return self._backward(time_bar, voltage_bar, False, False).spike_bar
 
-    def _arrivals_back(self) -> Pending:
-        """Return the arrivals that enter the queue by themselves, the latest first."""
-        run, simulation = self._run, self._simulation
-        wiring = run.problem.wiring
-        last_only = self._queue != SORTED_PASS
-        room = len(simulation.origin)
-        if not last_only:
-            source = emissions(simulation)[1]
-            room = int(np.diff(wiring.start)[source].sum())
-        ints = np.zeros((2, room), dtype=np.int64)
-        rows = Pending(time=np.zeros(room), order=ints[0], synapse=ints[1])
-        inputs, origin = run.problem.inputs, simulation.origin
-        used = arrivals_up_to(
-            wiring, inputs, self._tape, origin, run.dt, run.duration, last_only, rows
-        )
-        time, order, synapse = (column[:used] for column in (rows.time, *ints))
-        sequence = np.lexsort((-synapse, -order, -time))
-        return Pending(time[sequence], order[sequence], synapse[sequence])
-
-    def _backward(self, time_bar: ArrayLike | None, voltage_bar: ArrayLike | None) -> ReverseWork:
-        run, problem = self._run, self._run.problem
-        n_spikes, n_samples = len(self._tape.time), len(self._simulation.samples)
+    def _backward(
+        self,
+        time_bar: ArrayLike | None,
+        voltage_bar: ArrayLike | None,
+        with_delays: bool,
+        with_rates: bool,
+    ) -> Outcome:
+        spikes = self._simulation.spikes
+        n_spikes, n_samples = len(spikes.time), len(self._simulation.samples)
         spike_bar = vector("time_bar", 0.0 if time_bar is None else time_bar, n_spikes)
         sample_bar = vector("voltage_bar", 0.0 if voltage_bar is None else voltage_bar, n_samples)
-        reverse = ReverseProblem(
-            model=problem.model,
-            wiring=problem.wiring,
-            inputs=problem.inputs,
-            samples=problem.samples,
-            sample_bar=sample_bar[run.sample_order],
-            tape=self._tape,
-            before=self._before,
-            origin=self._simulation.origin,
-            dt=run.dt,
-            pending=self._pending,
-            walks=self._queue != SORTED_PASS,
-        )
-        work = _reverse_work(run, spike_bar, self._last)
-        structure = STRUCTURES["fifo" if self._queue == SORTED_PASS else self._queue]
-        transit = ReverseTransit(
-            queue=structure.empty(16, 1, 1),
-            losses=self._simulation.losses,
-            kept=kept_arrays(self._keep, len(run.network.synapses), self._simulation.origin),
-        )
-        _execute(reverse, work, transit, self._simulation)
-        if isinstance(transit.kept, Kept):
-            self.dropped = int(transit.kept.dropped[0])
-        check_slopes(self._tape, work.spike_bar)
-        return work
+        sorted_bar = sample_bar[self._run.sample_order]
+        found = self._pass(spike_bar.copy(), sorted_bar, with_delays, with_rates)
+        self.dropped = found.dropped
+        check_slopes(spikes, found.spike_bar)
+        return found
+
+
+def checked_names(wrt: Any) -> set[str]:
+    """Return names of parameters; None stands for all."""
+    known = [field.name for field in fields(Parameters)]
+    if wrt is None:
+        return set(known)
+    names = [wrt] if isinstance(wrt, str) else members("wrt", wrt, "names of parameters")
+    for i, name in enumerate(names):
+        if name not in known:
+            raise InvalidValueError(
+                f"wrt[{i}] is {shown(name)}; expected names among {', '.join(known)}"
+            )
+    return set(names)
 
 
 def choose_adjoint_queue(adjoint_queue: str | Keep, network: Network) -> str:
@@ -158,57 +138,7 @@ def choose_adjoint_queue(adjoint_queue: str | Keep, network: Network) -> str:
     return choose_queue(adjoint_queue, network, "adjoint_queue")
 
 
-def _spike_before(tape: Tape, n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return for each spike the row of the neuron's spike before, and each neuron's last row."""
-    rows = np.argsort(tape.neuron, kind="stable")
-    before = np.full(len(rows), -1, dtype=np.int64)
-    same = tape.neuron[rows[1:]] == tape.neuron[rows[:-1]]
-    before[rows[1:][same]] = rows[:-1][same]
-    last = np.full(n, -1, dtype=np.int64)
-    last[tape.neuron] = np.arange(len(rows))
-    return before, last
-
-
-def _reverse_work(run: Run, spike_bar: NDArray[np.float64], last: NDArray[np.int64]) -> ReverseWork:
-    network = run.network
-    ports = network.model.ports
-    size = len(network.synapses)
-    n = network.n_neurons
-    adjoint, model_bar = neuron.adjoint_state(n, len(ports.rate), len(ports.order), run.duration)
-    adjoint.spike[:] = last
-    return ReverseWork(
-        adjoint=adjoint,
-        model_bar=model_bar,
-        wiring_bar=WiringBar(weight=np.zeros(size), delay=np.zeros(size)),
-        spike_bar=spike_bar.copy(),
-        input_bar=np.zeros(len(run.problem.inputs.time)),
-        spikes=np.array([len(spike_bar)]),
-        samples=np.array([len(run.problem.samples.time)]),
-        pending=np.zeros(1, dtype=np.int64),
-    )
-
-
-def _execute(
-    problem: ReverseProblem, work: ReverseWork, transit: ReverseTransit, simulation: Simulation
-) -> None:
-    _enter_last_holds(problem, work, simulation)
-    status = RUNNING
-    while status != DONE:
-        if status == FULL:
-            transit = transit._replace(queue=dispatch.grown(transit.queue))
-        status = run_back(problem, work, transit, SHARE)
-    finish_back(problem, work, simulation.network.v0)
-
-
-def _enter_last_holds(problem: ReverseProblem, work: ReverseWork, simulation: Simulation) -> None:
-    """Mark the neurons that are refractory at the end."""
-    last = work.adjoint.spike
-    spiked = np.flatnonzero(last >= 0)
-    release = problem.tape.time[last[spiked]] + simulation.network.t_ref[spiked]
-    work.adjoint.held[spiked[release > simulation.duration]] = 1
-
-
-def check_slopes(tape: Tape, spike_bar: NDArray[np.float64]) -> None:
+def check_slopes(tape: Tape | Spikes, spike_bar: NDArray[np.float64]) -> None:
     """Refuse a gradient through a spike whose slope is not positive in floating point."""
     flat = np.flatnonzero((tape.slope_before <= 0.0) & (spike_bar != 0.0))
     if flat.size:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from refsim.cases import gradient_sizes
 from refsim.errors import InvalidTypeError, InvalidValueError
+from refsim.lif_vjp import ModelBar
 from refsim.network import Network
 from refsim.validate import vector
 
@@ -31,6 +32,8 @@ class Parameters:
         For each time constant of the ports; a double_exp has rise, then decay.
     input_times : (I,)
         For each input spike, in the order given.
+
+    A gradient of which only a part was asked for has None in place of the rest.
     """
 
     weight: Vector
@@ -50,20 +53,40 @@ class Parameters:
         return f"<Parameters: {sizes}>"
 
     def items(self) -> Iterator[tuple[str, Vector]]:
-        """Iterate over (name, values)."""
-        return ((field.name, getattr(self, field.name)) for field in fields(self))
+        """Iterate over (name, values), without what is None."""
+        pairs = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return ((name, values) for name, values in pairs if values is not None)
+
+    def only(self, names: Collection[str]) -> Parameters:
+        """Return these parameters with None for those that are not among ``names``."""
+        kept: dict[str, Any] = {field.name: None for field in fields(self)}
+        kept |= {name: values for name, values in self.items() if name in names}
+        return Parameters(**kept)
 
     def dot(self, other: Parameters) -> float:
         """Return the inner product with ``other``, a gradient or direction of the same network."""
         if not isinstance(other, Parameters):
             raise InvalidTypeError(f"other is a {type(other).__name__}; expected Parameters")
         for name, values in self.items():
+            if getattr(other, name) is None:
+                raise InvalidValueError(f"other.{name} is None; expected an array")
             if np.shape(values) != np.shape(getattr(other, name)):
                 raise InvalidValueError(
                     f"other.{name} has shape {np.shape(getattr(other, name))}; "
                     f"expected {np.shape(values)}"
                 )
         return float(sum(np.dot(values, getattr(other, name)) for name, values in self.items()))
+
+
+class Outcome(NamedTuple):
+    """What a backward pass has found."""
+
+    model_bar: ModelBar
+    weight: Vector  # (S,) in the order of the network
+    delay: Vector | None  # (S,) None if it was not wanted
+    spike_bar: Vector  # (k,) total dL/d(spike time)
+    input_bar: Vector  # in order of time
+    dropped: int = 0  # cotangents that were lost
 
 
 class Tangents(NamedTuple):

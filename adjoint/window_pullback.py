@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 
+from adjoint.types import Outcome
 from adjoint.window_responses import window_tables
 from adjoint.window_reverse import finish_windows, run_windows_back
 from adjoint.window_segments import CHUNK
@@ -42,36 +42,13 @@ from refsim.network import Network
 from refsim.simulation import Simulation
 from refsim.status import DONE, RUNNING
 from refsim.trace import emissions
-from refsim.types import Float, Int, Rows
+from refsim.types import Float, Int
+from refsim.window_engine import shortest_delay
 
 _SHARE = 2_000_000  # arrivals between two looks at the keyboard: some hundredths of a second
 _MOST_WINDOWS = 1e8
 _ENOUGH_WINDOWS = 1e6  # for which windows are cut to some time constants
 _DECAY = 4.0  # of a window in the shortest time constant, for polynomials of few terms
-
-
-class Outcome(NamedTuple):
-    """What a backward pass has found."""
-
-    model_bar: ModelBar
-    weight: Float  # (S,) in the order of the network
-    delay: Float | None
-    spike_bar: Float  # (k,)
-    input_bar: Float  # in order of time
-
-
-def shortest_delay(network: Network) -> float:
-    """Return the shortest delay between neurons in ms, inf if there is none."""
-    rows = network.rows[0]
-    last = network.n_neurons * (len(rows.edge) - 1)
-    first = rows.start[:last][np.diff(rows.start[: last + 1]) > 0]
-    return float(_delays_of(rows, first).min(initial=math.inf))
-
-
-def _delays_of(rows: Rows, synapses: Int) -> Float:
-    if len(rows.group):
-        return rows.delay[rows.group[synapses]]
-    return rows.delay[synapses if len(rows.delay) == len(rows.post) else np.zeros_like(synapses)]
 
 
 def number_of_windows(network: Network, duration: float, longest: float = math.inf) -> int:
