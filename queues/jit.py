@@ -147,11 +147,12 @@ def inner_kernel(function: _F) -> _F:
     return compiled
 
 
-def leaf_kernel(function: _F) -> _F:
-    """Compile a kernel of one innermost loop over a few arrays, which only kernels call.
+def phase_kernel(function: _F) -> _F:
+    """Compile a kernel that only kernels call, apart from them.
 
-    Its body begins with ``keep_apart()``: inlined into a function of many arrays, the loop would
-    have its registers spilled, and took three times as long.
+    In one big function the registers of the innermost loops are spilled: a loop of many phases was
+    three times as slow as its phases compiled apart. A phase takes few arrays, for they are copied
+    at each call; where it is small, ``keep_apart()`` at its beginning keeps LLVM from inlining it.
     """
     compiled = _compiled(function, _nrt=False, no_cpython_wrapper=True, forceinline=False)
     if compiled is not function:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from refsim.network import Network
     from refsim.packed import PackedSynapses
     from refsim.ports import DoubleExpPort, ExpPort
+    from refsim.recording import record
     from refsim.simulation import Simulation
     from refsim.synapses import Synapses, all_to_all, connect, from_matrix, layered, random
 
@@ -55,6 +56,7 @@ _HOMES = {
     "ExpPort": "ports",
     "simulate": "engine",
     "simulate_batch": "batch_engine",
+    "record": "recording",
     "resume": "continuation",
     "PackedSynapses": "packed",
     "Simulation": "simulation",
@@ -94,6 +96,7 @@ __all__ = [
     "layered",
     "poisson_inputs",
     "random",
+    "record",
     "resume",
     "simulate",
     "simulate_batch",

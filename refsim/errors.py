@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from refsim.batch import BatchResult
+    from refsim.recording import Recording
     from refsim.simulation import Simulation
 
 
@@ -30,11 +31,11 @@ class SpikeLimitError(RefsimError, RuntimeError):
 
     Attributes
     ----------
-    partial : Simulation or BatchResult
+    partial : Simulation, BatchResult or Recording
         What was simulated up to the limit; its ``duration`` ends at the last spike.
     """
 
-    def __init__(self, message: str, partial: Simulation | BatchResult):
+    def __init__(self, message: str, partial: Simulation | BatchResult | Recording):
         super().__init__(message)
         self.partial = partial
 
@@ -47,11 +48,11 @@ class SimulationInterrupted(KeyboardInterrupt):
 
     Attributes
     ----------
-    partial : Simulation or BatchResult
+    partial : Simulation, BatchResult or Recording
         What was simulated up to the interruption.
     """
 
-    def __init__(self, message: str, partial: Simulation | BatchResult):
+    def __init__(self, message: str, partial: Simulation | BatchResult | Recording):
         super().__init__(message)
         self.partial = partial
 

@@ -148,6 +148,13 @@ def flow_vjp(model, adj, bar, n, t):
         adj.x[n, i] = x
         adj.rate_x[n, i] = rate_x
         adj.own[n, i] = own
+    membrane_vjp(model, adj, bar, n, t)
+
+
+@kernel
+def membrane_vjp(model, adj, bar, n, t):
+    """Take the voltage alone back to time ``t`` of the same piece."""
+    dt = adj.time[n] - t
     a = model.neurons.rate[n]
     v = adj.v[n]
     decay = math.exp(-a * dt)

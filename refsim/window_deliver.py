@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from queues.jit import by_type, inner_kernel, keep_apart, leaf_kernel
+from queues.jit import by_type, inner_kernel, keep_apart, phase_kernel
 from refsim.response import respond
 from refsim.window_types import CHUNK, FLIGHTS, NOW, OneExp
 
@@ -60,7 +60,7 @@ def _end_of_row(rows, time, begin, stop, t1, t_end):
     return high
 
 
-@leaf_kernel
+@phase_kernel
 def find_arrivals(rows, flights, t1, t_end, n_flights, b):
     """Find what each spike under way reaches in block ``b`` before t1; return how many."""
     keep_apart()
@@ -89,7 +89,7 @@ def horner(terms, z):
 # One exponential port ---------------------------------------------------------------------------
 
 
-@leaf_kernel
+@phase_kernel
 def _add_run(post, weight, begin, end, lift, fade, sums):
     """Add arrivals of one time."""
     keep_apart()
@@ -103,7 +103,7 @@ def _add_run(post, weight, begin, end, lift, fade, sums):
         k += _ONE
 
 
-@leaf_kernel
+@phase_kernel
 def _add_each(post, weight, which, size, lift, fade, sums):
     """Add arrivals over synapses ``which``, each with a response of its own."""
     keep_apart()
@@ -131,7 +131,7 @@ def _polynomial(terms, z):
     return horner(terms, z)
 
 
-@leaf_kernel
+@phase_kernel
 def _respond_12(since, size, scale, lift_terms, fade_terms, lift, fade):
     """Evaluate polynomials of twelve terms for a chunk of arrivals."""
     keep_apart()
@@ -141,7 +141,7 @@ def _respond_12(since, size, scale, lift_terms, fade_terms, lift, fade):
         fade[j] = _horner12(fade_terms, z)
 
 
-@leaf_kernel
+@phase_kernel
 def _respond_any(since, size, scale, lift_terms, fade_terms, lift, fade):
     """Evaluate polynomials of any length for a chunk of arrivals."""
     keep_apart()
@@ -162,7 +162,7 @@ def _deliver_chunk(shape, rows, scale, size, chunk, which, sums):
     _add_each(rows.post, rows.weight, which, size, lift, fade, sums)
 
 
-@leaf_kernel
+@phase_kernel
 def _deliver_spread(shape, rows, flights, t1, length, n_flights, b, chunk, which, sums):
     """Deliver all arrivals of this window over synapses with delays of their own.
 
@@ -205,7 +205,7 @@ def _deliver_runs(shape, rows, t1, scale, time, begin, end, sums):
         begin = stop
 
 
-@leaf_kernel
+@phase_kernel
 def _deliver_grouped(shape, rows, flights, t1, length, n_flights, b, sums):
     """Deliver all arrivals of this window over synapses with equal delays, or few of them."""
     keep_apart()
@@ -273,7 +273,7 @@ def _deliver_flight(shape, model, table, rows, t1, scale, time, begin, end, out,
             sums[i + 3 + state] += w * second
 
 
-@leaf_kernel
+@phase_kernel
 def _deliver_any_ports(shape, model, table, rows, flights, t1, length, n_flights, b, out, sums):
     """Deliver all arrivals of this window at block ``b``; any ports."""
     keep_apart()

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from queues.jit import by_type, inner_kernel, keep_apart, leaf_kernel
+from queues.jit import by_type, inner_kernel, keep_apart, phase_kernel
 from refsim.window_deliver import delay_of
 from refsim.window_types import (
     FALL_V,
@@ -22,7 +22,7 @@ from refsim.window_types import (
 _FEW = 24  # arrivals up to which insertion sorts faster than merging
 
 
-@leaf_kernel
+@phase_kernel
 def _pick(post, begin, end, flag, picked, size):
     """Append the synapses whose targets are marked; without a branch, and one entry too far."""
     keep_apart()
@@ -36,7 +36,7 @@ def _pick(post, begin, end, flag, picked, size):
     return np.int64(j)
 
 
-@leaf_kernel
+@phase_kernel
 def _pick_all(rows, flights, hits, flag, n_flights, b):
     """Find the hits of each flight in block ``b``; return how many there are."""
     keep_apart()
@@ -50,7 +50,7 @@ def _pick_all(rows, flights, hits, flag, n_flights, b):
     return size
 
 
-@leaf_kernel
+@phase_kernel
 def _count_hits(post, picked, size, replays, place, begin):
     """Reserve a part of the columns for the arrivals of each of the neurons ``replays``."""
     keep_apart()
@@ -72,7 +72,7 @@ def _falls(shape: type) -> Callable[..., tuple[float, float]]:
     return lambda shape, t: (1.0, 1.0)
 
 
-@leaf_kernel
+@phase_kernel
 def _place_hits(shape, rows, flights, hits, place, t0, n_flights, replays, b):
     """Write the arrivals to the parts of their neurons, in the order of flights."""
     keep_apart()
@@ -138,7 +138,7 @@ def _insert_all(flights, arrival, origin, begin, end, order):
     return True
 
 
-@leaf_kernel
+@phase_kernel
 def _merge_all(flights, arrival, origin, begin, end, order, other):
     """Sort many arrivals by merging; the result is in ``order``."""
     keep_apart()
@@ -163,7 +163,7 @@ def _merge_all(flights, arrival, origin, begin, end, order, other):
         width *= 2
 
 
-@leaf_kernel
+@phase_kernel
 def _sort_hits(flights, begin, arrival, origin, order, other, replays):
     """Sort the arrivals of each neuron."""
     keep_apart()

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from queues.jit import inner_kernel, keep_apart, leaf_kernel
+from queues.jit import inner_kernel, keep_apart, phase_kernel
 from refsim.status import DONE, FULL, SPIKE_LIMIT, WORKING
 from refsim.window_types import (
     ARRIVALS,
@@ -53,7 +53,7 @@ def _has_landed(start, n_blocks, flights, f):
     return True
 
 
-@leaf_kernel
+@phase_kernel
 def _land(start, n_blocks, flights, counts):
     """Forget the spikes that have reached all their synapses."""
     keep_apart()
@@ -144,7 +144,7 @@ def _is_before(time, neuron, i, j):
     return neuron[bi, i - bi * room] < neuron[bj, j - bj * room]
 
 
-@leaf_kernel
+@phase_kernel
 def _sort_found(time, neuron, tally, sequence, size):
     """Return which half of ``sequence`` holds the spikes of this window, merged into order."""
     keep_apart()
@@ -177,7 +177,7 @@ def _sort_found(time, neuron, tally, sequence, size):
     return source
 
 
-@leaf_kernel
+@phase_kernel
 def _record(start, flights, last_spike, out, sequence, t_end, max_spikes):
     """Move the spikes of this window to the tape, in order, and take them on their way."""
     keep_apart()

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from queues.jit import by_type, inner_kernel, keep_apart, leaf_kernel
+from queues.jit import by_type, inner_kernel, keep_apart, phase_kernel
 from refsim import model as neuron
 from refsim.exponentials import convolve2, convolve3
 from refsim.types import Scratch
@@ -100,7 +100,7 @@ def _finish_replay(model, neurons, lists, tally, first, x, b, n):
 # One exponential port ---------------------------------------------------------------------------
 
 
-@leaf_kernel
+@phase_kernel
 def _root(a, r, p, cq, level, low, high, f_low, f_high):
     """Return where p e^{-a s} - cq e^{-r s} reaches ``level`` from below, between two times.
 
@@ -128,7 +128,7 @@ def _root(a, r, p, cq, level, low, high, f_low, f_high):
     return s
 
 
-@leaf_kernel
+@phase_kernel
 def _crossing(shape, p, q, level, s0, fall_v0, fall_x0, s1, fall_v1, fall_x1):
     """Return the first crossing in [s0, s1], inf if there is none; ``level`` is v_th - drive.
 
@@ -241,7 +241,7 @@ def _replay_one_exp(shape, parameters, neurons, hits, out, limits, b, n, place):
     return _DONE
 
 
-@leaf_kernel
+@phase_kernel
 def _replay_all_one_exp(shape, model, first, neurons, lists, hits, out, limits, x, b):
     """Replay the marked neurons of block ``b``; return False if room ran out."""
     keep_apart()
@@ -381,7 +381,7 @@ def _replay_events(model, rows, samples, neurons, hits, out, limits, scratch, x,
     return _DONE
 
 
-@leaf_kernel
+@phase_kernel
 def _replay_all_events(model, rows, samples, neurons, lists, hits, out, limits, state, roots, b):
     """Replay the marked neurons of block ``b`` event by event; return False if room ran out."""
     keep_apart()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from queues.jit import by_type, inner_kernel, keep_apart, leaf_kernel
+from queues.jit import by_type, inner_kernel, keep_apart, phase_kernel
 from refsim.window_types import CHUNK, DENSE, LAST_SAMPLE, NOW, REPLAYS, SAMPLES, VISITED, OneExp
 from refsim.window_visit import advance_states, keep_awake, may_fire, visit
 
@@ -18,7 +18,7 @@ from refsim.window_visit import advance_states, keep_awake, may_fire, visit
 _MARGIN = 1e-13
 
 
-@leaf_kernel
+@phase_kernel
 def _foresee(shape, drives, v, x, end, bound):
     """Write the voltage at the end of the window without arrivals, and a bound for all of it."""
     keep_apart()
@@ -37,7 +37,7 @@ def _foresee(shape, drives, v, x, end, bound):
         bound[j] = highest + _MARGIN * (abs(drive) + abs(v0) + abs(highest))
 
 
-@leaf_kernel
+@phase_kernel
 def _take_sums(sums, excited, lift, added):
     """Take the sums of a chunk of neurons apart."""
     keep_apart()
@@ -48,7 +48,7 @@ def _take_sums(sums, excited, lift, added):
         added[j] = sums[(j << 2) + 1] + sums[(j << 2) + 3]
 
 
-@leaf_kernel
+@phase_kernel
 def _raise_ends(excited, lift, end, bound):
     """Add what arrivals do to the voltage at the end, and to its bound."""
     keep_apart()
@@ -58,7 +58,7 @@ def _raise_ends(excited, lift, end, bound):
         bound[j] += excited[j] + _MARGIN * (excited[j] + abs(lift[j] - excited[j]))
 
 
-@leaf_kernel
+@phase_kernel
 def _mark(t1, bound, v_th, release, flag):
     """Mark free neurons that may fire, those that are released, and those marked before."""
     keep_apart()
@@ -68,7 +68,7 @@ def _mark(t1, bound, v_th, release, flag):
         flag[j] = np.uint8(may_fire | is_released | (flag[j] == 1))
 
 
-@leaf_kernel
+@phase_kernel
 def _end(fade, flag, release, end, added, v, x):
     """Take the neurons that are not marked to the end of the window."""
     keep_apart()
@@ -79,14 +79,14 @@ def _end(fade, flag, release, end, added, v, x):
         x[j] = x0 if flag[j] == 1 else x0 * fade + added[j]
 
 
-@leaf_kernel
+@phase_kernel
 def _clear(sums):
     keep_apart()
     for i in range(sums.shape[0]):
         sums[i] = 0.0
 
 
-@leaf_kernel
+@phase_kernel
 def _sweep_one_exp(shape, model, low, high, t1, neurons, lists, sums, chunk):
     """Sweep a block in loops over few arrays, which compilers turn into vector instructions."""
     keep_apart()
@@ -139,7 +139,7 @@ def _add_states(table, states, n, sums, first):
         states[n * n_states + k] += sums[first + k]
 
 
-@leaf_kernel
+@phase_kernel
 def _finish(model, table, neurons, flag, sums, t1, n, excited, inhibited, first):
     """Take a neuron to the end of the window, or mark it."""
     keep_apart()
@@ -182,21 +182,21 @@ def _finish_any_ports(shape, model, table, neurons, flag, sums, t1, n):
         sums[i + k] = 0.0
 
 
-@leaf_kernel
+@phase_kernel
 def _finish_each_one_exp(model, table, neurons, lists, sums, t1, first, size):
     keep_apart()
     for i in range(first, first + size):
         _finish_one_exp(model, table, neurons, lists.flag, sums, t1, lists.visited[i])
 
 
-@leaf_kernel
+@phase_kernel
 def _finish_each_any_ports(shape, model, table, neurons, lists, sums, t1, first, size):
     keep_apart()
     for i in range(first, first + size):
         _finish_any_ports(shape, model, table, neurons, lists.flag, sums, t1, lists.visited[i])
 
 
-@leaf_kernel
+@phase_kernel
 def _sweep_any_ports(shape, model, table, low, high, t1, neurons, lists, sums):
     keep_apart()
     for n in range(low, high):
@@ -227,7 +227,7 @@ def _finish_visited(shape: type) -> Callable[..., None]:
     )
 
 
-@leaf_kernel
+@phase_kernel
 def mark_sampled(samples, edge, model, table, length, neurons, lists, counts, tally, x, b):
     """Mark the neurons of a block whose voltage is read in this window, before it is swept."""
     keep_apart()
@@ -239,7 +239,7 @@ def mark_sampled(samples, edge, model, table, length, neurons, lists, counts, ta
                 visit(edge, model, table, length, neurons, lists, counts[NOW], tally, x, b, n)
 
 
-@leaf_kernel
+@phase_kernel
 def _list_all(first, last, flag, replays):
     """List the marked neurons; without a branch, for they are few but not rare."""
     keep_apart()
@@ -250,7 +250,7 @@ def _list_all(first, last, flag, replays):
     return size
 
 
-@leaf_kernel
+@phase_kernel
 def _list_visited(first, model, neurons, lists, now, tally, x, b):
     """List the marked ones of the visited neurons; settle the others."""
     keep_apart()

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from queues.jit import inner_kernel, keep_apart, leaf_kernel
+from queues.jit import inner_kernel, keep_apart, phase_kernel
 from refsim import model as neuron
 from refsim.window_types import AWAKE, DENSE, DRIVEN, EVENTS, FLIGHTS, NOW, VISITED
 
@@ -46,7 +46,7 @@ def store_states(states, n, x):
         states[n * n_states + k] = x[k]
 
 
-@leaf_kernel
+@phase_kernel
 def _advance_far(model, neurons, x, n, dt):
     """Advance a neuron without arrivals or crossings over ``dt``; ``x`` is scratch."""
     keep_apart()
@@ -57,7 +57,7 @@ def _advance_far(model, neurons, x, n, dt):
     store_states(neurons.x, n, x)
 
 
-@leaf_kernel
+@phase_kernel
 def advance(model, table, length, neurons, x, n, windows):
     """Advance a neuron without arrivals or crossings over whole windows; ``x`` is scratch."""
     keep_apart()
@@ -74,7 +74,7 @@ def advance(model, table, length, neurons, x, n, windows):
     advance_states(table, neurons.x, n, windows)
 
 
-@leaf_kernel
+@phase_kernel
 def may_fire(model, neurons, x, n):
     """Return whether a neuron has to be released, or may fire without receiving anything."""
     keep_apart()
@@ -91,7 +91,7 @@ def keep_awake(first, tally, awake, b, n):
     tally[b, AWAKE] += 1
 
 
-@leaf_kernel
+@phase_kernel
 def visit(edge, model, table, length, neurons, lists, now, tally, x, b, n):
     """Bring a neuron to the beginning of window ``now`` and put it on the list, once."""
     keep_apart()
@@ -105,7 +105,7 @@ def visit(edge, model, table, length, neurons, lists, now, tally, x, b, n):
     tally[b, VISITED] += 1
 
 
-@leaf_kernel
+@phase_kernel
 def _wake_all(edge, model, neurons, tally, x, b, now):
     """Go over to visits: leave all neurons at the beginning of this window, some of them awake."""
     keep_apart()
@@ -117,7 +117,7 @@ def _wake_all(edge, model, neurons, tally, x, b, now):
             keep_awake(edge[b], tally, neurons.awake, b, n)
 
 
-@leaf_kernel
+@phase_kernel
 def _gather_all(edge, model, table, length, neurons, tally, x, b, now):
     """Go over to sweeps: bring all neurons to the beginning of this window."""
     keep_apart()
@@ -127,7 +127,7 @@ def _gather_all(edge, model, table, length, neurons, tally, x, b, now):
     tally[b, DENSE] = _LEAST_DENSE
 
 
-@leaf_kernel
+@phase_kernel
 def choose_visits(edge, model, table, length, neurons, lists, now, tally, x, b):
     """Decide whether this window sweeps block ``b``; if not, visit the neurons that are awake."""
     keep_apart()
@@ -149,7 +149,7 @@ def choose_visits(edge, model, table, length, neurons, lists, now, tally, x, b):
         visit(edge, model, table, length, neurons, lists, now, tally, x, b, n)
 
 
-@leaf_kernel
+@phase_kernel
 def visit_targets(rows, flights, model, table, length, neurons, lists, counts, tally, x, b):
     """Visit the targets of all arrivals of this window in block ``b``."""
     keep_apart()
@@ -162,7 +162,7 @@ def visit_targets(rows, flights, model, table, length, neurons, lists, counts, t
                 visit(rows.edge, model, table, length, neurons, lists, now, tally, x, b, n)
 
 
-@leaf_kernel
+@phase_kernel
 def count_driven(edge, model, neurons, tally, x, b, now):
     """Begin a run: count the neurons that fire unaided, and find those that are awake."""
     keep_apart()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-DECORATORS = {"jit", "kernel", "inner_kernel", "leaf_kernel"}
+DECORATORS = {"jit", "kernel", "inner_kernel", "phase_kernel"}
 # Calls on `np` that are exact or make arrays.
 ALLOWED = {"empty", "zeros", "full", "nextafter", "int64", "uint64", "uint8", "float64", "inf"}
 SOURCES = sorted(

@@ -1,0 +1,132 @@
+"""Emissions under way backwards in time: in which window each next arrives, block by block.
+
+An emission enters in the window of its last arrival, at the latest; after each window it moves to
+that of the arrivals before. So an emission costs nothing in windows without its arrivals.
+"""
+
+import numpy as np
+
+from adjoint.window_arrivals import delay_of
+from adjoint.window_types import ENTERED, PENDING
+from queues.jit import inner_kernel, phase_kernel
+
+_STEP = 64  # synapses counted at once
+
+
+@inner_kernel
+def edge(windows, w):
+    """Return the begin of window ``w``, which is the end of the one before."""
+    if w >= windows.count:
+        return windows.t_end
+    return w * windows.length
+
+
+@inner_kernel
+def window_of(windows, time):
+    """Return the window of a time: the last that does not begin after it."""
+    length = windows.length
+    last = windows.count - 1
+    w = min(np.int64(time / length), last)
+    if w > 0 and time < w * length:
+        w -= 1
+    elif w < last and time >= (w + 1) * length:
+        w += 1
+    return w
+
+
+@inner_kernel
+def entry_window(windows, calendar, time):
+    """Return the window in which an emission enters, no earlier than that of any arrival."""
+    ahead = calendar.head.shape[1] - 2
+    return min(window_of(windows, time) + ahead, windows.count - 1)
+
+
+@inner_kernel
+def put(windows, calendar, b, e, end, arrival):
+    """Put emission ``e`` in the window of ``arrival``, over the synapse before ``end``."""
+    place = e & calendar.mask[0]
+    i = window_of(windows, arrival) % calendar.head.shape[1]
+    calendar.end[b, place] = end
+    calendar.link[b, place] = calendar.head[b, i]
+    calendar.head[b, i] = e
+
+
+@phase_kernel
+def enter(problem, work, b):
+    """Let the emissions of this window enter; arrivals after the end do not exist."""
+    rows, calendar, windows = problem.rows, work.calendar, problem.windows
+    n_blocks = calendar.head.shape[0]
+    e = work.counts[b, ENTERED]
+    while e > 0:
+        time = problem.emissions.time[e - 1]
+        if entry_window(windows, calendar, time) < work.now[0]:
+            break
+        e -= 1
+        calendar.bar[b, e & calendar.mask[0]] = 0.0
+        i = problem.emissions.source[e] * n_blocks + b
+        first, end = rows.start[i], rows.start[i + 1]
+        while end > first and time + delay_of(rows, end - 1) > windows.t_end:
+            end -= 1
+        if end > first:
+            put(windows, calendar, b, e, end, time + delay_of(rows, end - 1))
+            work.counts[b, PENDING] += 1
+    work.counts[b, ENTERED] = e
+
+
+@phase_kernel
+def _count_delays(delay, begin, end, time, since):
+    """Return how many of some synapses with delays of their own arrive at ``since`` or later."""
+    total = np.int64(0)
+    k = np.uint64(begin)
+    while k < np.uint64(end):
+        total += np.int64(time + delay[k] >= since)
+        k += np.uint64(1)
+    return total
+
+
+@phase_kernel
+def _count_groups(group, begin, end, least):
+    """Return how many of some synapses have a group of at least ``least``."""
+    total = np.int64(0)
+    k = np.uint64(begin)
+    while k < np.uint64(end):
+        total += np.int64(group[k] >= least)
+        k += np.uint64(1)
+    return total
+
+
+@inner_kernel
+def _first_group(delay, time, since):
+    """Return the first of ascending delays over which a spike arrives at ``since`` or later."""
+    low, high = np.int64(0), np.int64(delay.shape[0])
+    while low < high:
+        middle = (low + high) // 2
+        if time + delay[middle] >= since:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+@inner_kernel
+def first_arrival(rows, first, end, time, since):
+    """Return the first synapse of an ascending row that a spike reaches at ``since`` or later.
+
+    The row up to ``end`` has one.
+    """
+    if time + delay_of(rows, first) >= since:
+        return first
+    is_grouped = rows.group.shape[0] > 0
+    least = np.int64(0)
+    if is_grouped:
+        least = _first_group(rows.delay, time, since)
+    while end > first:
+        begin = max(first, end - _STEP)
+        if is_grouped:
+            late = _count_groups(rows.group, begin, end, least)
+        else:
+            late = _count_delays(rows.delay, begin, end, time, since)
+        if late < end - begin:
+            return end - late
+        end = begin
+    return first

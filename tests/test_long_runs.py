@@ -1,0 +1,221 @@
+"""Simulations that go on from a state, run in threads, show their progress or write to files."""
+
+import _thread
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from strategies import cases, decimals
+from test_window_engine import balanced, with_delays
+
+import refsim
+from refsim import continuation, rows
+from refsim.window_engine import obstacle
+
+usual = settings(
+    deadline=None,
+    max_examples=30,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+h5py = pytest.importorskip("h5py")
+
+
+def assert_same(a, b):
+    """Compare two simulations to the last bit."""
+    for name, column in a.spikes._asdict().items():
+        assert np.array_equal(column, getattr(b.spikes, name)), name
+    assert np.array_equal(a.voltages, b.voltages, equal_nan=True)
+    assert np.array_equal(a.origin, b.origin)
+    assert a.counts == b.counts
+    assert a.conditioning == b.conditioning
+
+
+@usual
+@given(case=cases(), least=decimals(0.05, 3.0), share=decimals(0.0, 1.0))
+def test_a_continued_run_is_that_of_one_go(case, least, share):
+    case = with_delays(case, least)
+    assume(obstacle(case.network, case.duration) is None)
+    options = {"engine": "window", "max_spikes": 300}
+    early = share * case.duration
+    assume(0.0 < early < case.duration)
+    is_early = case.samples.times <= early
+    parts = [
+        (case.samples.neurons[part], case.samples.times[part]) for part in (is_early, ~is_early)
+    ]
+    try:
+        whole = refsim.simulate(
+            case.network, case.inputs, case.duration, samples=case.samples, **options
+        )
+        begun = refsim.simulate(
+            case.network, case.inputs, early, samples=parts[0], keep_state=True, **options
+        )
+    except refsim.SpikeLimitError:
+        assume(False)
+    done = begun.continue_(case.duration, samples=parts[1])
+    order = np.argsort(~is_early, kind="stable")
+    assert np.array_equal(done.voltages, whole.voltages[order])
+    for a, b in zip(done.spikes, whole.spikes, strict=True):
+        assert np.array_equal(a, b)
+    assert done.counts == whole.counts
+
+
+@pytest.mark.parametrize("delay", [1.5, np.linspace(0.5, 5.0, 16_000)], ids=["equal", "spread"])
+def test_a_saved_state_goes_on(tmp_path, delay):
+    network = balanced(delay=delay)
+    whole = refsim.simulate(network, None, 30.0, engine="window")
+    begun = refsim.simulate(network, None, 12.3, keep_state=True)
+    assert begun.engine_reason == "a state is kept"
+    begun.save_state(tmp_path / "state.npz")
+    assert_same(refsim.resume(network, tmp_path / "state.npz", 30.0), whole)
+    assert_same(begun.continue_(20.0).continue_(21.0).continue_(30.0), whole)
+    with pytest.raises(refsim.InvalidValueError, match="the state of another network"):
+        refsim.resume(network.replace(t_ref=1.0), tmp_path / "state.npz", 30.0)
+    (tmp_path / "other.npz").write_text("no archive")
+    with pytest.raises(refsim.InvalidValueError, match="which holds no saved state"):
+        refsim.resume(network, tmp_path / "other.npz", 30.0)
+
+
+def test_further_inputs():
+    network = refsim.Network(
+        2, refsim.connect([2, 0], [0, 1], 60.0, 1.0), 1, refsim.ExpPort(5.0), tau_m=10.0
+    )
+    train = refsim.SpikeTrain([1.0, 9.0], [0, 0], 1)
+    begun = refsim.simulate(network, train, 5.0, keep_state=True)
+    more = refsim.SpikeTrain([12.0, 7.0], [0, 0], 1)
+    done = begun.continue_(20.0, more)
+    together = refsim.SpikeTrain([1.0, 9.0, 12.0, 7.0], [0, 0, 0, 0], 1)
+    assert_same(done, refsim.simulate(network, together, 20.0, engine="window"))
+    with pytest.raises(refsim.InvalidValueError, match=r"inputs.times\[1\] is 4 ms"):
+        begun.continue_(20.0, refsim.SpikeTrain([6.0, 4.0], [0, 0], 1))
+    with pytest.raises(refsim.InvalidValueError, match=r"samples.times\[0\] is 5 ms"):
+        begun.continue_(20.0, samples=([0], [5.0]))
+    with pytest.raises(refsim.InvalidValueError, match="expected a later end than 5 ms"):
+        begun.continue_(5.0)
+    with pytest.raises(refsim.InvalidTypeError, match="engine"):
+        begun.continue_(6.0, engine="event")
+
+
+def test_a_state_needs_the_window_engine():
+    network = refsim.Network(1, refsim.connect(0, 0, 1.0, 0.0))
+    with pytest.raises(refsim.InvalidValueError, match="a delay between neurons is 0"):
+        refsim.simulate(network, None, 1.0, keep_state=True)
+    with pytest.raises(refsim.InvalidValueError, match="engine is 'event'"):
+        refsim.simulate(network, None, 1.0, keep_state=True, engine="event")
+    with pytest.raises(refsim.InvalidValueError, match="kept no state"):
+        refsim.simulate(network, None, 1.0).continue_(2.0)
+    with pytest.raises(refsim.InvalidTypeError, match="keep_state is 1"):
+        refsim.simulate(network, None, 1.0, keep_state=1)
+
+
+def in_blocks(monkeypatch, **changes):
+    """Return a balanced network whose targets are in eight blocks."""
+    monkeypatch.setattr(rows, "_ROW", 1)
+    network = balanced(**changes)
+    assert len(network.rows[0].edge) == 9
+    return network
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"delay": np.linspace(0.5, 5.0, 16_000)},
+        {"tau_m": np.linspace(10.0, 20.0, 400)},
+        {"i_ext": 5.0, "ports": refsim.DoubleExpPort(1.0, 3.0)},
+    ],
+    ids=["equal", "spread", "many-tau", "quiet"],
+)
+def test_threads_change_no_bit(monkeypatch, changes):
+    network = in_blocks(monkeypatch, **changes)
+    samples = ([1, 399], [7.0, 7.0])
+    runs = [
+        refsim.simulate(network, None, 30.0, engine="window", threads=threads, samples=samples)
+        for threads in (1, 2, 3, 8)
+    ]
+    for run in runs[1:]:
+        assert_same(run, runs[0])
+    event_run = refsim.simulate(network, None, 30.0, engine="event", samples=samples)
+    np.testing.assert_allclose(runs[0].spikes.time, event_run.spikes.time, rtol=0, atol=1e-9)
+
+
+def test_threads_whose_room_runs_out(monkeypatch):
+    from refsim import window_engine
+
+    network = in_blocks(monkeypatch)
+    plain = refsim.simulate(network, None, 20.0, engine="window", threads=3)
+    monkeypatch.setattr(window_engine, "_ROOM", 1)
+    monkeypatch.setattr(window_engine, "_SHARE", 3000)
+    assert_same(refsim.simulate(network, None, 20.0, engine="window", threads=3), plain)
+
+
+@pytest.mark.parametrize("threads", [0, 1.5, True, "2", 10_000])
+def test_bad_numbers_of_threads(threads):
+    with pytest.raises((refsim.InvalidValueError, refsim.InvalidTypeError), match="threads is"):
+        refsim.simulate(balanced(), None, 1.0, threads=threads)
+
+
+def test_simulations_side_by_side(monkeypatch):
+    """Kernels release the interpreter lock, and share nothing."""
+    network = in_blocks(monkeypatch)
+    alone = refsim.simulate(network, None, 20.0, engine="window", threads=2)
+    results = [None] * 3
+
+    def run(i):
+        results[i] = refsim.simulate(network, None, 20.0, engine="window", threads=2)
+
+    workers = [threading.Thread(target=run, args=(i,)) for i in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    for result in results:
+        assert_same(result, alone)
+
+
+def test_recordings(tmp_path):
+    network = balanced()
+    whole = refsim.simulate(network, None, 30.0, engine="window")
+    done = refsim.record(network, None, 30.0, tmp_path / "folder", piece=7.0)
+    assert (done.n_spikes, done.duration, done.pieces) == (len(whole.spikes.time), 30.0, 5)
+    parts = [np.load(path) for path in sorted((tmp_path / "folder").iterdir())]
+    assert np.array_equal(np.concatenate([part["time"] for part in parts]), whole.spikes.time)
+    done = refsim.record(network, None, 30.0, tmp_path / "spikes.h5", piece=4.0)
+    with h5py.File(done.path) as file:
+        assert np.array_equal(file["time"][:], whole.spikes.time)
+        assert np.array_equal(file["neuron"][:], whole.spikes.neuron)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "spikes.h5"]
+    with pytest.raises(refsim.InvalidValueError, match="which exists"):
+        refsim.record(network, None, 30.0, tmp_path / "spikes.h5")
+    with pytest.raises(refsim.InvalidValueError, match="piece is 0"):
+        refsim.record(network, None, 30.0, tmp_path / "other.h5", piece=0.0)
+    with pytest.raises(OSError, match="cannot be"):
+        refsim.record(network, None, 30.0, tmp_path / "nowhere" / "other.h5")
+
+
+def test_an_interrupted_recording_is_kept(tmp_path):
+    network = balanced()
+    timer = threading.Timer(1.0, _thread.interrupt_main)
+    refsim.simulate(network, None, 1.0, engine="window")  # compiles
+    timer.start()
+    with pytest.raises(refsim.SimulationInterrupted) as caught:
+        refsim.record(network, None, 1e7, tmp_path / "spikes.h5", piece=5.0)
+    partial = caught.value.partial
+    assert 0.0 < partial.duration < 1e7
+    with h5py.File(tmp_path / "spikes.h5") as file:
+        assert len(file["time"]) == partial.n_spikes > 0
+
+
+def test_a_progress_bar(capsys):
+    pytest.importorskip("tqdm")
+    refsim.simulate(balanced(), None, 5.0, engine="window", progress=True)
+    refsim.simulate(balanced(), None, 5.0, engine="event", progress=True)
+    assert capsys.readouterr().err.count("ms") > 1
+
+
+def test_the_digest_of_a_network_is_that_of_its_parameters():
+    network = balanced()
+    assert continuation.network_digest(network) == continuation.network_digest(balanced())
+    for changes in ({"t_ref": 1.9}, {"tau": [2.1]}, {"weight": 1.0}, {"v0": 0.1}):
+        other = network.replace(**changes)
+        assert continuation.network_digest(network) != continuation.network_digest(other)
