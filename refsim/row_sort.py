@@ -12,26 +12,35 @@ from queues.jit import inner_kernel, kernel
 from refsim.types import Int
 
 _RUN = 16  # entries that are sorted by insertion before merging; 8 are as fast, 4 slower
-_LOW = 0xFFFFFFFF  # the lower half of a key
+_LOW = 0xFFFFFFFF  # the lower half of a key: the place of an entry in its row
 _SIGN = 0x7FFFFFFFFFFFFFFF  # takes the sign off the bits of -0.0
 
 
-class Merging(NamedTuple):
-    """Room for the longest row."""
+class Keys(NamedTuple):
+    """What rows are sorted by, for each synapse; what is not used is empty."""
 
-    key: Int
-    item: NDArray[np.int32]
-    other_key: Int
-    other_item: NDArray[np.int32]
+    post: NDArray[np.int32]
+    code: NDArray[np.uint16]  # number of the delay among all in ascending order
+    bits: Int  # of the delay
+    low: int  # the least of the bits
+    shift: int  # leaves 31 of the bits above the least
 
 
 class Sorted(NamedTuple):
-    """Synapses in order of their rows; what is not asked for is empty."""
+    """Synapses in order of their rows; what is not used is empty."""
 
     number: NDArray[np.int32]
-    post: NDArray[np.int32]  # if rows are also ordered by target
-    code: NDArray[np.uint16]  # of the delay
-    bits: Int  # of the delay
+    post: NDArray[np.int32]
+    code: NDArray[np.uint16]
+    bits: Int
+
+
+class Room(NamedTuple):
+    """Room for the longest row."""
+
+    key: Int  # what to sort by, 31 bits, then the place in the row: so sorting is stable
+    merged: Int
+    number: NDArray[np.int32]
 
 
 @kernel
@@ -58,29 +67,26 @@ def take(values, number, out):
 
 
 @inner_kernel
-def _sort_run(key, item, first, stop):
+def _sort_run(key, first, stop):
     """Sort by insertion."""
     for i in range(first + 1, stop):
-        moving, moving_item = key[i], item[i]
+        moving = key[i]
         k = i
         while k > first and key[k - 1] > moving:
             key[k] = key[k - 1]
-            item[k] = item[k - 1]
             k -= 1
         key[k] = moving
-        item[k] = moving_item
 
 
 @inner_kernel
-def _copy(key, item, first, stop, key_out, item_out, k):
+def _copy(key, first, stop, out, k):
     for i in range(first, stop):
-        key_out[k + i - first] = key[i]
-        item_out[k + i - first] = item[i]
+        out[k + i - first] = key[i]
 
 
 @inner_kernel
-def _merge(key, item, first, middle, stop, key_out, item_out):
-    """Merge two sorted runs that follow each other; of equal keys the left one comes first.
+def _merge(key, first, middle, stop, out):
+    """Merge two sorted runs that follow each other.
 
     Choices instead of branches, which would be mispredicted every other time: a third faster.
     """
@@ -88,83 +94,89 @@ def _merge(key, item, first, middle, stop, key_out, item_out):
     right = middle
     k = first
     while left < middle and right < stop:
-        is_left = key[left] <= key[right]
-        chosen = left if is_left else right
-        key_out[k] = key[chosen]
-        item_out[k] = item[chosen]
+        is_left = key[left] < key[right]
+        out[k] = key[left] if is_left else key[right]
         left += np.int64(is_left)
         right += np.int64(1) - np.int64(is_left)
         k += 1
-    _copy(key, item, left, middle, key_out, item_out, k)
-    _copy(key, item, right, stop, key_out, item_out, k + middle - left)
+    _copy(key, left, middle, out, k)
+    _copy(key, right, stop, out, k + middle - left)
 
 
 @inner_kernel
-def _merge_runs(key, item, width, size, key_out, item_out):
+def _merge_runs(key, width, size, out):
     first = np.int64(0)
     while first < size:
         middle = min(first + width, size)
         stop = min(middle + width, size)
-        _merge(key, item, first, middle, stop, key_out, item_out)
+        _merge(key, first, middle, stop, out)
         first = stop
 
 
 @inner_kernel
 def _sort(room, size):
-    """Sort the first ``size`` keys and items of ``room``; equal keys keep their order."""
+    """Sort the first ``size`` keys."""
     first = np.int64(0)
     while first < size:
-        _sort_run(room.key, room.item, first, min(first + _RUN, size))
+        _sort_run(room.key, first, min(first + _RUN, size))
         first += _RUN
     width = np.int64(_RUN)
     while width < size:
-        _merge_runs(room.key, room.item, width, size, room.other_key, room.other_item)
-        _merge_runs(room.other_key, room.other_item, 2 * width, size, room.key, room.item)
+        _merge_runs(room.key, width, size, room.merged)
+        _merge_runs(room.merged, 2 * width, size, room.key)
         width *= 4
 
 
 @inner_kernel
-def _sort_if_needed(room, number, first, size):
+def _order(room, number, first, size):
     """Order the numbers of a row by the keys in ``room``."""
     k = np.int64(1)
-    while k < size and room.key[k - 1] <= room.key[k]:
+    while k < size and room.key[k - 1] < room.key[k]:
         k += 1
     if k >= size:
         return
-    for i in range(size):
-        room.item[i] = number[first + i]
     _sort(room, size)
     for i in range(size):
-        number[first + i] = room.item[i]
+        room.number[i] = number[first + (room.key[i] & _LOW)]
+    for i in range(size):
+        number[first + i] = room.number[i]
 
 
 @inner_kernel
-def _order_by_post(post, code, by_code, room, first, size, out):
-    """Order a row by target; by the code of the delay before that."""
+def _order_by(values, room, number, first, size):
+    """Order the numbers of a row by their values, which are less than 2^31."""
     for k in range(size):
-        s = out.number[first + k]
-        room.key[k] = np.int64(post[s])
-        if by_code:
-            room.key[k] |= np.int64(code[s]) << 32
-    _sort_if_needed(room, out.number, first, size)
-    for k in range(size):
-        out.post[first + k] = room.key[k] & _LOW
-        if by_code:
-            out.code[first + k] = room.key[k] >> 32
+        room.key[k] = np.int64(values[number[first + k]]) << 32 | k
+    _order(room, number, first, size)
 
 
 @inner_kernel
-def _order_by_bits(bits, room, first, size, out):
-    """Order a row by delay."""
+def _is_ascending(bits, number, first, size):
+    for k in range(first + 1, first + size):
+        if bits[number[k - 1]] & _SIGN > bits[number[k]] & _SIGN:
+            return False
+    return True
+
+
+@inner_kernel
+def _order_by_bits(keys, room, number, first, size):
+    """Order by the upper bits of delays; where that does not settle it, by 31 bits at a time."""
+    bits = keys.bits
     for k in range(size):
-        room.key[k] = bits[out.number[first + k]] & _SIGN
-    _sort_if_needed(room, out.number, first, size)
-    for k in range(size):
-        out.bits[first + k] = room.key[k]
+        upper = ((bits[number[first + k]] & _SIGN) - keys.low) >> keys.shift
+        room.key[k] = upper << 32 | k
+    _order(room, number, first, size)
+    if _is_ascending(bits, number, first, size):
+        return
+    for place in range(0, 63, 31):
+        for k in range(size):
+            part = (bits[number[first + k]] & _SIGN) >> place & 0x7FFFFFFF
+            room.key[k] = part << 32 | k
+        _order(room, number, first, size)
 
 
 @kernel
-def order_rows(start, post, code, bits, room, out):
+def order_rows(start, keys, room, out):
     """Order each row by delay, then by target if so asked, then by number as before.
 
     Delays are given by the order of their values, or by their bits, or are all equal.
@@ -172,16 +184,24 @@ def order_rows(start, post, code, bits, room, out):
     by_post = out.post.shape[0] > 0
     by_code = out.code.shape[0] > 0
     by_bits = out.bits.shape[0] > 0
+    number = out.number
     for row in range(start.shape[0] - 1):
         first = start[row]
         size = start[row + 1] - first
         if by_post:
-            _order_by_post(post, code, by_code, room, first, size, out)
+            _order_by(keys.post, room, number, first, size)
+        if by_code:
+            _order_by(keys.code, room, number, first, size)
         if by_bits:
-            _order_by_bits(bits, room, first, size, out)
-        if by_post and by_bits:
-            for k in range(first, first + size):
-                out.post[k] = post[out.number[k]]
+            _order_by_bits(keys, room, number, first, size)
+        for k in range(first, first + size):
+            s = number[k]
+            if by_post:
+                out.post[k] = keys.post[s]
+            if by_code:
+                out.code[k] = keys.code[s]
+            if by_bits:
+                out.bits[k] = keys.bits[s] & _SIGN
 
 
 @inner_kernel

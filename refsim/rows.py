@@ -8,7 +8,16 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from refsim.errors import InvalidTypeError, InvalidValueError
-from refsim.row_sort import Merging, Sorted, count_rows, fill_rows, number_values, order_rows, take
+from refsim.row_sort import (
+    Keys,
+    Room,
+    Sorted,
+    count_rows,
+    fill_rows,
+    number_values,
+    order_rows,
+    take,
+)
 from refsim.types import Float, Int, Rows, Wiring
 from refsim.validate import MOST, check_indices, freeze_all, frozen, integer, shown
 
@@ -125,14 +134,18 @@ def sorted_rows(
     )
     fill_rows(pre, post, block, n_blocks, start[:-1].copy(), out.number)
     longest = int(np.diff(start).max(initial=0))
-    room = Merging(
-        np.empty(longest, np.int64),
-        np.empty(longest, np.int32),
-        np.empty(longest, np.int64),
-        np.empty(longest, np.int32),
-    )
-    order_rows(start, post, _read(code, np.uint16), _read(bits, np.int64), room, out)
+    ints = np.empty((2, longest), np.int64)
+    room = Room(ints[0], ints[1], np.empty(longest, np.int32))
+    low, shift = _upper_bits(columns.delay) if len(bits) else (0, 0)
+    keys = Keys(post, _read(code, np.uint16), _read(bits, np.int64), low, shift)
+    order_rows(start, keys, room, out)
     return start, out
+
+
+def _upper_bits(delay: Float) -> tuple[int, int]:
+    """Return the least bits of delays, and the shift that leaves 31 bits of those above it."""
+    low, high = (int(bits) for bits in np.abs([delay.min(), delay.max()]).view(np.int64))
+    return low, max(0, (high - low).bit_length() - 31)
 
 
 def _bits(delay: Float) -> Int:
