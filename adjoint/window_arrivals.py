@@ -264,32 +264,16 @@ def read_any(tables, rows, adjoints, bars, once, b, time, begin, end, t1, rate_b
 
 
 @phase_kernel
-def list_found(rows, pieces, b, time, found, begin, end, length, piece, since, scaled):
-    """Write the pieces from which some of the synapses found are read, and how long before."""
-    i = np.uint64(0)
-    g = np.uint64(begin)
-    while g < np.uint64(end):
-        k = found[g]
-        at = time + delay_of(rows, k)
-        j = np.uint64(pieces.first[np.uint64(rows.post[k])])
-        while at < pieces.below[b, j]:
-            j += np.uint64(1)
-        piece[i] = j
-        since[i] = pieces.time[b, j] - at
-        scaled[i] = since[i] * (2.0 / length) - 1.0
-        i += np.uint64(1)
-        g += np.uint64(1)
-
-
-@phase_kernel
-def read_listed(adjoints, bars, row, piece, weight, found, begin, end, response, since, a, r, sums):
-    """Read synapses of one port that were found, from rows of pieces; return dL/d(time)."""
-    total = 0.0
+def read_listed(
+    adjoints, bars, row, piece, weight, synapse, place, begin, end, response, since, a, r, spike_bar,
+    rate_bar,
+):  # fmt: skip
+    """Read synapses of one exponential port, one by one, from rows of pieces."""
     own = 0.0
     i = np.uint64(0)
     g = np.uint64(begin)
     while g < np.uint64(end):
-        k = found[g]
+        k = synapse[g]
         j = piece[i]
         w = weight[k]
         v = row[j, np.uint64(0)]
@@ -297,26 +281,26 @@ def read_listed(adjoints, bars, row, piece, weight, found, begin, end, response,
         lift, first = response[np.uint64(LIFT), i], response[np.uint64(FIRST), i]
         time_bar = w * (a * (lift - first) * v + r * first * x)
         add_bars(bars, k, lift * v + first * x, time_bar)
-        total += time_bar
+        spike_bar[place[g]] += time_bar
         lift_a, lift_r = rate_responses_at(adjoints, response, i)
         first_r = -since[i] * first
         own = add_rates(adjoints, row, own, j, w, v, x, first, lift, lift_a, lift_r, first_r)
         i += np.uint64(1)
         g += np.uint64(1)
-    sums[0] += own
-    return total
+    rate_bar[0] += own
 
 
 @phase_kernel
-def read_found(tables, rows, adjoints, bars, row, piece, out, found, begin, end, since, sums):
-    """Read synapses of any network that were found, from rows of pieces; return dL/d(time)."""
-    total = 0.0
+def read_found(
+    tables, rows, adjoints, bars, row, piece, out, synapse, place, begin, end, since, spike_bar,
+    rate_bar,
+):  # fmt: skip
+    """Read synapses of any network, one by one, from rows of pieces."""
     for g in range(begin, end):
-        k = found[g]
+        k = synapse[g]
         c = tables.kind[rows.post[k]]
         i = _state_of(tables, rows, k)
         respond(tables, c, i, since[g - begin], out)
         w = np.float64(rows.weight[k])
         j = np.int64(piece[g - begin])
-        total += _read_one(tables, adjoints, row, j, bars, k, w, c, i, out, sums)
-    return total
+        spike_bar[place[g]] += _read_one(tables, adjoints, row, j, bars, k, w, c, i, out, rate_bar)

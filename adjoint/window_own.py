@@ -49,7 +49,7 @@ def _happen(model, own, slopes, sample_bar, membrane, bar, i, total):
         neuron.fire_vjp(membrane, bar, n, slopes.before[k], slopes.after[k], total)
 
 
-@phase_kernel
+@inner_kernel
 def _piece(tables, adjoints, pieces, b, j, n, time, out):
     """Begin piece ``j + 1``, or what holds at the end of them all, from piece ``j``."""
     row = pieces.row[b]
@@ -86,15 +86,21 @@ def begin_own(problem, work, b):
     stop = own.start[b + 1]
     j = np.int64(-1)
     while i < stop and own.window[i] == w:
-        n, time, k = own.neuron[i], own.time[i], own.index[i]
+        n = own.neuron[i]
         j += 1
         end, is_sparse = edge(windows, w + 1), work.counts[b, SPARSE] == 1
         _open(tables, adjoints, work.at, pieces, b, j, n, end, w, is_sparse, out)
-        while i < stop and own.window[i] == w and own.neuron[i] == n:
-            time, k = own.time[i], own.index[i]
-            pieces.below[b, j] = np.nextafter(time, math.inf) if own.kind[i] == SAMPLE else time
+        while True:
+            happens = i < stop and own.window[i] == w and own.neuron[i] == n
+            time, below = edge(windows, w), -math.inf
+            if happens:
+                time, k = own.time[i], own.index[i]
+                below = np.nextafter(time, math.inf) if own.kind[i] == SAMPLE else time
+            pieces.below[b, j] = below
             _piece(tables, adjoints, pieces, b, j, n, time, out)
             j += 1
+            if not happens:
+                break
             total = 0.0
             if own.kind[i] == SPIKE:
                 e = problem.emissions.of_spike[k]
@@ -107,9 +113,6 @@ def begin_own(problem, work, b):
             if tables.with_rates:
                 row[j, 1 + tables.gain.shape[0]] = work.membrane.rate_v[n]
             i += 1
-        pieces.below[b, j] = -math.inf
-        _piece(tables, adjoints, pieces, b, j, n, edge(windows, w), out)
-        j += 1
         pieces.below[b, j] = math.inf
     work.counts[b, OWN] = i
     work.counts[b, N_PIECES] = j + 1

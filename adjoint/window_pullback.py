@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from adjoint.types import Outcome
 from adjoint.window_responses import window_tables
@@ -22,6 +23,7 @@ from adjoint.window_types import (
     Calendar,
     Chunk,
     Emissions,
+    Found,
     MembraneAdjoint,
     MembraneBar,
     Membranes,
@@ -119,17 +121,12 @@ class WindowPass:
         counts[:, OWN] = self._own.start[:-1]
         counts[:, SPARSE] = 1
         row = _aligned_zeros(n, width)
+        membrane, bar = self._membranes(n)
         return WindowWork(
             adjoints=AdjointsAndRates(row) if with_rates else Adjoints(row),
             at=np.full(n, self._n_windows, dtype=np.int32),
-            membrane=MembraneAdjoint(
-                time=np.full(n, self._run.duration),
-                v=np.zeros(n),
-                rate_v=np.zeros(n),
-                after=np.zeros(n),
-                held=self._held_at_the_end(),
-            ),
-            bar=MembraneBar(*(np.zeros(n) for _ in MembraneBar._fields)),
+            membrane=membrane,
+            bar=bar,
             bars=self._cleared_bars(with_delays),
             port_rate=np.zeros((n_blocks, max(8, n_states))),
             spike_bar=spike_bar,
@@ -146,11 +143,8 @@ class WindowPass:
                 since=np.zeros((n_blocks, CHUNK)),
                 scaled=np.zeros((n_blocks, CHUNK)),
                 response=np.zeros((n_blocks, n_responses, CHUNK)),
-                found=np.zeros(
-                    (n_blocks, int(np.diff(self._rows.start).max(initial=0)) + 1), dtype=np.uint64
-                ),
-                piece=np.zeros((n_blocks, CHUNK), dtype=np.uint64),
             ),
+            found=self._found(n_blocks),
             counts=counts,
             now=np.array([self._n_windows - 1, len(self._emissions.of_input)]),
         )
@@ -164,13 +158,32 @@ class WindowPass:
             self._bars = np.zeros(size)
         return SynapseBars(self._bars) if with_delays else WeightBars(self._bars)
 
-    def _held_at_the_end(self) -> Int:
-        """Return 1 for the neurons that are refractory at the end."""
+    def _found(self, n_blocks: int) -> Found:
+        room = CHUNK + int(np.diff(self._rows.start).max(initial=0))
+        return Found(
+            synapse=np.zeros((n_blocks, room), dtype=np.uint64),
+            emitted=np.zeros((n_blocks, room)),
+            place=np.zeros((n_blocks, room), dtype=np.uint64),
+            piece=np.zeros((n_blocks, CHUNK), dtype=np.uint64),
+        )
+
+    def _membranes(self, n: int) -> tuple[MembraneAdjoint, MembraneBar]:
+        """Return the adjoint of silence after the end, and zeros.
+
+        All of a neuron lies in two lines of the cache: it is visited now and then, by its spikes.
+        """
+        columns = _aligned_zeros(n, 16)
+        membrane = MembraneAdjoint(*columns.T[:4], columns.view(np.int64)[:, 4])
+        membrane.time[:] = self._run.duration
+        membrane.held[self._is_held_at_the_end()] = 1
+        return membrane, MembraneBar(*columns.T[5:11])
+
+    def _is_held_at_the_end(self) -> NDArray[np.bool_]:
         tape = self._tape
         t_ref = self._run.network.t_ref
-        held = np.zeros(len(t_ref), dtype=np.int64)
-        held[tape.neuron[tape.time + t_ref[tape.neuron] > self._run.duration]] = 1
-        return held
+        is_held = np.zeros(len(t_ref), dtype=bool)
+        is_held[tape.neuron[tape.time + t_ref[tape.neuron] > self._run.duration]] = True
+        return is_held
 
     def _calendar(self, n_blocks: int) -> Calendar:
         longest = float(self._rows.delay.max(initial=0.0))
@@ -239,7 +252,7 @@ class WindowPass:
     def _outcome(self, problem: WindowReverse, work: WindowWork) -> Outcome:
         ports = self._run.network.model.ports
         bar = ModelBar(
-            **work.bar._asdict(),
+            **{name: column.copy() for name, column in work.bar._asdict().items()},
             port_rate=np.zeros(len(ports.rate)),
             port_gain=np.zeros(len(ports.order)),
         )

@@ -6,7 +6,6 @@ import numpy as np
 
 from adjoint.window_arrivals import (
     delay_of,
-    list_found,
     prefetch_segment,
     read_alike,
     read_any,
@@ -144,40 +143,60 @@ def _read_plain(rows, tables, adjoints, bars, out, chunk, b, begin, end, until, 
 
 
 @phase_kernel
-def _find(post, is_special, begin, end, found):
-    """List the synapses whose targets have events of their own; return their number."""
-    size = np.uint64(0)
+def _find(post, is_special, begin, end, time, place, found, b, size):
+    """List the synapses whose targets have events of their own, after ``size`` others."""
+    synapse, emitted, places = found.synapse[b], found.emitted[b], found.place[b]
+    g = np.uint64(size)
     k = np.uint64(begin)
     while k < np.uint64(end):
-        found[size] = k
-        size += np.uint64(is_special[np.uint64(post[k])])
+        synapse[g] = k
+        g += np.uint64(is_special[np.uint64(post[k])])
         k += np.uint64(1)
-    return np.int64(size)
+    for i in range(np.uint64(size), g):
+        emitted[i] = time
+        places[i] = np.uint64(place)
+    return np.int64(g)
 
 
 @phase_kernel
-def _read_found(
-    rows, tables, adjoints, bars, pieces, out, chunk, b, time, size, rate_bar, is_plain
-):
-    """Read the synapses that were found; return dL/d(time)."""
-    found, piece, response = chunk.found[b], chunk.piece[b], chunk.response[b]
-    since, scaled = chunk.since[b], chunk.scaled[b]
-    row = pieces.row[b]
-    total = 0.0
+def _list_pieces(rows, pieces, found, b, begin, end, length, since, scaled):
+    """Write the pieces from which some of the synapses found are read, and how long before."""
+    piece = found.piece[b]
+    i = np.uint64(0)
+    for g in range(np.uint64(begin), np.uint64(end)):
+        k = found.synapse[b, g]
+        arrival = found.emitted[b, g] + delay_of(rows, k)
+        j = np.uint64(pieces.first[np.uint64(rows.post[k])])
+        while arrival < pieces.below[b, j]:
+            j += np.uint64(1)
+        piece[i] = j
+        since[i] = pieces.time[b, j] - arrival
+        scaled[i] = since[i] * (2.0 / length) - 1.0
+        i += np.uint64(1)
+
+
+@phase_kernel
+def _read_found(problem, work, b, size):
+    """Read the synapses that were found."""
+    rows, tables, adjoints, bars = problem.rows, problem.tables, work.adjoints, work.bars
+    chunk, found, out = work.chunk, work.found, work.once.out[b]
+    since, scaled, response = chunk.since[b], chunk.scaled[b], chunk.response[b]
+    synapse, place, piece = found.synapse[b], found.place[b], found.piece[b]
+    row, spike_bar, rate_bar = work.pieces.row[b], work.calendar.bar[b], work.port_rate[b]
     for begin in range(0, size, CHUNK):
         end = min(begin + CHUNK, size)
-        list_found(rows, pieces, b, time, found, begin, end, tables.length, piece, since, scaled)
-        if is_plain:
+        _list_pieces(rows, work.pieces, found, b, begin, end, tables.length, since, scaled)
+        if problem.is_plain:
             evaluate_all(adjoints, tables.poly[0, 0], scaled, end - begin, response)
-            total += read_listed(
-                adjoints, bars, row, piece, rows.weight, found, begin, end, response, since,
-                tables.rate[0], tables.decay_rate[0], rate_bar,
+            read_listed(
+                adjoints, bars, row, piece, rows.weight, synapse, place, begin, end, response,
+                since, tables.rate[0], tables.decay_rate[0], spike_bar, rate_bar,
             )  # fmt: skip
         else:
-            total += read_found(
-                tables, rows, adjoints, bars, row, piece, out, found, begin, end, since, rate_bar
-            )
-    return total
+            read_found(
+                tables, rows, adjoints, bars, row, piece, out, synapse, place, begin, end, since,
+                spike_bar, rate_bar,
+            )  # fmt: skip
 
 
 @inner_kernel
@@ -204,7 +223,8 @@ def read_block(problem, work, b):
     )  # fmt: skip
     calendar, adjoints, bars, chunk = work.calendar, work.adjoints, work.bars, work.chunk
     n_blocks, n_lists = calendar.head.shape
-    out, found, rate_bar = work.once.out[b], chunk.found[b], work.port_rate[b]
+    out, rate_bar, is_special = work.once.out[b], work.port_rate[b], work.pieces.is_special
+    size = np.int64(0)
     is_sparse, has_pieces = work.counts[b, SPARSE] == 1, work.counts[b, N_PIECES] > 0
     w = work.now[0]
     t0, t1 = edge(windows, w), edge(windows, w + 1)
@@ -231,17 +251,18 @@ def read_block(problem, work, b):
             total = read_any(
                 tables, rows, adjoints, bars, work.once, b, time, begin, end, t1, rate_bar
             )
-        if has_pieces:
-            size = _find(rows.post, work.pieces.is_special, begin, end, found)
-            if size > 0:
-                total += _read_found(
-                    rows, tables, adjoints, bars, work.pieces, out, chunk, b, time, size, rate_bar,
-                    problem.is_plain,
-                )  # fmt: skip
         calendar.bar[b, place] += total
+        if has_pieces:
+            found = work.found
+            size = _find(rows.post, is_special, begin, end, time, place, found, b, size)
+            if size >= CHUNK:
+                _read_found(problem, work, b, size)
+                size = np.int64(0)
         if begin > first:
             put(windows, calendar, b, e, begin, time + delay_of(rows, begin - 1))
         else:
             work.counts[b, PENDING] -= 1
         e = following
+    if size > 0:
+        _read_found(problem, work, b, size)
     work.counts[b, EVENTS] = events

@@ -191,8 +191,15 @@ class Chunk(NamedTuple):
     since: Float  # (B, chunk) time from the arrival to the end of the window
     scaled: Float  # (B, chunk) the same from -1 to 1
     response: Float  # (B, Q, chunk)
-    found: NDArray[np.uint64]  # (B, longest row) synapses of neurons with events of their own
-    piece: NDArray[np.uint64]  # (B, chunk) from which these are read
+
+
+class Found(NamedTuple):
+    """Arrivals at neurons with events of their own; a row for each block."""
+
+    synapse: NDArray[np.uint64]  # (B, chunk and longest row)
+    emitted: Float  # (B, chunk and longest row) time of the spike
+    place: NDArray[np.uint64]  # (B, chunk and longest row) of the emission in the calendar
+    piece: NDArray[np.uint64]  # (B, chunk) from which it is read
 
 
 class WindowWork(NamedTuple):
@@ -210,6 +217,7 @@ class WindowWork(NamedTuple):
     pieces: Pieces
     once: Once
     chunk: Chunk
+    found: Found
     counts: Int  # (B, 8) see the names below
     now: Int  # (2,) window; input spikes not yet collected
 
