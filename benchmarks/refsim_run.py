@@ -22,7 +22,7 @@ def network(workload):
         workload.n,
         refsim.Synapses(
             workload.pre, workload.post, workload.weight * MV_PER_PA, workload.delay, 0
-        ),
+        ).packed(workload.n, workload.n_inputs),
         n_inputs=workload.n_inputs,
         ports=refsim.ExpPort(TAU_S),
         tau_m=TAU_M,
@@ -46,7 +46,10 @@ def train(workload):
 
 
 # Pullbacks by what they give; each takes a pullback and the cotangents of the spike times.
-PULLBACKS = {"all parameters": lambda pullback, bar: pullback(bar)}
+PULLBACKS = {
+    "weights and delays": lambda pullback, bar: pullback(bar, None, ("weight", "delay")),
+    "all parameters": lambda pullback, bar: pullback(bar),
+}
 
 
 def gradients(net, inputs, duration, repeats, options):
@@ -91,9 +94,11 @@ def main():
     parser.add_argument("--spikes", metavar="FILE", help="keep the spikes")
     arguments = parser.parse_args()
     workload = load(arguments)
-    options = {"engine": arguments.engine, "max_spikes": 10**8}
-    if arguments.threads > 1:
-        options["threads"] = arguments.threads
+    options = {
+        "engine": arguments.engine,
+        "max_spikes": 10**8,
+        "threads": arguments.threads,
+    }
     compile_s, compile_backward_s = warm_up(workload.has_equal_delays, options, arguments.backward)
     inputs, duration = train(workload), workload.duration
     del workload

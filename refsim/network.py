@@ -27,6 +27,7 @@ from refsim.validate import (
 
 if TYPE_CHECKING:
     from refsim.packed import PackedSynapses
+    from refsim.window_engine import WindowTables
 
 AnySynapses: TypeAlias = "Synapses | PackedSynapses | Sequence[Synapses]"
 
@@ -229,6 +230,13 @@ class Network(ReadOnlyArrays):
         return pack(self.n_neurons, self.n_neurons + self.n_inputs, self.synapses)
 
     @cached_property
+    def window_tables(self) -> WindowTables:
+        """What the window engine computes once for a network."""
+        from refsim.window_engine import window_tables
+
+        return window_tables(self)
+
+    @cached_property
     def wiring(self) -> Wiring:
         """Synapses sorted by source, delay and number, as the event engine takes them."""
         from refsim.rows import wire
@@ -237,7 +245,7 @@ class Network(ReadOnlyArrays):
             return self.synapses.wiring()
         return wire(self.n_neurons, self.n_neurons + self.n_inputs, self.synapses)
 
-    @property
+    @cached_property
     def has_equal_delays(self) -> bool:
         """Whether all synapses have the same delay, so that arrivals keep the order of spikes."""
         return len(self.synapses) == 0 or bool(self.delay.min() == self.delay.max())

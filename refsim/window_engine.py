@@ -66,7 +66,7 @@ def obstacle(network: Network, duration: float) -> str | None:
     shortest = shortest_delay(network)
     if shortest == 0.0:
         return "a delay between neurons is 0"
-    length = window_length(network)
+    length = network.window_tables.length
     if duration / length > _MOST_WINDOWS:
         return f"windows of {length:.3g} ms would be too many"
     return None
@@ -75,7 +75,7 @@ def obstacle(network: Network, duration: float) -> str | None:
 def is_worthwhile(network: Network, duration: float) -> bool:
     """Return whether a network is large enough for windows to have many arrivals."""
     size = len(network.synapses)
-    return size >= _WORTHWHILE and duration / window_length(network) <= size
+    return size >= _WORTHWHILE and duration / network.window_tables.length <= size
 
 
 def shortest_delay(network: Network) -> float:
@@ -141,23 +141,33 @@ class Resumed(NamedTuple):
     voltages: Float
 
 
-def _problem(run: Run) -> WindowProblem:
-    network = run.network
+class WindowTables(NamedTuple):
+    """What is computed once for a network; see WindowProblem."""
+
+    length: float  # of a window, ms
+    responses: Responses
+    propagator: Propagator
+    shape: OneExp | AnyPorts
+
+
+def window_tables(network: Network) -> WindowTables:
+    """Return windows for a network, and what they do."""
     length = window_length(network)
-    rows, _ = network.rows
     table = responses(network.model, length)
     step = propagator(network.model, length)
+    return WindowTables(length, table, step, _shape(network.model, table, step))
+
+
+def _problem(run: Run) -> WindowProblem:
+    network = run.network
     return WindowProblem(
         model=network.model,
-        rows=rows,
+        rows=network.rows[0],
         inputs=run.problem.inputs,
         samples=run.problem.samples,
-        responses=table,
-        propagator=step,
-        shape=_shape(network.model, table, step),
-        length=length,
         t_end=run.duration,
         max_spikes=run.max_spikes,
+        **network.window_tables._asdict(),
     )
 
 

@@ -12,7 +12,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 DECORATORS = {"jit", "kernel", "inner_kernel", "phase_kernel"}
 # Calls on `np` that are exact or make arrays.
-ALLOWED = {"empty", "zeros", "full", "nextafter", "int64", "uint64", "uint8", "float64", "inf"}
+ALLOWED = {
+    "empty", "zeros", "full", "nextafter", "int64", "int32", "uint64", "uint8", "float64", "inf",
+}  # fmt: skip
 SOURCES = sorted(
     path
     for package in ("queues", "refsim", "adjoint", "validation")
