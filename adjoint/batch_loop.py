@@ -151,7 +151,7 @@ def _enter(problem, work, queue, last, t_end):
         problem.origin,
         problem.dt,
         t_end,
-        True,
+        problem.walks,
         last,
     )
     for i in range(used - 1, -1, -1):

@@ -90,10 +90,11 @@ class EventBatch(BatchRun):
         )
         most = -(-size // (_TASKS_A_THREAD * self.threads)) if self.threads > 1 else size
         self._at_once = min(most, _MOST_AT_ONCE)
+        self._n_tasks = -(-size // self._at_once)
         self._parts: dict[int, list[NDArray[Any]]] = {}
 
     def _simulate(self) -> None:
-        share_out(-(-len(self) // self._at_once), self.threads, self._simulate_tasks)
+        share_out(self._n_tasks, self.threads, self._simulate_tasks)
 
     def _simulate_tasks(self, tasks: Tasks) -> None:
         worker = _Worker(self._run(None, None))
@@ -116,6 +117,11 @@ class EventBatch(BatchRun):
     def result(self) -> BatchResult:
         """Return what has been simulated."""
         run, arrays = self.template, self.arrays
+        for task in range(self._n_tasks):
+            if task not in self._parts:  # not begun, or Ctrl-C has met the copying of its spikes
+                of_task = slice(task * self._at_once, (task + 1) * self._at_once)
+                arrays.counts[of_task] = 0
+                arrays.is_done[of_task] = 0
         nothing = _Worker(run).columns(0, 0)
         parts = [nothing, *(self._parts[task] for task in sorted(self._parts))]
         time, neuron, before, after, origin = map(np.concatenate, zip(*parts, strict=True))

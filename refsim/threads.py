@@ -59,9 +59,8 @@ def share_out(n_tasks: int, threads: int, body: Callable[[Tasks], None]) -> None
         for _ in range(min(threads, n_tasks) - 1):
             # NumPy keeps its handling of floating-point errors in the context.
             context = contextvars.copy_context()
-            helper = threading.Thread(target=context.run, args=(helping,), daemon=True)
-            helper.start()
-            helpers.append(helper)
+            helpers.append(threading.Thread(target=context.run, args=(helping,), daemon=True))
+            helpers[-1].start()
         body(tasks)
         _join(helpers)
     except BaseException:
@@ -73,6 +72,8 @@ def share_out(n_tasks: int, threads: int, body: Callable[[Tasks], None]) -> None
 
 
 def _join(helpers: list[threading.Thread]) -> None:
+    """Wait for all; one of which Ctrl-C has met the start is listed, but cannot be joined yet."""
     for helper in helpers:
-        while helper.is_alive():
-            helper.join(_PATIENCE)
+        while helper in threading.enumerate():
+            if helper.is_alive():
+                helper.join(_PATIENCE)

@@ -3,6 +3,7 @@
 import pickle
 import sys
 import threading
+import time
 import warnings
 
 import numpy as np
@@ -15,7 +16,15 @@ from test_interrupts import interrupted
 import adjoint
 import refsim
 import refsim.engine
-from refsim import ExpPort, InvalidTypeError, InvalidValueError, Network, SpikeTrain, connect
+from refsim import (
+    ExpPort,
+    InvalidTypeError,
+    InvalidValueError,
+    Network,
+    SpikeTrain,
+    connect,
+    event_batch,
+)
 from refsim.threads import share_out
 from validation.yinyang import to_spikes, yin_yang, yin_yang_network
 
@@ -399,6 +408,48 @@ def test_an_exception_in_any_thread_stops_the_others_and_is_raised(in_helper):
     assert threading.active_count() == 1 or all(
         not thread.daemon or thread.name.startswith("pytest") for thread in threading.enumerate()
     )
+
+
+def test_a_helper_is_waited_for_whose_start_is_interrupted(monkeypatch):
+    """Ctrl-C while a thread starts leaves one that runs, and that nothing says it has begun."""
+    ended = []
+    start = threading.Thread.start
+
+    def interrupted_start(self):
+        start(self)
+        raise KeyboardInterrupt
+
+    def body(tasks):
+        while not tasks.stopped:
+            time.sleep(0.01)
+        time.sleep(0.2)
+        ended.append(True)
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted_start)
+    with pytest.raises(KeyboardInterrupt):
+        share_out(2, 2, body)
+    assert ended == [True]
+
+
+def test_ctrl_c_while_spikes_are_copied_leaves_a_sound_partial(monkeypatch, yin_yang_batch):
+    network, inputs = yin_yang_batch
+    copies = event_batch._Worker.columns
+    calls = []
+
+    def interrupted_once(self, *rows):
+        calls.append(rows)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return copies(self, *rows)
+
+    monkeypatch.setattr(event_batch._Worker, "columns", interrupted_once)
+    monkeypatch.setattr(event_batch, "_MOST_AT_ONCE", 2)
+    with pytest.raises(refsim.SimulationInterrupted, match="after 2 of 6 samples") as caught:
+        refsim.simulate_batch(network, inputs[:6], 60.0, threads=1)
+    partial = caught.value.partial
+    assert list(partial.durations) == [60.0] * 2 + [0.0] * 4
+    assert len(partial.spikes.time) == partial.spike_start[-1] == partial.counts.spikes
+    assert same_bits(partial[1].spikes, refsim.simulate(network, inputs[1], 60.0).spikes)
 
 
 def test_tasks_are_shared_out_once():
