@@ -162,11 +162,7 @@ class WindowPass:
                 stamp=np.zeros(n_blocks, dtype=np.int64),
                 out=np.zeros((n_blocks, n_responses)),
             ),
-            chunk=Chunk(
-                since=np.zeros((n_blocks, CHUNK)),
-                scaled=np.zeros((n_blocks, CHUNK)),
-                response=np.zeros((n_blocks, n_responses, CHUNK)),
-            ),
+            chunk=_chunk(n_blocks, n_responses),
             found=self._found(n_blocks),
             counts=counts,
             now=np.array([self._n_windows - 1, len(self._emissions.of_input)]),
@@ -182,7 +178,7 @@ class WindowPass:
         return SynapseBars(self._bars) if with_delays else WeightBars(self._bars)
 
     def _found(self, n_blocks: int) -> Found:
-        room = CHUNK + int(np.diff(self._rows.start).max(initial=0))
+        room = CHUNK + max(CHUNK, int(np.diff(self._rows.start).max(initial=0)))
         return Found(
             synapse=np.zeros((n_blocks, room), dtype=np.uint64),
             emitted=np.zeros((n_blocks, room)),
@@ -314,6 +310,19 @@ def _emissions(simulation: Simulation) -> Emissions:
     of_input = np.zeros(int((origin < 0).sum()), dtype=np.int64)
     of_input[-1 - origin[origin < 0]] = order[origin < 0]
     return Emissions(time, source, of_spike, of_input)
+
+
+def _chunk(n_blocks: int, n_responses: int) -> Chunk:
+    shape = (n_blocks, CHUNK)
+    return Chunk(
+        end=np.zeros(shape, dtype=np.uint64),
+        start=np.zeros((n_blocks, CHUNK + 1), dtype=np.uint64),
+        emitted=np.zeros(shape),
+        place=np.zeros(shape, dtype=np.uint64),
+        since=np.zeros(shape),
+        scaled=np.zeros(shape),
+        response=np.zeros((n_blocks, n_responses, CHUNK)),
+    )
 
 
 def _aligned_zeros(n: int, width: int) -> Float:

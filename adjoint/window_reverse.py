@@ -13,10 +13,10 @@ at once.
 
 import numpy as np
 
+from adjoint.window_block import read_block
 from adjoint.window_calendar import enter, entry_window, window_of
 from adjoint.window_flow import columns_of, sweep_block, visit
 from adjoint.window_own import begin_own, end_own
-from adjoint.window_segments import read_block
 from adjoint.window_types import ENTERED, EVENTS, N_PIECES, OWN, PENDING, SPARSE
 from queues.jit import inner_kernel, kernel, phase_kernel
 from refsim import model as neuron
