@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from adjoint.keep import Keep
 from adjoint.layout import kernel_tangents
 from adjoint.pullback import Pullback, check_finite, choose_adjoint_queue
-from adjoint.types import Cotangents, Parameters, Tangents, as_parameters
+from adjoint.types import Cotangents, Parameters, Tangents, as_parameters, checked_names
 from refsim.engine import MAX_SPIKES, Run, checked_network
 from refsim.errors import IllConditionedWarning, InvalidTypeError, InvalidValueError
 from refsim.inputs import Samples, SpikeTrain, checked_inputs
@@ -46,7 +46,8 @@ def vjp(
         that was run, with the spikes that it dropped.
     adjoint_queue : str or Keep
         Structure of the queue of the backward pass, whatever that of the simulation: "auto", an
-        exact structure without lanes, or "sorted_pass", which sorts all arrivals beforehand. A
+        exact structure without lanes, or "sorted_pass", which sorts all arrivals beforehand. With
+        "auto", a simulation by windows is followed by a backward pass by windows, without one. A
         :class:`Keep` bounds the cotangents under way, and the gradient is approximate.
 
     Returns
@@ -54,9 +55,9 @@ def vjp(
     simulation : Simulation
         The result.
     pullback : Pullback
-        ``pullback(time_bar=None, voltage_bar=None)`` takes the cotangents dL/d(spike time) (k,)
-        and dL/d(sampled voltage) (V,), and returns the gradient of L by all parameters. It can be
-        called any number of times.
+        ``pullback(time_bar=None, voltage_bar=None, wrt=None)`` takes the cotangents dL/d(spike
+        time) (k,) and dL/d(sampled voltage) (V,), and returns the gradient of L by the parameters
+        named in ``wrt``, or by all. It can be called any number of times.
 
     Raises
     ------
@@ -157,7 +158,9 @@ def jvp(
 
 
 def value_and_grad(
-    loss: Callable[[Simulation], tuple[Any, ...]], has_aux: bool = False
+    loss: Callable[[Simulation], tuple[Any, ...]],
+    has_aux: bool = False,
+    wrt: str | Collection[str] | None = None,
 ) -> Callable[..., Any]:
     """Return a function that evaluates a loss of a simulation and its gradient.
 
@@ -169,6 +172,9 @@ def value_and_grad(
         returns (value, cotangents, aux).
     has_aux : bool
         Whether the loss returns something else that is handed on, such as the simulation.
+    wrt : str or collection of str, optional
+        Names of the parameters that the gradient is wanted by, all if not given; the others are
+        None in the result.
 
     Returns
     -------
@@ -178,6 +184,7 @@ def value_and_grad(
     """
     if not callable(loss):
         raise InvalidTypeError(f"loss is a {type(loss).__name__}; expected a callable")
+    names = checked_names(wrt)
     expected = "(value, cotangents, aux)" if has_aux else "(value, cotangents)"
 
     def evaluated(
@@ -195,7 +202,7 @@ def value_and_grad(
             raise InvalidValueError(
                 f"value of the loss has shape {np.shape(value)}; expected a single number"
             )
-        gradient = pullback(*_cotangents(bars))
+        gradient = pullback(*_cotangents(bars), wrt=names)
         return ((value, *aux) if has_aux else value), gradient
 
     return evaluated

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,33 +43,44 @@ def gradient(
     network: Network,
     bar: ModelBar,
     weight_bar: NDArray[np.float64],
-    delay_bar: NDArray[np.float64],
+    delay_bar: NDArray[np.float64] | None,
     input_bar: NDArray[np.float64],
+    wrt: Collection[str],
 ) -> Parameters:
-    """Return the gradient by parameters; the bars of synapses come sorted, those of inputs not."""
-    model, wiring = network.model, network.wiring
-    rate_bar = bar.port_rate.copy()
+    """Return the gradient by the parameters in ``wrt``; bars are in the order of the user."""
+    found: dict[str, Any] = {
+        "weight": weight_bar,
+        "delay": delay_bar,
+        "v_th": bar.v_th,
+        "v_reset": bar.v_reset,
+        "v_rest": bar.drive,
+        "i_ext": bar.drive.copy(),
+        "t_ref": bar.t_ref,
+        "v0": bar.v0,
+        "input_times": input_bar,
+    }
+    rate = network.model.neurons.rate
+    found["tau_m"] = -bar.rate * rate * rate
+    found["tau"] = _by_tau(network, bar)
+    wanted: dict[str, Any] = {name: found[name] if name in wrt else None for name in found}
+    return Parameters(**wanted)
+
+
+def _by_tau(network: Network, bar: ModelBar) -> NDArray[np.float64]:
+    """Return the gradient by the time constants of the ports."""
+    rate, rate_bar = network.model.ports.rate, bar.port_rate.copy()
     for p, i in _cascades(network):
-        by_r, by_s = cascade_gain_derivatives(model.ports.rate[i], model.ports.rate[i + 1])
+        by_r, by_s = cascade_gain_derivatives(rate[i], rate[i + 1])
         rate_bar[i] += by_r * bar.port_gain[p]
         rate_bar[i + 1] += by_s * bar.port_gain[p]
-    weight = np.empty_like(weight_bar)
-    weight[wiring.number] = weight_bar
-    delay = np.empty_like(delay_bar)
-    delay[wiring.number] = delay_bar
-    return Parameters(
-        weight=weight,
-        delay=delay,
-        tau_m=-bar.rate * model.neurons.rate * model.neurons.rate,
-        tau=-rate_bar * model.ports.rate * model.ports.rate,
-        v_th=bar.v_th,
-        v_reset=bar.v_reset,
-        v_rest=bar.drive,
-        i_ext=bar.drive.copy(),
-        t_ref=bar.t_ref,
-        v0=bar.v0,
-        input_times=input_bar,
-    )
+    return np.asarray(-rate_bar * rate * rate)
+
+
+def as_given(number: NDArray[np.int64], sorted_bar: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the bars of sorted synapses in the order of the user."""
+    bar = np.empty_like(sorted_bar)
+    bar[number] = sorted_bar
+    return bar
 
 
 def _cascades(network: Network) -> list[tuple[int, int]]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from adjoint.keep import Keep, Kept, kept_arrays
-from adjoint.layout import gradient
+from adjoint.layout import as_given, gradient
 from adjoint.reverse import (
     Pending,
     ReverseProblem,
@@ -19,7 +19,8 @@ from adjoint.reverse import (
     finish_back,
     run_back,
 )
-from adjoint.types import Parameters
+from adjoint.types import Parameters, checked_names
+from adjoint.window_pullback import Outcome, WindowPass, number_of_windows
 from queues import dispatch
 from queues.dispatch import STRUCTURES
 from refsim import model as neuron
@@ -54,14 +55,26 @@ class Pullback:
         self._queue = choose_adjoint_queue(adjoint_queue, run.network)
         self._keep = adjoint_queue if isinstance(adjoint_queue, Keep) else None
         self.dropped = 0
+        self._windows: WindowPass | None = None
+        if run.engine == "window" and self._queue_is_free(adjoint_queue):
+            self._windows = WindowPass(run, simulation)
+            return
         self._pending = self._arrivals_back()
         self._before, self._last = _spike_before(self._tape, run.network.n_neurons)
 
     def __repr__(self) -> str:
         return f"<Pullback of {self._simulation!r}>"
 
+    def _queue_is_free(self, adjoint_queue: str | Keep) -> bool:
+        """Return whether the backward pass may go by windows, which has no queue."""
+        run = self._run
+        return adjoint_queue == "auto" and number_of_windows(run.network, run.duration) > 0
+
     def __call__(
-        self, time_bar: ArrayLike | None = None, voltage_bar: ArrayLike | None = None
+        self,
+        time_bar: ArrayLike | None = None,
+        voltage_bar: ArrayLike | None = None,
+        wrt: str | Collection[str] | None = None,
     ) -> Parameters:
         """Return the gradient of a loss with these cotangents of spike times and voltages.
 
@@ -71,15 +84,17 @@ class Pullback:
             dL/d(spike time), spikes sorted by (time, neuron).
         voltage_bar : (V,) float, optional
             dL/d(sampled voltage), in the order of the samples.
+        wrt : str or collection of str, optional
+            Names of the parameters that the gradient is wanted by, all if not given; the others
+            are None in the result. After a simulation by windows what is not wanted is not
+            computed: ``wrt=("weight", "delay")`` takes about half as long as all, for which the
+            gradients by ``tau_m`` and ``tau`` are responsible.
         """
-        run = self._run
-        work = self._backward(time_bar, voltage_bar)
+        run, names = self._run, checked_names(wrt)
+        found = self._backward(time_bar, voltage_bar, names)
         input_bar = np.zeros(len(self._simulation.inputs))
-        input_bar[run.input_order] = work.input_bar
-        wiring_bar = work.wiring_bar
-        result = gradient(
-            run.network, work.model_bar, wiring_bar.weight, wiring_bar.delay, input_bar
-        )
+        input_bar[run.input_order] = found.input_bar
+        result = gradient(run.network, found.model_bar, found.weight, found.delay, input_bar, names)
         check_finite("gradient", result.items())
         return result
 
@@ -90,7 +105,7 @@ class Pullback:
 
         The effect on the neuron's own later spikes through its reset is not part of it.
         """
-        return self._backward(time_bar, voltage_bar).spike_bar
+        return self._backward(time_bar, voltage_bar, ()).spike_bar
 
     def _arrivals_back(self) -> Pending:
         """Return the arrivals that enter the queue by themselves, the latest first."""
@@ -111,17 +126,32 @@ class Pullback:
         sequence = np.lexsort((-synapse, -order, -time))
         return Pending(time[sequence], order[sequence], synapse[sequence])
 
-    def _backward(self, time_bar: ArrayLike | None, voltage_bar: ArrayLike | None) -> ReverseWork:
-        run, problem = self._run, self._run.problem
+    def _backward(
+        self, time_bar: ArrayLike | None, voltage_bar: ArrayLike | None, wrt: Collection[str]
+    ) -> Outcome:
+        """Take cotangents back through the simulation, to the parameters in ``wrt`` at least."""
         n_spikes, n_samples = len(self._tape.time), len(self._simulation.samples)
         spike_bar = vector("time_bar", 0.0 if time_bar is None else time_bar, n_spikes)
         sample_bar = vector("voltage_bar", 0.0 if voltage_bar is None else voltage_bar, n_samples)
+        sample_bar = sample_bar[self._run.sample_order]
+        if self._windows is not None:
+            rates = "tau_m" in wrt or "tau" in wrt
+            found = self._windows(spike_bar.copy(), sample_bar, "delay" in wrt, rates)
+        else:
+            found = self._backward_by_events(spike_bar, sample_bar)
+        _check_slopes(self._tape, found.spike_bar)
+        return found
+
+    def _backward_by_events(
+        self, spike_bar: NDArray[np.float64], sample_bar: NDArray[np.float64]
+    ) -> Outcome:
+        run, problem = self._run, self._run.problem
         reverse = ReverseProblem(
             model=problem.model,
             wiring=problem.wiring,
             inputs=problem.inputs,
             samples=problem.samples,
-            sample_bar=sample_bar[run.sample_order],
+            sample_bar=sample_bar,
             tape=self._tape,
             before=self._before,
             origin=self._simulation.origin,
@@ -139,8 +169,14 @@ class Pullback:
         _execute(reverse, work, transit, self._simulation)
         if isinstance(transit.kept, Kept):
             self.dropped = int(transit.kept.dropped[0])
-        _check_slopes(self._tape, work)
-        return work
+        number, bars = run.network.wiring.number, work.wiring_bar
+        return Outcome(
+            work.model_bar,
+            as_given(number, bars.weight),
+            as_given(number, bars.delay),
+            work.spike_bar,
+            work.input_bar,
+        )
 
 
 def choose_adjoint_queue(adjoint_queue: str | Keep, network: Network) -> str:
@@ -208,9 +244,9 @@ def _enter_last_holds(problem: ReverseProblem, work: ReverseWork, simulation: Si
     work.adjoint.held[spiked[release > simulation.duration]] = 1
 
 
-def _check_slopes(tape: Tape, work: ReverseWork) -> None:
+def _check_slopes(tape: Tape, spike_bar: NDArray[np.float64]) -> None:
     """Refuse a gradient through a spike whose slope is not positive in floating point."""
-    flat = np.flatnonzero((tape.slope_before <= 0.0) & (work.spike_bar != 0.0))
+    flat = np.flatnonzero((tape.slope_before <= 0.0) & (spike_bar != 0.0))
     if flat.size:
         k = int(flat[0])
         raise UndefinedGradientError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
@@ -20,6 +20,8 @@ Vector = NDArray[np.float64]
 @dataclass(frozen=True, eq=False, repr=False)
 class Parameters:
     """A number for every continuous parameter: a gradient, or a direction.
+
+    In a gradient by some parameters only, the others are None.
 
     Attributes
     ----------
@@ -50,20 +52,32 @@ class Parameters:
         return f"<Parameters: {sizes}>"
 
     def items(self) -> Iterator[tuple[str, Vector]]:
-        """Iterate over (name, values)."""
-        return ((field.name, getattr(self, field.name)) for field in fields(self))
+        """Iterate over (name, values) of the parameters that are there."""
+        pairs = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return ((name, values) for name, values in pairs if values is not None)
 
     def dot(self, other: Parameters) -> float:
-        """Return the inner product with ``other``, a gradient or direction of the same network."""
+        """Return the inner product with ``other``, a gradient or direction of the same network.
+
+        What one of them lacks, the other must lack too, or have zeros.
+        """
         if not isinstance(other, Parameters):
             raise InvalidTypeError(f"other is a {type(other).__name__}; expected Parameters")
-        for name, values in self.items():
-            if np.shape(values) != np.shape(getattr(other, name)):
+        mine, theirs = dict(self.items()), dict(other.items())
+        for name in mine.keys() ^ theirs.keys():
+            if np.any(mine.get(name, theirs.get(name))):
                 raise InvalidValueError(
-                    f"other.{name} has shape {np.shape(getattr(other, name))}; "
-                    f"expected {np.shape(values)}"
+                    f"{name} is missing in {'self' if name in theirs else 'other'}, and not zero "
+                    f"in the other; expected a gradient with wrt that has {name!r}"
                 )
-        return float(sum(np.dot(values, getattr(other, name)) for name, values in self.items()))
+        shared = [name for name in mine if name in theirs]
+        for name in shared:
+            if np.shape(mine[name]) != np.shape(theirs[name]):
+                raise InvalidValueError(
+                    f"other.{name} has shape {np.shape(theirs[name])}; "
+                    f"expected {np.shape(mine[name])}"
+                )
+        return float(sum(np.dot(mine[name], theirs[name]) for name in shared))
 
 
 class Tangents(NamedTuple):
@@ -78,6 +92,22 @@ class Cotangents(NamedTuple):
 
     time: ArrayLike | None = None  # (k,) dL/d(spike time)
     voltage: ArrayLike | None = None  # (V,) dL/d(sampled voltage)
+
+
+def checked_names(wrt: Any) -> tuple[str, ...]:
+    """Return the names of parameters in ``wrt``, one of them or several; None stands for all."""
+    known = tuple(field.name for field in fields(Parameters))
+    if wrt is None:
+        return known
+    names = (wrt,) if isinstance(wrt, str) else wrt
+    if not isinstance(names, Collection) or isinstance(names, Mapping | np.ndarray):
+        raise InvalidTypeError(
+            f"wrt is a {type(wrt).__name__}; expected names of parameters, or None for all"
+        )
+    for name in names:
+        if name not in known:
+            raise InvalidValueError(f"wrt has {name!r}; expected names among {', '.join(known)}")
+    return tuple(name for name in known if name in names)
 
 
 def as_parameters(name: str, given: Any, network: Network, n_input_spikes: int) -> Parameters:

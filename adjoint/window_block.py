@@ -147,14 +147,14 @@ def _is_alike(problem, first, end):
 
 
 @inner_kernel
-def _prefetch_next(rows, emissions, calendar, bars, b, e):
-    """Prefetch what emission ``e`` will need first."""
+def _prefetch_next(rows, emissions, calendar, bars, b, e, size):
+    """Prefetch what emission ``e`` will need first, where segments have about this size."""
     first = rows.start[emissions.source[e] * calendar.head.shape[0] + b]
     end = calendar.end[b, e & calendar.mask[0]]
     if rows.group.shape[0] > 0:
-        prefetch(rows.group, max(first, end - 32), end)
+        prefetch(rows.group, max(first, end - size), end)
     elif rows.delay.shape[0] > 1:
-        prefetch(rows.delay, max(first, end - 16), end)
+        prefetch(rows.delay, max(first, end - size), end)
     else:
         _prefetch(bars, rows.post, rows.weight, first, min(first + _AHEAD, end))
 
@@ -181,13 +181,14 @@ def read_block(problem, work, b):
     e = np.int64(calendar.head[b, w % n_lists])
     calendar.head[b, w % n_lists] = -1
     events, n_segments, size, n_found = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
+    usual = np.int64(16)
     while e >= 0:
         place = e & calendar.mask[0]
         following = np.int64(calendar.link[b, place])
         first = rows.start[emissions.source[e] * n_blocks + b]
         end, time = calendar.end[b, place], emissions.time[e]
         if following >= 0:
-            _prefetch_next(rows, emissions, calendar, bars, b, following)
+            _prefetch_next(rows, emissions, calendar, bars, b, following, usual)
         if _is_alike(problem, first, end):
             begin = first
             if is_sparse:
@@ -221,6 +222,7 @@ def read_block(problem, work, b):
                     break
                 n_found = _read_chunk(problem, work, b, n_segments, size, n_found)
                 n_segments, size = np.int64(0), np.int64(0)
+        usual = min(end - begin + 8, np.int64(_AHEAD))
         if begin > first:
             put(windows, calendar, b, e, begin, time + delay_of(rows, begin - 1))
         else:

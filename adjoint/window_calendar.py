@@ -23,7 +23,7 @@ def delay_of(rows, k):
 @inner_kernel
 def edge(windows, w):
     """Return the begin of window ``w``, which is the end of the one before."""
-    if w >= windows.count:
+    if w >= windows.total:
         return windows.t_end
     return w * windows.length
 
@@ -32,7 +32,7 @@ def edge(windows, w):
 def window_of(windows, time):
     """Return the window of a time: the last that does not begin after it."""
     length = windows.length
-    last = windows.count - 1
+    last = windows.total - 1
     w = min(np.int64(time / length), last)
     if w > 0 and time < w * length:
         w -= 1
@@ -45,7 +45,7 @@ def window_of(windows, time):
 def entry_window(windows, calendar, time):
     """Return the window in which an emission enters, no earlier than that of any arrival."""
     ahead = calendar.head.shape[1] - 2
-    return min(window_of(windows, time) + ahead, windows.count - 1)
+    return min(window_of(windows, time) + ahead, windows.total - 1)
 
 
 @inner_kernel

@@ -192,7 +192,8 @@ class WindowPass:
         All of a neuron lies in two lines of the cache: it is visited now and then, by its spikes.
         """
         columns = _aligned_zeros(n, 16)
-        membrane = MembraneAdjoint(*columns.T[:4], columns.view(np.int64)[:, 4])
+        time, v, rate_v, after = columns.T[:4]
+        membrane = MembraneAdjoint(time, v, rate_v, after, columns.view(np.int64)[:, 4])
         membrane.time[:] = self._run.duration
         membrane.held[self._is_held_at_the_end()] = 1
         return membrane, MembraneBar(*columns.T[5:11])
@@ -257,7 +258,7 @@ class WindowPass:
             neuron=target[order],
             time=time[order],
             kind=kind[order],
-            index=index[order],
+            row=index[order],
         )
 
     def _windows_of(self, time: Float) -> Int:

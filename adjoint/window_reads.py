@@ -121,8 +121,8 @@ def read_apart(adjoints, bars, post, weight, chunk, b, size, a, r, spike_bar, ra
 
 @phase_kernel
 def read_listed(
-    adjoints, bars, row, piece, weight, synapse, place, begin, end, response, since, a, r, spike_bar,
-    rate_bar,
+    adjoints, bars, row, piece, weight, synapse, place, begin, end, response, since, a, r,
+    spike_bar, rate_bar,
 ):  # fmt: skip
     """Read synapses of one exponential port, one by one, from rows of pieces."""
     own = 0.0

@@ -24,7 +24,7 @@ from refsim.status import DONE, RUNNING
 
 # Arrivals for each neuron of a block above which, and below which, all neurons of the block go back
 # over every window.
-_MANY, _FEW = 0.25, 0.0625
+_MANY, _FEW = 0.1, 0.03
 
 
 @phase_kernel

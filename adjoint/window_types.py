@@ -43,7 +43,7 @@ class Windows(NamedTuple):
     """Windows from w length to (w + 1) length; the last ends with the simulation."""
 
     length: float
-    count: int
+    total: int
     t_end: float
 
 
@@ -67,7 +67,7 @@ class OwnEvents(NamedTuple):
     neuron: Int  # (A,)
     time: Float  # (A,)
     kind: Int  # (A,) SAMPLE, RELEASE or SPIKE
-    index: Int  # (A,) row of the tape, or number of the sample
+    row: Int  # (A,) of the tape, or of the samples
 
 
 class Membranes(NamedTuple):
