@@ -6,17 +6,24 @@ that of the arrivals before. So an emission costs nothing in windows without its
 
 import numpy as np
 
-from adjoint.window_arrivals import delay_of
 from adjoint.window_types import ENTERED, PENDING
 from queues.jit import inner_kernel, phase_kernel
 
-_STEP = 64  # synapses counted at once
+
+@inner_kernel
+def delay_of(rows, k):
+    """Return the delay of synapse ``k``."""
+    if rows.group.shape[0] > 0:
+        return rows.delay[rows.group[k]]
+    if rows.delay.shape[0] == 1:
+        return rows.delay[0]
+    return rows.delay[k]
 
 
 @inner_kernel
 def edge(windows, w):
     """Return the begin of window ``w``, which is the end of the one before."""
-    if w >= windows.count:
+    if w >= windows.total:
         return windows.t_end
     return w * windows.length
 
@@ -25,7 +32,7 @@ def edge(windows, w):
 def window_of(windows, time):
     """Return the window of a time: the last that does not begin after it."""
     length = windows.length
-    last = windows.count - 1
+    last = windows.total - 1
     w = min(np.int64(time / length), last)
     if w > 0 and time < w * length:
         w -= 1
@@ -38,7 +45,7 @@ def window_of(windows, time):
 def entry_window(windows, calendar, time):
     """Return the window in which an emission enters, no earlier than that of any arrival."""
     ahead = calendar.head.shape[1] - 2
-    return min(window_of(windows, time) + ahead, windows.count - 1)
+    return min(window_of(windows, time) + ahead, windows.total - 1)
 
 
 @inner_kernel
@@ -71,62 +78,3 @@ def enter(problem, work, b):
             put(windows, calendar, b, e, end, time + delay_of(rows, end - 1))
             work.counts[b, PENDING] += 1
     work.counts[b, ENTERED] = e
-
-
-@phase_kernel
-def _count_delays(delay, begin, end, time, since):
-    """Return how many of some synapses with delays of their own arrive at ``since`` or later."""
-    total = np.int64(0)
-    k = np.uint64(begin)
-    while k < np.uint64(end):
-        total += np.int64(time + delay[k] >= since)
-        k += np.uint64(1)
-    return total
-
-
-@phase_kernel
-def _count_groups(group, begin, end, least):
-    """Return how many of some synapses have a group of at least ``least``."""
-    total = np.int64(0)
-    k = np.uint64(begin)
-    while k < np.uint64(end):
-        total += np.int64(group[k] >= least)
-        k += np.uint64(1)
-    return total
-
-
-@inner_kernel
-def _first_group(delay, time, since):
-    """Return the first of ascending delays over which a spike arrives at ``since`` or later."""
-    low, high = np.int64(0), np.int64(delay.shape[0])
-    while low < high:
-        middle = (low + high) // 2
-        if time + delay[middle] >= since:
-            high = middle
-        else:
-            low = middle + 1
-    return low
-
-
-@inner_kernel
-def first_arrival(rows, first, end, time, since):
-    """Return the first synapse of an ascending row that a spike reaches at ``since`` or later.
-
-    The row up to ``end`` has one.
-    """
-    if time + delay_of(rows, first) >= since:
-        return first
-    is_grouped = rows.group.shape[0] > 0
-    least = np.int64(0)
-    if is_grouped:
-        least = _first_group(rows.delay, time, since)
-    while end > first:
-        begin = max(first, end - _STEP)
-        if is_grouped:
-            late = _count_groups(rows.group, begin, end, least)
-        else:
-            late = _count_delays(rows.delay, begin, end, time, since)
-        if late < end - begin:
-            return end - late
-        end = begin
-    return first

@@ -153,7 +153,7 @@ def columns_of(tables):
 
 @inner_kernel
 def _is_zero(row, j, columns):
-    for q in range(columns):
+    for q in range(columns):  # noqa: SIM110
         if row[j, q] != 0.0:
             return False
     return True

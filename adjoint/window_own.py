@@ -39,7 +39,7 @@ def _spike_bar(spike_bar, calendar, e, k):
 @inner_kernel
 def _happen(model, own, slopes, sample_bar, membrane, bar, i, total):
     """Let event ``i`` change the voltage's adjoint; ``total`` is the cotangent of a spike."""
-    n, k = own.neuron[i], own.index[i]
+    n, k = own.neuron[i], own.row[i]
     neuron.membrane_vjp(model, membrane, bar, n, own.time[i])
     if own.kind[i] == SAMPLE:
         neuron.sample_vjp(membrane, bar, n, sample_bar[k])
@@ -94,7 +94,7 @@ def begin_own(problem, work, b):
             happens = i < stop and own.window[i] == w and own.neuron[i] == n
             time, below = edge(windows, w), -math.inf
             if happens:
-                time, k = own.time[i], own.index[i]
+                time, k = own.time[i], own.row[i]
                 below = np.nextafter(time, math.inf) if own.kind[i] == SAMPLE else time
             pieces.below[b, j] = below
             _piece(tables, adjoints, pieces, b, j, n, time, out)

@@ -139,11 +139,7 @@ class WindowPass:
                 stamp=np.zeros(n_blocks, dtype=np.int64),
                 out=np.zeros((n_blocks, n_responses)),
             ),
-            chunk=Chunk(
-                since=np.zeros((n_blocks, CHUNK)),
-                scaled=np.zeros((n_blocks, CHUNK)),
-                response=np.zeros((n_blocks, n_responses, CHUNK)),
-            ),
+            chunk=_chunk(n_blocks, n_responses),
             found=self._found(n_blocks),
             counts=counts,
             now=np.array([self._n_windows - 1, len(self._emissions.of_input)]),
@@ -159,7 +155,7 @@ class WindowPass:
         return SynapseBars(self._bars) if with_delays else WeightBars(self._bars)
 
     def _found(self, n_blocks: int) -> Found:
-        room = CHUNK + int(np.diff(self._rows.start).max(initial=0))
+        room = CHUNK + max(CHUNK, int(np.diff(self._rows.start).max(initial=0)))
         return Found(
             synapse=np.zeros((n_blocks, room), dtype=np.uint64),
             emitted=np.zeros((n_blocks, room)),
@@ -173,7 +169,8 @@ class WindowPass:
         All of a neuron lies in two lines of the cache: it is visited now and then, by its spikes.
         """
         columns = _aligned_zeros(n, 16)
-        membrane = MembraneAdjoint(*columns.T[:4], columns.view(np.int64)[:, 4])
+        time, v, rate_v, after = columns.T[:4]
+        membrane = MembraneAdjoint(time, v, rate_v, after, columns.view(np.int64)[:, 4])
         membrane.time[:] = self._run.duration
         membrane.held[self._is_held_at_the_end()] = 1
         return membrane, MembraneBar(*columns.T[5:11])
@@ -238,7 +235,7 @@ class WindowPass:
             neuron=target[order],
             time=time[order],
             kind=kind[order],
-            index=index[order],
+            row=index[order],
         )
 
     def _windows_of(self, time: Float) -> Int:
@@ -291,6 +288,19 @@ def _emissions(simulation: Simulation) -> Emissions:
     of_input = np.zeros(int((origin < 0).sum()), dtype=np.int64)
     of_input[-1 - origin[origin < 0]] = order[origin < 0]
     return Emissions(time, source, of_spike, of_input)
+
+
+def _chunk(n_blocks: int, n_responses: int) -> Chunk:
+    shape = (n_blocks, CHUNK)
+    return Chunk(
+        end=np.zeros(shape, dtype=np.uint64),
+        start=np.zeros((n_blocks, CHUNK + 1), dtype=np.uint64),
+        emitted=np.zeros(shape),
+        place=np.zeros(shape, dtype=np.uint64),
+        since=np.zeros(shape),
+        scaled=np.zeros(shape),
+        response=np.zeros((n_blocks, n_responses, CHUNK)),
+    )
 
 
 def _aligned_zeros(n: int, width: int) -> Float:

@@ -174,4 +174,5 @@ def _fitted(
         fill_responses(decay_rate, gain, n_responses > SECOND + 1, a, i, times, out)
         return out
 
-    return [polynomial(lambda z, q=q: values(z)[:, q]) for q in range(n_responses)]
+    columns = [lambda z, q=q: values(z)[:, q] for q in range(n_responses)]
+    return [polynomial(column) for column in columns]

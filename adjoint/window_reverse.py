@@ -13,10 +13,10 @@ at once.
 
 import numpy as np
 
+from adjoint.window_block import read_block
 from adjoint.window_calendar import enter, entry_window, window_of
 from adjoint.window_flow import columns_of, sweep_block, visit
 from adjoint.window_own import begin_own, end_own
-from adjoint.window_segments import read_block
 from adjoint.window_types import ENTERED, EVENTS, N_PIECES, OWN, PENDING, SPARSE
 from queues.jit import inner_kernel, kernel, phase_kernel
 from refsim import model as neuron
@@ -24,7 +24,7 @@ from refsim.status import DONE, RUNNING
 
 # Arrivals for each neuron of a block above which, and below which, all neurons of the block go back
 # over every window.
-_MANY, _FEW = 0.25, 0.0625
+_MANY, _FEW = 0.1, 0.03
 
 
 @phase_kernel

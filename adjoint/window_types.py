@@ -43,7 +43,7 @@ class Windows(NamedTuple):
     """Windows from w length to (w + 1) length; the last ends with the simulation."""
 
     length: float
-    count: int
+    total: int
     t_end: float
 
 
@@ -67,7 +67,7 @@ class OwnEvents(NamedTuple):
     neuron: Int  # (A,)
     time: Float  # (A,)
     kind: Int  # (A,) SAMPLE, RELEASE or SPIKE
-    index: Int  # (A,) row of the tape, or number of the sample
+    row: Int  # (A,) of the tape, or of the samples
 
 
 class Membranes(NamedTuple):
@@ -177,18 +177,25 @@ class Pieces(NamedTuple):
 
 
 class Once(NamedTuple):
-    """Responses for the segment that a block reads now."""
+    """Responses for arrivals of one time, as they are first needed; a row a block."""
 
-    response: Float  # (B, K, C, Q) of a segment of one delay; (B, K, 0, Q) for many classes
-    known: Int  # (B, K, C) number of the segment for which they hold
-    stamp: Int  # (B,) number of the segment
+    response: Float  # (B, K, C, Q); (B, K, 0, Q) for many classes
+    known: Int  # (B, K, C) number of the time for which they hold
+    stamp: Int  # (B,) number of the time
     out: Float  # (B, Q) of one arrival
 
 
 class Chunk(NamedTuple):
-    """Responses for a part of a segment of several delays; a row for each block."""
+    """Arrivals that are read together, segment by segment, and their responses; a row a block.
 
-    since: Float  # (B, chunk) time from the arrival to the end of the window
+    A segment is the synapses of one emission that are reached in the window, the last first.
+    """
+
+    end: NDArray[np.uint64]  # (B, chunk) the synapse after the last of a segment
+    start: NDArray[np.uint64]  # (B, chunk + 1) first arrival of a segment, and the end of the last
+    emitted: Float  # (B, chunk) time of emission
+    place: NDArray[np.uint64]  # (B, chunk) of the emission in the calendar
+    since: Float  # (B, chunk) of each arrival, the time to the end of the window
     scaled: Float  # (B, chunk) the same from -1 to 1
     response: Float  # (B, Q, chunk)
 
@@ -196,9 +203,9 @@ class Chunk(NamedTuple):
 class Found(NamedTuple):
     """Arrivals at neurons with events of their own; a row for each block."""
 
-    synapse: NDArray[np.uint64]  # (B, chunk and longest row)
-    emitted: Float  # (B, chunk and longest row) time of the spike
-    place: NDArray[np.uint64]  # (B, chunk and longest row) of the emission in the calendar
+    synapse: NDArray[np.uint64]  # (B, room)
+    emitted: Float  # (B, room) time of the spike
+    place: NDArray[np.uint64]  # (B, room) of the emission in the calendar
     piece: NDArray[np.uint64]  # (B, chunk) from which it is read
 
 

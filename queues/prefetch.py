@@ -22,10 +22,10 @@ _FOR_WRITING, _KEEP, _DATA = 1, 3, 1
 
 
 @intrinsic
-def _prefetch_range(typing_context, array, begin, end):  # type: ignore[no-untyped-def]
+def _prefetch_range(typing_context, array, begin, end):
     """Emit a loop of hints from element ``begin`` to before ``end`` of a contiguous array."""
 
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, args):
         kind = ir.FunctionType(ir.VoidType(), [_BYTE, _INT, _INT, _INT])
         hint = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
         array = context.make_array(signature.args[0])(context, builder, args[0])
