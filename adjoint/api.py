@@ -61,8 +61,8 @@ def vjp(
         The result.
     pullback : Pullback
         ``pullback(time_bar=None, voltage_bar=None, wrt=None)`` takes the cotangents dL/d(spike
-        time) (k,) and dL/d(sampled voltage) (V,), and returns the gradient of L by all parameters, or by
-        those that ``wrt`` names. It can be called any number of times.
+        time) (k,) and dL/d(sampled voltage) (V,), and returns the gradient of L by all parameters,
+        or by those that ``wrt`` names. It can be called any number of times.
 
     Raises
     ------

@@ -267,6 +267,10 @@ class WindowPass:
     def _as_given(self, bars: SynapseBars | WeightBars) -> tuple[Float, Float | None]:
         """Return gradients by weights and delays in the order of the network."""
         size = len(self._rows.post)
+        if len(self._number) == 0:  # packed synapses, whose order is that of the rows
+            if isinstance(bars, WeightBars):
+                return bars.weight.copy(), None
+            return bars.both[::2].copy(), bars.both[1::2].copy()
         if len(self._inverse) != size:
             self._inverse = np.empty(size, dtype=np.int32)
             invert(self._number, self._inverse)
