@@ -43,6 +43,7 @@ from refsim.lif_vjp import ModelBar
 from refsim.network import Network
 from refsim.simulation import Simulation
 from refsim.status import DONE, RUNNING
+from refsim.threads import together
 from refsim.trace import emissions
 from refsim.types import Float, Int
 from refsim.window_engine import shortest_delay
@@ -100,9 +101,10 @@ class WindowPass:
             is_plain=len(model.ports.rate) == 1 and tables.poly.shape[1] == 1,
         )
         work = self._work(problem, spike_bar, with_delays, with_rates)
+        n_threads = min(self._run.threads, len(rows.edge) - 1)
         status = RUNNING
         while status != DONE:
-            status = run_windows_back(problem, work, _SHARE)
+            status = together(run_windows_back, (problem, work, _SHARE), n_threads)
         finish_windows(problem.model, tables, work.adjoints, work.membrane, work.bar, network.v0)
         return self._outcome(problem, work)
 
@@ -142,7 +144,7 @@ class WindowPass:
             chunk=_chunk(n_blocks, n_responses),
             found=self._found(n_blocks),
             counts=counts,
-            now=np.array([self._n_windows - 1, len(self._emissions.of_input)]),
+            now=np.array([self._n_windows - 1, len(self._emissions.of_input), 0]),
         )
 
     def _cleared_bars(self, with_delays: bool) -> SynapseBars | WeightBars:

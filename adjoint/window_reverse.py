@@ -18,9 +18,10 @@ from adjoint.window_calendar import enter, entry_window, window_of
 from adjoint.window_flow import columns_of, sweep_block, visit
 from adjoint.window_own import begin_own, end_own
 from adjoint.window_types import ENTERED, EVENTS, N_PIECES, OWN, PENDING, SPARSE
+from queues.barrier import wait
 from queues.jit import inner_kernel, kernel, phase_kernel
 from refsim import model as neuron
-from refsim.status import DONE, RUNNING
+from refsim.status import DONE, RUNNING, WORKING
 
 # Arrivals for each neuron of a block above which, and below which, all neurons of the block go back
 # over every window.
@@ -50,9 +51,8 @@ def _scatter(at, counts, edge, b, window):
 
 @phase_kernel
 def back_over_window(problem, work, first_block, last_block):
-    """Take some blocks back over this window; return the number of arrivals."""
+    """Take some blocks back over this window."""
     tables, adjoints, edge = problem.tables, work.adjoints, problem.rows.edge
-    events = np.int64(0)
     for b in range(first_block, last_block):
         enter(problem, work, b)
         _settle(tables, adjoints, work.at, work.counts, edge, b, work.now[0] + 1, work.once.out[b])
@@ -63,8 +63,6 @@ def back_over_window(problem, work, first_block, last_block):
         if work.counts[b, N_PIECES] > 0:
             n_pieces = work.counts[b, N_PIECES]
             end_own(tables, adjoints, work.at, work.pieces, b, n_pieces, work.now[0])
-        events += work.counts[b, EVENTS]
-    return events
 
 
 @inner_kernel
@@ -115,16 +113,40 @@ def move_on(problem, work):
     work.now[0] = following
 
 
+@inner_kernel
+def _turn(now, share, used):
+    """Return what comes next: a window, another call, or the end."""
+    if now[0] < 0:
+        return DONE
+    return RUNNING if used >= share else WORKING
+
+
 @kernel
-def run_windows_back(problem, work, share):
-    """Process windows until about ``share`` arrivals are used up; return a status."""
+def run_windows_back(problem, work, share, gate, thread, n_threads):
+    """Process windows until about ``share`` arrivals are used up; return a status.
+
+    All threads call this, and return together; each owns some blocks, and what lies between windows
+    is done by thread 0.
+    """
+    n_blocks = work.counts.shape[0]
+    first = thread * n_blocks // n_threads
+    last = (thread + 1) * n_blocks // n_threads
     used = np.int64(0)
-    while work.now[0] >= 0:
-        if used >= share:
+    while True:
+        if thread == 0:
+            work.now[2] = _turn(work.now, share, used)
+        if not wait(gate, n_threads):
             return RUNNING
-        used += 100 + back_over_window(problem, work, 0, work.counts.shape[0])
-        move_on(problem, work)
-    return DONE
+        if work.now[2] != WORKING:
+            return work.now[2]
+        back_over_window(problem, work, first, last)
+        if not wait(gate, n_threads):
+            return RUNNING
+        if thread == 0:
+            used += 100
+            for b in range(n_blocks):
+                used += work.counts[b, EVENTS]
+            move_on(problem, work)
 
 
 @kernel

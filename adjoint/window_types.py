@@ -226,7 +226,7 @@ class WindowWork(NamedTuple):
     chunk: Chunk
     found: Found
     counts: Int  # (B, 8) see the names below
-    now: Int  # (2,) window; input spikes not yet collected
+    now: Int  # (3,) window; input spikes not yet collected; status
 
 
 # Columns of ``counts``: emissions not yet entered, events of neurons' own that are done, emissions

@@ -17,7 +17,7 @@ from numba.extending import intrinsic
 
 from queues.jit import inner_kernel, is_compiled
 
-_ARRIVED, _ROUND = 0, 8  # in lines of the cache of their own
+_ARRIVED, _ROUND, _ABANDONED = 0, 8, 9  # the first two in lines of the cache of their own
 _LOOKS = 20_000  # some tens of microseconds, the length of a short window
 _HAS_YIELD = sys.platform != "win32"
 
@@ -25,6 +25,11 @@ _HAS_YIELD = sys.platform != "win32"
 def barrier() -> np.ndarray:
     """Return a barrier, which any number of threads can share."""
     return np.zeros(16, dtype=np.int64)
+
+
+def abandon(barrier: np.ndarray) -> None:
+    """Let the threads that wait at a barrier go, since one of them will never come."""
+    barrier[_ABANDONED] = 1
 
 
 def _pointer(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -83,22 +88,27 @@ def _wait(barrier, n_threads):
     if _add(barrier, _ARRIVED, np.int64(1)) == n_threads - 1:
         _add(barrier, _ARRIVED, -n_threads)
         _add(barrier, _ROUND, np.int64(1))
-        return
+        return True
     looks = np.int64(0)
     while _load(barrier, _ROUND) == before:
+        if _load(barrier, _ABANDONED) == 1:
+            return False
         looks += 1
         if looks > _LOOKS:
             _yield()
+    return True
 
 
 @inner_kernel
 def wait(barrier, n_threads):
-    """Wait until all threads are here; what they have written before can be read after."""
-    if n_threads > 1:
-        _wait(barrier, n_threads)
+    """Wait until all threads are here; what they have written before can be read after.
+
+    Return False if one of them will never come.
+    """
+    return n_threads == 1 or _wait(barrier, n_threads)
 
 
 if not is_compiled():
 
-    def _wait(barrier: Any, n_threads: int) -> None:
+    def _wait(barrier: Any, n_threads: int) -> bool:
         raise RuntimeError("threads wait for each other in compiled code alone")

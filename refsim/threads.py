@@ -5,6 +5,11 @@ from __future__ import annotations
 import contextvars
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from queues.barrier import abandon, barrier
+from queues.jit import is_compiled
 
 _PATIENCE = 0.1  # s between two looks at the keyboard, where waiting cannot be interrupted
 
@@ -77,3 +82,25 @@ def _join(helpers: list[threading.Thread]) -> None:
         while helper in threading.enumerate():
             if helper.is_alive():
                 helper.join(_PATIENCE)
+
+
+def together(kernel: Callable[..., int], arguments: tuple[Any, ...], n_threads: int) -> int:
+    """Run a kernel in threads that wait for each other at a barrier; return what it returns.
+
+    It takes, behind ``arguments``, the barrier, the number of the thread and that of all threads.
+    In plain Python there is one thread.
+    """
+    n = n_threads if is_compiled() else 1
+    gate = barrier()
+    if n == 1:
+        return int(kernel(*arguments, gate, 0, 1))
+    with ThreadPoolExecutor(n - 1) as pool:
+        try:
+            others = [pool.submit(kernel, *arguments, gate, i, n) for i in range(1, n)]
+            result = int(kernel(*arguments, gate, 0, n))
+        except BaseException:
+            abandon(gate)  # Ctrl-C before this thread came to the barrier
+            raise
+        for other in others:
+            other.result()
+    return result

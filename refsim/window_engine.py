@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from queues.barrier import barrier
-from queues.jit import is_compiled
 from refsim.lif import log_ratio
 from refsim.network import Network
 from refsim.propagator import propagator
 from refsim.response import MOST_CLASSES, Responses, responses
 from refsim.simulation import Spikes
 from refsim.status import DONE, FULL, RUNNING, SPIKE_LIMIT
+from refsim.threads import together
 from refsim.types import Float, Model, Rows, Tape
 from refsim.window_loop import run_windows, start_windows
 from refsim.window_state import WindowState, restore, snapshot
@@ -180,7 +178,7 @@ class WindowRun:
         self.problem = _problem(run)
         self.work = _work(self.problem, network.v0)
         n_blocks = len(self.problem.rows.edge) - 1
-        self.n_threads = min(run.threads, n_blocks) if is_compiled() else 1
+        self.n_threads = min(run.threads, n_blocks)
         if run.resumed is None:
             start_windows(self.problem, self.work)
         else:
@@ -230,16 +228,8 @@ class WindowRun:
 
     def _run_share(self, stop: int) -> int:
         """Let all threads work until a share is used up; return a status."""
-        n = self.n_threads
-        arguments = (self.problem, self.work, _SHARE, np.int64(stop), barrier())
-        if n == 1:
-            return int(run_windows(*arguments, 0, 1))
-        with ThreadPoolExecutor(n - 1) as pool:
-            others = [pool.submit(run_windows, *arguments, i, n) for i in range(1, n)]
-            status = int(run_windows(*arguments, 0, n))
-            for other in others:
-                other.result()
-        return status
+        arguments = (self.problem, self.work, _SHARE, np.int64(stop))
+        return together(run_windows, arguments, self.n_threads)
 
     def _hand_over(self, is_cut: bool) -> None:
         """Leave spikes, counts and margins where the event loop leaves them.

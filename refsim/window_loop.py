@@ -117,11 +117,13 @@ def run_windows(problem, work, share, stop, barrier, thread, n_threads):
             for b in range(n_blocks):
                 used += 1 + work.tally[b, EVENTS] + work.tally[b, VISITED]
             work.counts[STATUS] = status
-        wait(barrier, n_threads)
+        if not wait(barrier, n_threads):
+            return RUNNING
         if work.counts[STATUS] != WORKING:
             return work.counts[STATUS]
         resumes = False
         for b in range(first, last):
             if work.tally[b, STEP] < 4:
                 _work_on(problem, work, b)
-        wait(barrier, n_threads)
+        if not wait(barrier, n_threads):
+            return RUNNING

@@ -133,6 +133,20 @@ def test_balanced_networks(monkeypatch, changes, blocks):
     assert_equal(by_windows(time_bar, voltage_bar), by_events(time_bar, voltage_bar), 1e-9)
 
 
+@pytest.mark.parametrize("changes", [{}, NETWORKS["spread"], NETWORKS["double exp"]])
+def test_threads_change_no_bit(monkeypatch, changes):
+    monkeypatch.setattr(rows, "_ROW", 1)
+    network = balanced(**changes)
+    gradients = []
+    for threads in (1, 2, 3):
+        simulation, pullback = adjoint.vjp(network, None, 20.0, engine="window", threads=threads)
+        time_bar, _ = bars(simulation)
+        gradients.append(pullback(time_bar))
+    for other in gradients[1:]:
+        for name, values in gradients[0].items():
+            assert np.array_equal(getattr(other, name), values), name
+
+
 def test_packed_networks_in_float32():
     plain = balanced()
     packed = plain.synapses.packed(400, weight_dtype=np.float32)
