@@ -17,7 +17,7 @@ from refsim.errors import InvalidValueError, MissingExtraError, SimulationInterr
 from refsim.files import OutputError, checked_path, write_whole
 from refsim.inputs import SpikeTrain
 from refsim.network import Network
-from refsim.status import SPIKE_LIMIT
+from refsim.threads import uninterrupted
 from refsim.validate import LONGEST, scalar
 from refsim.window_engine import WindowRun
 from refsim.window_types import BASE, NOW, SPIKES
@@ -104,33 +104,30 @@ def _write_pieces(
     simulation: WindowRun, write: Write, where: Path, end: float, step: float
 ) -> Recording:
     """Run window by window to the end, or to an interruption between pieces."""
-    length = simulation.problem.length
-    pieces, n_spikes, reached = 0, 0, 0.0
+    length, work = simulation.problem.length, simulation.work
+    pieces, reached = 0, 0.0
     try:
         while reached < end:
             target = min((pieces + 1) * step, end)
-            windows = int(np.ceil(target / length))
-            status = simulation.advance(windows)
-            n_spikes += _flush(simulation, write)
-            pieces += 1
-            reached = min(float(simulation.work.counts[NOW]) * length, end)
-            if target == end and status != SPIKE_LIMIT:
-                reached = end
+            simulation.advance(int(np.ceil(target / length)))
+            with uninterrupted():
+                pieces += _flush(simulation, write)
+                reached = target
     except KeyboardInterrupt:
-        if simulation.work.counts[BASE] < simulation.work.counts[SPIKES]:
-            n_spikes += _flush(simulation, write)
-            pieces += 1
-        reached = min(float(simulation.work.counts[NOW]) * length, end * (1.0 - 2.0**-52))
-    return Recording(where, n_spikes, reached, pieces)
+        if reached < end:
+            with uninterrupted():
+                pieces += _flush(simulation, write)
+            reached = max(reached, min(float(work.counts[NOW]) * length, end * (1.0 - 2.0**-52)))
+    return Recording(where, int(simulation.work.counts[BASE]), reached, pieces)
 
 
 def _flush(simulation: WindowRun, write: Write) -> int:
-    """Write the spikes on the tape, and take them off it."""
+    """Write the spikes on the tape, and take them off it; return how many pieces these are."""
     counts, tape = simulation.work.counts, simulation.work.tape
     rows = int(counts[SPIKES] - counts[BASE])
     write(tape.time[:rows], tape.neuron[:rows])
     counts[BASE] = counts[SPIKES]
-    return rows
+    return 1
 
 
 @contextmanager

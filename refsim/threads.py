@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextvars
+import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 from queues.barrier import abandon, barrier
@@ -82,6 +84,22 @@ def _join(helpers: list[threading.Thread]) -> None:
         while helper in threading.enumerate():
             if helper.is_alive():
                 helper.join(_PATIENCE)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Put off Ctrl-C to the end of a block, in the thread that gets it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    pressed: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed:
+        raise KeyboardInterrupt
 
 
 def together(kernel: Callable[..., int], arguments: tuple[Any, ...], n_threads: int) -> int:
