@@ -3,7 +3,7 @@
 import numpy as np
 
 from adjoint.window_bars import prefetch_bars
-from adjoint.window_calendar import delay_of, edge, put
+from adjoint.window_calendar import edge, put
 from adjoint.window_flow import visit
 from adjoint.window_reads import read_alike, read_apart, read_listed
 from adjoint.window_reads_any import read_any, read_found
@@ -12,6 +12,7 @@ from adjoint.window_segments import CHUNK, evaluate_all, scale, scan
 from adjoint.window_types import EVENTS, N_PIECES, PENDING, SPARSE
 from queues.jit import inner_kernel, phase_kernel
 from queues.prefetch import prefetch
+from refsim.window_deliver import delay_of
 
 _LONG = 64  # synapses of one delay that are read at once, with one response
 _AHEAD = 128  # synapses to prefetch; then the processor has learned where a row goes on

@@ -8,16 +8,7 @@ import numpy as np
 
 from adjoint.window_types import ENTERED, PENDING
 from queues.jit import inner_kernel, phase_kernel
-
-
-@inner_kernel
-def delay_of(rows, k):
-    """Return the delay of synapse ``k``."""
-    if rows.group.shape[0] > 0:
-        return rows.delay[rows.group[k]]
-    if rows.delay.shape[0] == 1:
-        return rows.delay[0]
-    return rows.delay[k]
+from refsim.window_deliver import delay_of
 
 
 @inner_kernel

@@ -206,32 +206,40 @@ def choose_engine(
 ) -> tuple[str, str]:
     """Return "event" or "window" and the reason, or raise if the one asked for cannot be had."""
     choice("engine", engine, ("auto", "event", "window"))
-    why_not = needs_events[0] if needs_events else None
+    if engine == "event" and keep_state:
+        raise InvalidValueError(
+            "keep_state is True and engine is 'event', which keeps no state; expected "
+            "engine='window' or 'auto'"
+        )
     if engine == "event":
-        if keep_state:
-            raise InvalidValueError(
-                "keep_state is True and engine is 'event', which keeps no state; expected "
-                "engine='window' or 'auto'"
-            )
         return "event", "it was asked for"
-    why_not = why_not or window_engine.obstacle(network, duration)
-    if engine == "window":
-        if why_not:
-            raise InvalidValueError(f"engine is 'window', and {why_not}; expected engine='event'")
-        return "window", "it was asked for"
-    if keep_state:
-        if why_not:
-            raise InvalidValueError(
-                f"keep_state is True, and {why_not}; expected keep_state=False, since the window "
-                "engine alone keeps a state"
-            )
-        return "window", "a state is kept"
+    if engine == "window" or keep_state:
+        _check_windows(engine, network, duration, needs_events)
+        return "window", "it was asked for" if engine == "window" else "a state is kept"
+    if needs_events:
+        return "event", needs_events[0]
+    # The size comes first: the other questions lay synapses out for windows.
+    size = f"there are {len(network.synapses)} synapses"
+    if not window_engine.is_large(network):
+        return "event", f"{size}, too few for windows to have many arrivals"
+    why_not = window_engine.obstacle(network, duration)
     if why_not:
         return "event", why_not
-    size = f"there are {len(network.synapses)} synapses"
     if not window_engine.is_worthwhile(network, duration):
-        return "event", f"{size}, too few for windows to have many arrivals"
+        return "event", f"{size}, too few for so many windows"
     return "window", size
+
+
+def _check_windows(engine: str, network: Network, duration: float, needs_events: list[str]) -> None:
+    """Raise if the window engine, which is asked for in one way or another, cannot be had."""
+    why_not = needs_events[0] if needs_events else window_engine.obstacle(network, duration)
+    if why_not and engine == "window":
+        raise InvalidValueError(f"engine is 'window', and {why_not}; expected engine='event'")
+    if why_not:
+        raise InvalidValueError(
+            f"keep_state is True, and {why_not}; expected keep_state=False, since the window "
+            "engine alone keeps a state"
+        )
 
 
 class Tangents:

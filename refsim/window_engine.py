@@ -70,10 +70,14 @@ def obstacle(network: Network, duration: float) -> str | None:
     return None
 
 
+def is_large(network: Network) -> bool:
+    """Return whether a network has enough synapses for windows with many arrivals."""
+    return len(network.synapses) >= _WORTHWHILE
+
+
 def is_worthwhile(network: Network, duration: float) -> bool:
-    """Return whether a network is large enough for windows to have many arrivals."""
-    size = len(network.synapses)
-    return size >= _WORTHWHILE and duration / network.window_tables.length <= size
+    """Return whether windows are so few that they have many arrivals, if neurons are active."""
+    return duration / network.window_tables.length <= len(network.synapses)
 
 
 def shortest_delay(network: Network) -> float:
