@@ -193,6 +193,7 @@ class WindowPass:
             emitted=np.zeros((n_blocks, room)),
             place=np.zeros((n_blocks, room), dtype=np.uint64),
             piece=np.zeros((n_blocks, CHUNK), dtype=np.uint64),
+            since=np.zeros((n_blocks, CHUNK)),
         )
 
     def _membranes(self, n: int) -> tuple[MembraneAdjoint, MembraneBar]:
