@@ -55,9 +55,9 @@ def _find_in_chunk(post, is_special, chunk, n_segments, found, b, size):
 
 
 @phase_kernel
-def _list_pieces(rows, pieces, found, b, begin, end, since):
+def _list_pieces(rows, pieces, found, b, begin, end):
     """Write the pieces from which some of the synapses found are read, and how long before."""
-    piece = found.piece[b]
+    piece, since = found.piece[b], found.since[b]
     i = np.uint64(0)
     for g in range(np.uint64(begin), np.uint64(end)):
         k = found.synapse[b, g]
@@ -75,12 +75,12 @@ def _read_found(problem, work, b, size):
     """Read the synapses that were found."""
     rows, tables, adjoints, bars = problem.rows, problem.tables, work.adjoints, work.bars
     chunk, found, out = work.chunk, work.found, work.once.out[b]
-    since, scaled, response = chunk.since[b], chunk.scaled[b], chunk.response[b]
+    since, scaled, response = found.since[b], chunk.scaled[b], chunk.response[b]
     synapse, place, piece = found.synapse[b], found.place[b], found.piece[b]
     row, spike_bar, rate_bar = work.pieces.row[b], work.calendar.bar[b], work.port_rate[b]
     for begin in range(0, size, CHUNK):
         end = min(begin + CHUNK, size)
-        _list_pieces(rows, work.pieces, found, b, begin, end, since)
+        _list_pieces(rows, work.pieces, found, b, begin, end)
         if problem.is_plain:
             scale(since, tables.length, end - begin, scaled)
             evaluate_all(adjoints, tables.poly[0, 0], scaled, end - begin, response)

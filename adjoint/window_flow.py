@@ -24,6 +24,8 @@ from adjoint.window_types import (
 )
 from queues.jit import by_type, inner_kernel, phase_kernel
 
+_TRACE = 1e-250  # far below what sums with a spike's cotangent can tell from 0
+
 
 @inner_kernel
 def _pass_state(row, j, i, out, is_cascade):
@@ -90,14 +92,20 @@ def pass_voltage(adjoints: type) -> Callable[..., None]:
     )
 
 
+@inner_kernel
+def _settled(value):
+    """Return ``value``, or 0 for the last traces of a decay, which are slow to compute with."""
+    return value if abs(value) > _TRACE else 0.0
+
+
 @phase_kernel
 def sweep_one_port(row, begin, end, first, lift, decay):
     """Take rows (begin to end) of networks with one exponential port back over a window."""
     j = np.uint64(begin)
     while j < np.uint64(end):
         v = row[j, np.uint64(0)]
-        row[j, np.uint64(1)] = first * row[j, np.uint64(1)] + lift * v
-        row[j, np.uint64(0)] = decay * v
+        row[j, np.uint64(1)] = _settled(first * row[j, np.uint64(1)] + lift * v)
+        row[j, np.uint64(0)] = _settled(decay * v)
         j += np.uint64(1)
 
 
@@ -111,6 +119,8 @@ def sweep(adjoints, tables, begin, end):
             over = tables.over[i, c, 1]
             pass_state(adjoints, adjoints.row, j, i, n_states, over, tables.gain[i] > 0.0)
         pass_voltage(adjoints, adjoints.row, j, n_states, tables.decay[c, 1], tables.length)
+        for q in range(1 + n_states):
+            adjoints.row[j, q] = _settled(adjoints.row[j, q])
 
 
 @by_type

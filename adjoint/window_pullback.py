@@ -68,12 +68,21 @@ def number_of_windows(network: Network, duration: float, longest: float = math.i
 
 
 class WindowPass:
-    """Backward passes by windows over one simulation."""
+    """Backward passes by windows over one simulation.
 
-    def __init__(self, run: Run, simulation: Simulation, longest: float = math.inf):
+    Windows no longer than ``longest`` and another division of ``rows`` give the same, to rounding.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        simulation: Simulation,
+        longest: float = math.inf,
+        rows: tuple[Rows, NDArray[np.int32]] | None = None,
+    ):
         network = run.network
         self._run = run
-        self._rows, self._number = network.rows
+        self._rows, self._number = network.rows if rows is None else rows
         self._tape = run.tape()
         self._n_windows = number_of_windows(network, run.duration, longest)
         self._length = run.duration / self._n_windows
@@ -163,6 +172,7 @@ class WindowPass:
             emitted=np.zeros((n_blocks, room)),
             place=np.zeros((n_blocks, room), dtype=np.uint64),
             piece=np.zeros((n_blocks, CHUNK), dtype=np.uint64),
+            since=np.zeros((n_blocks, CHUNK)),
         )
 
     def _membranes(self, n: int) -> tuple[MembraneAdjoint, MembraneBar]:

@@ -207,6 +207,7 @@ class Found(NamedTuple):
     emitted: Float  # (B, room) time of the spike
     place: NDArray[np.uint64]  # (B, room) of the emission in the calendar
     piece: NDArray[np.uint64]  # (B, chunk) from which it is read
+    since: Float  # (B, chunk) time from the arrival to the end of the piece
 
 
 class WindowWork(NamedTuple):
