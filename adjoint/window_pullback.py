@@ -45,7 +45,7 @@ from refsim.simulation import Simulation
 from refsim.status import DONE, RUNNING
 from refsim.threads import together
 from refsim.trace import emissions
-from refsim.types import Float, Int
+from refsim.types import Float, Int, Rows
 from refsim.window_engine import shortest_delay
 
 _SHARE = 2_000_000  # arrivals between two looks at the keyboard: some hundredths of a second
