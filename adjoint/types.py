@@ -64,18 +64,31 @@ class Parameters:
         return Parameters(**kept)
 
     def dot(self, other: Parameters) -> float:
-        """Return the inner product with ``other``, a gradient or direction of the same network."""
+        """Return the inner product with ``other``, a gradient or direction of the same network.
+
+        What one of the two lacks has to be zero in the other.
+        """
         if not isinstance(other, Parameters):
             raise InvalidTypeError(f"other is a {type(other).__name__}; expected Parameters")
-        for name, values in self.items():
-            if getattr(other, name) is None:
-                raise InvalidValueError(f"other.{name} is None; expected an array")
-            if np.shape(values) != np.shape(getattr(other, name)):
+        return float(sum(self._dot_of(other, field.name) for field in fields(self)))
+
+    def _dot_of(self, other: Parameters, name: str) -> float:
+        """Return the part of the inner product that one name has."""
+        ours, theirs = getattr(self, name), getattr(other, name)
+        if ours is None or theirs is None:
+            known = theirs if ours is None else ours
+            if known is not None and np.any(known):
+                lacking = "self" if ours is None else "other"
                 raise InvalidValueError(
-                    f"other.{name} has shape {np.shape(getattr(other, name))}; "
-                    f"expected {np.shape(values)}"
+                    f"{name} is missing in {lacking}, and not zero; expected the same parameters "
+                    "in both, see wrt"
                 )
-        return float(sum(np.dot(values, getattr(other, name)) for name, values in self.items()))
+            return 0.0
+        if np.shape(ours) != np.shape(theirs):
+            raise InvalidValueError(
+                f"other.{name} has shape {np.shape(theirs)}; expected {np.shape(ours)}"
+            )
+        return float(np.dot(ours, theirs))
 
 
 class Outcome(NamedTuple):

@@ -176,13 +176,13 @@ def _push(losses, dt, q, arrival, order):
     if rule == _NULL:
         return order
     if rule == _OVERWRITE:
-        return single_spike.push(queues, q, arrival, order, 0, 0.0)
+        return single_spike.push(queues, q, arrival, order, np.int64(0), 0.0)
     if rule == _REFUSE:
-        return bounded_fifo.push(queues, q, arrival, order, 0, 0.0)
+        return bounded_fifo.push(queues, q, arrival, order, np.int64(0), 0.0)
     step = step_of(dt, arrival)
     if rule == _BITS and lossy_ring.due(queues, q, step) != NONE:
         return order
-    return lossy_ring.push(queues, q, step, order, 0, 0.0)
+    return lossy_ring.push(queues, q, step, order, np.int64(0), 0.0)
 
 
 @inner_kernel
