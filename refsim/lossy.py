@@ -28,6 +28,7 @@ from refsim.types import Float, Int
 from refsim.validate import choice, integer
 
 _NULL, _OVERWRITE, _REFUSE, _RING, _BITS = range(5)
+_NOTHING: Any = np.int64(0)  # payload; a literal would compile queues once more
 # A spike never comes before the one ahead of it in its queue, so what is sorted is a FIFO too.
 _RULES = {
     "null": _NULL,
@@ -176,13 +177,13 @@ def _push(losses, dt, q, arrival, order):
     if rule == _NULL:
         return order
     if rule == _OVERWRITE:
-        return single_spike.push(queues, q, arrival, order, np.int64(0), 0.0)
+        return single_spike.push(queues, q, arrival, order, _NOTHING, 0.0)
     if rule == _REFUSE:
-        return bounded_fifo.push(queues, q, arrival, order, np.int64(0), 0.0)
+        return bounded_fifo.push(queues, q, arrival, order, _NOTHING, 0.0)
     step = step_of(dt, arrival)
     if rule == _BITS and lossy_ring.due(queues, q, step) != NONE:
         return order
-    return lossy_ring.push(queues, q, step, order, np.int64(0), 0.0)
+    return lossy_ring.push(queues, q, step, order, _NOTHING, 0.0)
 
 
 @inner_kernel
