@@ -9,13 +9,19 @@ if TYPE_CHECKING:
     from adjoint.api import jvp, value_and_grad, vjp
     from adjoint.batch import value_and_grad_batch, vjp_batch
     from adjoint.check import GradientCheckError, Judgement, check_grads
+    from adjoint.checkpoint import Checkpoint
+    from adjoint.checkpointed import Checkpointed, CheckpointedPullback, Piece
     from adjoint.types import Cotangents, Parameters, Tangents
 
 _HOMES = {
+    "Checkpoint": "checkpoint",
+    "Checkpointed": "checkpointed",
+    "CheckpointedPullback": "checkpointed",
     "Cotangents": "types",
     "GradientCheckError": "check",
     "Judgement": "check",
     "Parameters": "types",
+    "Piece": "checkpointed",
     "Tangents": "types",
     "check_grads": "check",
     "Keep": "keep",
@@ -27,11 +33,15 @@ _HOMES = {
 }
 
 __all__ = [
+    "Checkpoint",
+    "Checkpointed",
+    "CheckpointedPullback",
     "Cotangents",
     "GradientCheckError",
     "Judgement",
     "Keep",
     "Parameters",
+    "Piece",
     "Tangents",
     "check_grads",
     "jvp",

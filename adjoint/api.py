@@ -9,16 +9,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from adjoint.checkpoint import Checkpoint, as_checkpoint
+from adjoint.checkpointed import Checkpointed, CheckpointedPullback, Piece, vjp_in_pieces
 from adjoint.keep import Keep
 from adjoint.layout import kernel_tangents
 from adjoint.pullback import Pullback, check_finite, checked_names, choose_adjoint_queue
-from adjoint.types import Cotangents, Parameters, Tangents, as_parameters
+from adjoint.types import Cotangents, Parameters, Tangents, as_cotangents, as_parameters
 from refsim.engine import MAX_SPIKES, Run, checked_network
 from refsim.errors import IllConditionedWarning, InvalidTypeError, InvalidValueError
 from refsim.inputs import Samples, SpikeTrain, checked_inputs
 from refsim.lossy import Lossy
 from refsim.network import Network
 from refsim.simulation import Simulation, Spikes
+from refsim.validate import choice, shown
 
 # A slope this small against (v_th - v_reset)/tau_m moves a spike a million times as far as the
 # parameter that moves it: half of the digits of a finite difference are gone.
@@ -42,7 +45,8 @@ def vjp(
     engine: str = "auto",
     max_spikes: int = MAX_SPIKES,
     threads: int | None = None,
-) -> tuple[Simulation, Pullback]:
+    checkpoint: int | Checkpoint | None = None,
+) -> tuple[Any, Any]:
     """Simulate, and return the result with its vector-Jacobian product.
 
     Parameters
@@ -54,15 +58,21 @@ def vjp(
         Structure of the queue of the backward pass, whatever that of the simulation: "auto", an
         exact structure without lanes, or "sorted_pass", which sorts all arrivals beforehand. A
         :class:`Keep` bounds the cotangents under way, and the gradient is approximate.
+    checkpoint : int or Checkpoint, optional
+        Keep so many snapshots of the state in place of the tape, or what a :class:`Checkpoint`
+        says, and simulate again between them on the way back. The window engine alone keeps a
+        state.
 
     Returns
     -------
     simulation : Simulation
-        The result.
+        The result; with ``checkpoint`` a :class:`Checkpointed`, which holds no spikes but goes
+        through them in pieces.
     pullback : Pullback
         ``pullback(time_bar=None, voltage_bar=None, wrt=None)`` takes the cotangents dL/d(spike
         time) (k,) and dL/d(sampled voltage) (V,), and returns the gradient of L by all parameters,
-        or by those that ``wrt`` names. It can be called any number of times.
+        or by those that ``wrt`` names. It can be called any number of times. With ``checkpoint`` a
+        :class:`CheckpointedPullback`, to which cotangents can also be given piece by piece.
 
     Raises
     ------
@@ -77,13 +87,52 @@ def vjp(
         If a spike nearly grazes the threshold, or an arrival coincides with a crossing or a
         release of its neuron.
     """
+    plan = None if checkpoint is None else _checked_plan(checkpoint, engine, adjoint_queue)
+    engine = engine if plan is None else "window"
     run = Run(
         network, inputs, duration, samples, queue, dt, max_spikes, engine=engine, threads=threads
     )
+    if plan is not None:
+        result, back = vjp_in_pieces(run, plan)
+        _warn_of_pieces(result)
+        return result, back
     choose_adjoint_queue(adjoint_queue, run.network)
     simulation = run.execute()
     _warn_of_conditioning(simulation)
     return simulation, Pullback(run, simulation, adjoint_queue)
+
+
+def _checked_plan(checkpoint: Any, engine: Any, adjoint_queue: Any) -> Checkpoint:
+    """Return a Checkpoint, which goes with windows both ways."""
+    plan = as_checkpoint(checkpoint)
+    choice("engine", engine, ("auto", "event", "window"))
+    if engine == "event":
+        raise InvalidValueError(
+            "checkpoint is given and engine is 'event', which keeps no state; expected "
+            "engine='window' or 'auto'"
+        )
+    if not isinstance(adjoint_queue, str) or adjoint_queue != "auto":
+        raise InvalidValueError(
+            f"checkpoint is given and adjoint_queue is {shown(adjoint_queue)}; expected 'auto', "
+            "since the way back goes by windows"
+        )
+    return plan
+
+
+def _warn_of_pieces(simulation: Checkpointed) -> None:
+    """Warn as `_warn_of_conditioning` does, of spikes that are not there any more."""
+    conditioning = simulation.conditioning
+    if conditioning.has_ties:
+        warnings.warn(TIE, IllConditionedWarning, stacklevel=3)
+    network = simulation.network
+    scale = ((network.v_th - network.v_reset) / network.tau_m).min()
+    if conditioning.min_slope < _GRAZING * scale:
+        warnings.warn(
+            f"spike {conditioning.min_slope_spike} grazes its threshold with dV/dt = "
+            f"{conditioning.min_slope:.3g}; gradients that pass through it are ill-conditioned",
+            IllConditionedWarning,
+            stacklevel=3,
+        )
 
 
 def _warn_of_conditioning(simulation: Simulation) -> None:
@@ -187,8 +236,10 @@ def value_and_grad(
     Returns
     -------
     callable
-        With the arguments of :func:`refsim.simulate`; returns (value, gradient), or with
-        ``has_aux`` ((value, aux), gradient).
+        With the arguments of :func:`vjp`; returns (value, gradient), or with ``has_aux``
+        ((value, aux), gradient). With ``checkpoint`` the loss is a sum over pieces: it is called
+        with each :class:`Piece`, the last first, and ``aux`` is the list of what it handed on, in
+        order of time.
     """
     if not callable(loss):
         raise InvalidTypeError(f"loss is a {type(loss).__name__}; expected a callable")
@@ -201,11 +252,33 @@ def value_and_grad(
         **options: Any,
     ) -> tuple[Any, Parameters]:
         simulation, pullback = vjp(network, inputs, duration, **options)
+        if isinstance(pullback, CheckpointedPullback):
+            return _summed(loss, pullback, has_aux, wrt)
         value, bars, *aux = checked_outcome(loss(simulation), has_aux)
         gradient = pullback(bars.time, bars.voltage, wrt)
         return ((value, *aux) if has_aux else value), gradient
 
     return evaluated
+
+
+def _summed(
+    loss: Callable[[Any], tuple[Any, ...]],
+    pullback: CheckpointedPullback,
+    has_aux: bool,
+    wrt: Sequence[str] | str | None,
+) -> tuple[Any, Parameters]:
+    """Return the sum of a loss over pieces, and its gradient."""
+    outcomes: list[tuple[Any, ...]] = []
+
+    def bars(piece: Piece) -> Cotangents:
+        value, given, *aux = checked_outcome(loss(piece), has_aux)
+        outcomes.append((value, *aux))
+        return given
+
+    gradient = pullback(bars, wrt=wrt)
+    value = sum(outcome[0] for outcome in reversed(outcomes))
+    aux = [outcome[1] for outcome in reversed(outcomes)] if has_aux else None
+    return ((value, aux) if has_aux else value), gradient
 
 
 def checked_outcome(outcome: Any, has_aux: bool) -> tuple[Any, ...]:
@@ -218,16 +291,4 @@ def checked_outcome(outcome: Any, has_aux: bool) -> tuple[Any, ...]:
         raise InvalidValueError(
             f"value of the loss has shape {np.shape(value)}; expected a single number"
         )
-    return value, _cotangents(bars), *aux
-
-
-def _cotangents(bars: Any) -> Cotangents:
-    """Return what a loss gives as cotangents."""
-    if not isinstance(bars, tuple):
-        return Cotangents(time=bars)
-    if len(bars) != 2:
-        raise InvalidValueError(
-            f"cotangents of the loss is a tuple of {len(bars)}; expected "
-            "(dL/d spike times, dL/d voltages), or an array dL/d(spike times)"
-        )
-    return Cotangents(*bars)
+    return value, as_cotangents(bars), *aux

@@ -45,7 +45,7 @@ class Pullback:
         )
         self._pass: WindowPass | EventPass
         if self.by_windows:
-            self._pass = WindowPass(run, simulation)
+            self._pass = WindowPass(run)
         else:
             keep = adjoint_queue if isinstance(adjoint_queue, Keep) else None
             self._pass = EventPass(run, simulation, queue, keep)
@@ -103,7 +103,7 @@ class Pullback:
         spike_bar = vector("time_bar", 0.0 if time_bar is None else time_bar, n_spikes)
         sample_bar = vector("voltage_bar", 0.0 if voltage_bar is None else voltage_bar, n_samples)
         sorted_bar = sample_bar[self._run.sample_order]
-        found = self._pass(spike_bar.copy(), sorted_bar, with_delays, with_rates)
+        found = self._pass(spikes, spike_bar.copy(), sorted_bar, with_delays, with_rates)
         self.dropped = found.dropped
         check_slopes(spikes, found.spike_bar)
         return found

@@ -116,6 +116,18 @@ class Cotangents(NamedTuple):
     voltage: ArrayLike | None = None  # (V,) dL/d(sampled voltage)
 
 
+def as_cotangents(bars: Any) -> Cotangents:
+    """Return what a loss gives as cotangents."""
+    if not isinstance(bars, tuple):
+        return Cotangents(time=bars)
+    if len(bars) != 2:
+        raise InvalidValueError(
+            f"cotangents of the loss is a tuple of {len(bars)}; expected "
+            "(dL/d spike times, dL/d voltages), or an array dL/d(spike times)"
+        )
+    return Cotangents(*bars)
+
+
 def as_parameters(name: str, given: Any, network: Network, n_input_spikes: int) -> Parameters:
     """Return ``given``, Parameters or a mapping of some of them, with zeros for the others."""
     sizes = gradient_sizes(network, n_input_spikes)

@@ -10,27 +10,29 @@ from numpy.typing import NDArray
 from adjoint.types import Outcome
 from adjoint.window_responses import window_tables
 from adjoint.window_reverse import finish_windows, run_windows_back
+from adjoint.window_section import (
+    Before,
+    Section,
+    longest_share,
+    most_together,
+    section_of,
+)
 from adjoint.window_segments import CHUNK
 from adjoint.window_types import (
     ENTERED,
+    NEXT,
     OWN,
-    RELEASE,
-    SAMPLE,
     SPARSE,
-    SPIKE,
     Adjoints,
     AdjointsAndRates,
     Calendar,
     Chunk,
-    Emissions,
     Found,
     MembraneAdjoint,
     MembraneBar,
     Membranes,
     Once,
-    OwnEvents,
     Pieces,
-    Slopes,
     SynapseBars,
     WeightBars,
     WindowReverse,
@@ -41,11 +43,10 @@ from queues.jit import kernel
 from refsim.engine import Run
 from refsim.lif_vjp import ModelBar
 from refsim.network import Network
-from refsim.simulation import Simulation
+from refsim.simulation import Spikes
 from refsim.status import DONE, RUNNING
 from refsim.threads import together
-from refsim.trace import emissions
-from refsim.types import Float, Int, Rows
+from refsim.types import Float, Rows
 from refsim.window_engine import shortest_delay
 
 _SHARE = 2_000_000  # arrivals between two looks at the keyboard: some hundredths of a second
@@ -68,7 +69,7 @@ def number_of_windows(network: Network, duration: float, longest: float = math.i
 
 
 class WindowPass:
-    """Backward passes by windows over one simulation.
+    """Backward passes by windows over one run.
 
     Windows no longer than ``longest`` and another division of ``rows`` give the same, to rounding.
     """
@@ -76,209 +77,51 @@ class WindowPass:
     def __init__(
         self,
         run: Run,
-        simulation: Simulation,
         longest: float = math.inf,
         rows: tuple[Rows, NDArray[np.int32]] | None = None,
     ):
         network = run.network
-        self._run = run
-        self._rows, self._number = network.rows if rows is None else rows
-        self._tape = run.tape()
-        self._n_windows = number_of_windows(network, run.duration, longest)
-        self._length = run.duration / self._n_windows
-        self._emissions = _emissions(simulation)
-        self._own = self._own_events()
+        self.run = run
+        self.rows, self._number = network.rows if rows is None else rows
+        total = number_of_windows(network, run.duration, longest)
+        self.windows = Windows(run.duration / total, total, run.duration, 0)
+        longest_delay = float(self.rows.delay.max(initial=0.0))
+        self.ring = int(min(longest_delay, run.duration) / self.windows.length) + 4
+        self._whole: Section | None = None
         self._inverse = np.zeros(0, dtype=np.int32)
         self._bars = np.zeros(0)
 
     def __call__(
-        self, spike_bar: Float, sample_bar: Float, with_delays: bool, with_rates: bool
+        self,
+        spikes: Spikes,
+        spike_bar: Float,
+        sample_bar: Float,
+        with_delays: bool,
+        with_rates: bool,
     ) -> Outcome:
-        """Take cotangents of spikes and of samples in order of time back; return what they give."""
-        network, rows = self._run.network, self._rows
-        tables = window_tables(network.model, self._length, with_rates)
-        model = network.model
-        problem = WindowReverse(
-            model=Membranes(model.neurons),
-            windows=Windows(self._length, self._n_windows, self._run.duration),
-            rows=rows,
-            tables=tables,
-            emissions=self._emissions,
-            own=self._own,
-            slopes=Slopes(self._tape.slope_before, self._tape.slope_after),
-            sample_bar=sample_bar,
-            is_plain=len(model.ports.rate) == 1 and tables.poly.shape[1] == 1,
-        )
-        work = self._work(problem, spike_bar, with_delays, with_rates)
-        n_threads = min(self._run.threads, len(rows.edge) - 1)
-        status = RUNNING
-        while status != DONE:
-            status = together(run_windows_back, (problem, work, _SHARE), n_threads)
-        finish_windows(problem.model, tables, work.adjoints, work.membrane, work.bar, network.v0)
-        return self._outcome(problem, work)
+        """Take cotangents of all spikes and samples back in order of time.
 
-    def _work(
-        self, problem: WindowReverse, spike_bar: Float, with_delays: bool, with_rates: bool
-    ) -> WindowWork:
-        n = self._run.network.n_neurons
-        n_blocks = len(self._rows.edge) - 1
-        n_states, n_classes = len(problem.tables.gain), len(problem.tables.rate)
-        n_responses = problem.tables.over.shape[3]
-        width = 3 + 4 * n_states if with_rates else 1 + n_states
-        width = -(-width // 8) * 8 if with_rates else -(-width // 2) * 2
-        few = n_classes if problem.tables.poly.shape[1] else 0
-        counts = np.zeros((n_blocks, 8), dtype=np.int64)
-        counts[:, ENTERED] = len(self._emissions.time)
-        counts[:, OWN] = self._own.start[:-1]
-        counts[:, SPARSE] = 1
-        row = _aligned_zeros(n, width)
-        membrane, bar = self._membranes(n)
-        return WindowWork(
-            adjoints=AdjointsAndRates(row) if with_rates else Adjoints(row),
-            at=np.full(n, self._n_windows, dtype=np.int32),
-            membrane=membrane,
-            bar=bar,
-            bars=self._cleared_bars(with_delays),
-            port_rate=np.zeros((n_blocks, max(8, n_states))),
-            spike_bar=spike_bar,
-            input_bar=np.zeros(len(self._run.problem.inputs.time)),
-            calendar=self._calendar(n_blocks),
-            pieces=self._pieces(n_blocks, n, width),
-            once=Once(
-                response=np.zeros((n_blocks, n_states, few, n_responses)),
-                known=np.zeros((n_blocks, n_states, few), dtype=np.int64),
-                stamp=np.zeros(n_blocks, dtype=np.int64),
-                out=np.zeros((n_blocks, n_responses)),
-            ),
-            chunk=_chunk(n_blocks, n_responses),
-            found=self._found(n_blocks),
-            counts=counts,
-            now=np.array([self._n_windows - 1, len(self._emissions.of_input), 0]),
-        )
+        ``spike_bar`` is completed on the way. Return what they give.
+        """
+        if self._whole is None:
+            span = (0, self.windows.total)
+            self._whole = section_of(self.run, self.windows, self.rows.edge, span, spikes, Before())
+        way = WayBack(self, with_delays, with_rates)
+        way.go(self._whole, spike_bar, sample_bar, held_at_the_end(self.run, spikes, Before()))
+        return way.outcome(spike_bar)
 
-    def _cleared_bars(self, with_delays: bool) -> SynapseBars | WeightBars:
+    def cleared_bars(self, with_delays: bool) -> SynapseBars | WeightBars:
         """Return zeros; memory is kept for the next pass, since new memory takes longer to get."""
-        size = len(self._rows.post) * (2 if with_delays else 1)
+        size = len(self.rows.post) * (2 if with_delays else 1)
         if len(self._bars) == size:
             self._bars[:] = 0.0
         else:
             self._bars = np.zeros(size)
         return SynapseBars(self._bars) if with_delays else WeightBars(self._bars)
 
-    def _found(self, n_blocks: int) -> Found:
-        room = CHUNK + max(CHUNK, int(np.diff(self._rows.start).max(initial=0)))
-        return Found(
-            synapse=np.zeros((n_blocks, room), dtype=np.uint64),
-            emitted=np.zeros((n_blocks, room)),
-            place=np.zeros((n_blocks, room), dtype=np.uint64),
-            piece=np.zeros((n_blocks, CHUNK), dtype=np.uint64),
-            since=np.zeros((n_blocks, CHUNK)),
-        )
-
-    def _membranes(self, n: int) -> tuple[MembraneAdjoint, MembraneBar]:
-        """Return the adjoint of silence after the end, and zeros.
-
-        All of a neuron lies in two lines of the cache: it is visited now and then, by its spikes.
-        """
-        columns = _aligned_zeros(n, 16)
-        time, v, rate_v, after = columns.T[:4]
-        membrane = MembraneAdjoint(time, v, rate_v, after, columns.view(np.int64)[:, 4])
-        membrane.time[:] = self._run.duration
-        membrane.held[self._is_held_at_the_end()] = 1
-        return membrane, MembraneBar(*columns.T[5:11])
-
-    def _is_held_at_the_end(self) -> NDArray[np.bool_]:
-        tape = self._tape
-        t_ref = self._run.network.t_ref
-        is_held = np.zeros(len(t_ref), dtype=bool)
-        is_held[tape.neuron[tape.time + t_ref[tape.neuron] > self._run.duration]] = True
-        return is_held
-
-    def _calendar(self, n_blocks: int) -> Calendar:
-        longest = float(self._rows.delay.max(initial=0.0))
-        ring = int(min(longest, self._run.duration) / self._length) + 4
-        time = self._emissions.time
-        together = np.searchsorted(time, time + (ring + 3) * self._length, "right")
-        most = int((together - np.arange(len(time))).max(initial=0)) + 1
-        places = 1 << most.bit_length()
-        return Calendar(
-            head=np.full((n_blocks, ring), -1, dtype=np.int32),
-            link=np.zeros((n_blocks, places), dtype=np.int32),
-            end=np.zeros((n_blocks, places), dtype=np.int64),
-            bar=np.zeros((n_blocks, places)),
-            mask=np.array([places - 1]),
-        )
-
-    def _pieces(self, n_blocks: int, n: int, width: int) -> Pieces:
-        own = self._own
-        block = np.repeat(np.arange(n_blocks), np.diff(own.start))
-        ends = np.flatnonzero((np.diff(own.window) != 0) | (np.diff(block) != 0)) + 1
-        lengths = np.diff(np.concatenate([[0], ends, [len(own.window)]]))
-        room = 3 * int(lengths.max()) + 2
-        return Pieces(
-            row=np.zeros((n_blocks, room, width)),
-            time=np.zeros((n_blocks, room)),
-            below=np.zeros((n_blocks, room)),
-            neuron=np.zeros((n_blocks, room), dtype=np.int64),
-            first=np.zeros(n, dtype=np.uint32),
-            is_special=np.zeros(n, dtype=np.uint8),
-        )
-
-    def _own_events(self) -> OwnEvents:
-        """Return spikes, releases and samples in the order of OwnEvents."""
-        run, tape = self._run, self._tape
-        samples = run.problem.samples
-        release = tape.time + run.network.t_ref[tape.neuron]
-        released = np.flatnonzero(release <= run.duration)
-        spikes, read = np.arange(len(tape.time)), np.arange(len(samples.time))
-        time = np.concatenate([tape.time, release[released], samples.time])
-        target = np.concatenate([tape.neuron, tape.neuron[released], samples.neuron])
-        kind = np.repeat([SPIKE, RELEASE, SAMPLE], [len(spikes), len(released), len(read)])
-        index = np.concatenate([spikes, released, read])
-        # Of one neuron, a release comes between its spike and the next, whatever their rounding.
-        sequence = np.concatenate([2 * spikes, 2 * released + 1, read])
-        window = self._windows_of(time)
-        block = np.searchsorted(self._rows.edge, target, side="right") - 1
-        order = np.lexsort((-sequence, kind != SAMPLE, -time, target, -window, block))
-        n_blocks = len(self._rows.edge) - 1
-        return OwnEvents(
-            start=np.searchsorted(block[order], np.arange(n_blocks + 1)),
-            window=window[order],
-            neuron=target[order],
-            time=time[order],
-            kind=kind[order],
-            row=index[order],
-        )
-
-    def _windows_of(self, time: Float) -> Int:
-        """Return the windows of times, as `window_of` does."""
-        last, length = self._n_windows - 1, self._length
-        w = np.minimum((time / length).astype(np.int64), last)
-        earlier = (w > 0) & (time < w * length)
-        later = ~earlier & (w < last) & (time >= (w + 1) * length)
-        return w - earlier + later
-
-    def _outcome(self, problem: WindowReverse, work: WindowWork) -> Outcome:
-        ports = self._run.network.model.ports
-        bar = ModelBar(
-            **{name: column.copy() for name, column in work.bar._asdict().items()},
-            port_rate=np.zeros(len(ports.rate)),
-            port_gain=np.zeros(len(ports.order)),
-        )
-        for part in work.port_rate:
-            bar.port_rate[:] += part[: len(ports.rate)]
-        weight, delay = self._as_given(work.bars)
-        cascades = np.flatnonzero(ports.order == 2)
-        network = self._run.network
-        for p in cascades:
-            chosen = network.port == p
-            products = network.weight[chosen] * weight[chosen]
-            bar.port_gain[p] = products.sum() / ports.gain[p]
-        return Outcome(bar, weight, delay, work.spike_bar, work.input_bar)
-
-    def _as_given(self, bars: SynapseBars | WeightBars) -> tuple[Float, Float | None]:
+    def as_given(self, bars: SynapseBars | WeightBars) -> tuple[Float, Float | None]:
         """Return gradients by weights and delays in the order of the network."""
-        size = len(self._rows.post)
+        size = len(self.rows.post)
         if len(self._number) == 0:  # packed synapses, whose order is that of the rows
             if isinstance(bars, WeightBars):
                 return bars.weight.copy(), None
@@ -295,15 +138,207 @@ class WindowPass:
         return weight, delay
 
 
-def _emissions(simulation: Simulation) -> Emissions:
-    time, source = emissions(simulation)
-    origin = simulation.origin
-    order = np.arange(len(origin))
-    of_spike = np.zeros(int((origin >= 0).sum()), dtype=np.int64)
-    of_spike[origin[origin >= 0]] = order[origin >= 0]
-    of_input = np.zeros(int((origin < 0).sum()), dtype=np.int64)
-    of_input[-1 - origin[origin < 0]] = order[origin < 0]
-    return Emissions(time, source, of_spike, of_input)
+class WayBack:
+    """One backward pass, section by section from the last."""
+
+    def __init__(self, windows: WindowPass, with_delays: bool, with_rates: bool):
+        self._pass = windows
+        network = windows.run.network
+        self._tables = window_tables(network.model, windows.windows.length, with_rates)
+        self._bars = windows.cleared_bars(with_delays)
+        self._input_bar = np.zeros(len(windows.run.problem.inputs.time))
+        self._work: WindowWork | None = None
+        self._number = self._first_input = 0  # of the section before
+
+    def go(
+        self, section: Section, spike_bar: Float, sample_bar: Float, held: NDArray[np.int64]
+    ) -> None:
+        """Go back over a section.
+
+        Parameters
+        ----------
+        section : Section
+            The windows before those of the section before.
+        spike_bar : (k,) float
+            Cotangents of its spikes; completed on the way.
+        sample_bar : (V,) float
+            Cotangents of all samples in order of time; those of the section are read.
+        held : (h,) int
+            Neurons that are refractory at the end of the simulation, for the last section.
+        """
+        windows, model = self._pass, self._pass.run.network.model
+        tables = self._tables
+        problem = WindowReverse(
+            model=Membranes(model.neurons),
+            windows=windows.windows._replace(first=section.first),
+            rows=windows.rows,
+            tables=tables,
+            emissions=section.emissions,
+            own=section.own,
+            slopes=section.slopes,
+            sample_bar=sample_bar,
+            is_plain=len(model.ports.rate) == 1 and tables.poly.shape[1] == 1,
+        )
+        if self._work is None:
+            self._work = self._begun(section, spike_bar)
+            self._work.membrane.held[held] = 1
+        else:
+            self._work = self._moved_on(self._work, section, spike_bar)
+        self._number, self._first_input = section.number, section.first_input
+        n_threads = min(windows.run.threads, len(windows.rows.edge) - 1)
+        status = RUNNING
+        while status != DONE:
+            status = together(run_windows_back, (problem, self._work, _SHARE), n_threads)
+
+    def outcome(self, spike_bar: Float) -> Outcome:
+        """Return what the pass has found, which has come to time 0; ``spike_bar`` is handed on."""
+        windows, work, network = self._pass, self._work, self._pass.run.network
+        assert work is not None
+        model = Membranes(network.model.neurons)
+        finish_windows(model, self._tables, work.adjoints, work.membrane, work.bar, network.v0)
+        ports = network.model.ports
+        bar = ModelBar(
+            **{name: column.copy() for name, column in work.bar._asdict().items()},
+            port_rate=np.zeros(len(ports.rate)),
+            port_gain=np.zeros(len(ports.order)),
+        )
+        for part in work.port_rate:
+            bar.port_rate[:] += part[: len(ports.rate)]
+        weight, delay = windows.as_given(work.bars)
+        for p in np.flatnonzero(ports.order == 2):
+            chosen = network.port == p
+            products = network.weight[chosen] * weight[chosen]
+            bar.port_gain[p] = products.sum() / ports.gain[p]
+        return Outcome(bar, weight, delay, spike_bar, self._input_bar)
+
+    def _begun(self, section: Section, spike_bar: Float) -> WindowWork:
+        """Return the adjoint of silence after the end."""
+        windows, tables = self._pass, self._tables
+        n = windows.run.network.n_neurons
+        n_blocks = len(windows.rows.edge) - 1
+        n_states, n_classes = len(tables.gain), len(tables.rate)
+        n_responses = tables.over.shape[3]
+        with_rates = tables.with_rates
+        width = 3 + 4 * n_states if with_rates else 1 + n_states
+        width = -(-width // 8) * 8 if with_rates else -(-width // 2) * 2
+        few = n_classes if tables.poly.shape[1] else 0
+        counts = np.zeros((n_blocks, 8), dtype=np.int64)
+        counts[:, ENTERED] = len(section.emissions.time)
+        counts[:, OWN] = section.own.start[:-1]
+        counts[:, SPARSE] = 1
+        row = _aligned_zeros(n, width)
+        membrane, bar = _membranes(n, windows.run.duration)
+        total = windows.windows.total
+        return WindowWork(
+            adjoints=AdjointsAndRates(row) if with_rates else Adjoints(row),
+            at=np.full(n, total, dtype=np.int32),
+            membrane=membrane,
+            bar=bar,
+            bars=self._bars,
+            port_rate=np.zeros((n_blocks, max(8, n_states))),
+            spike_bar=spike_bar,
+            input_bar=self._input_bar[section.first_input :],
+            calendar=self._calendar(section),
+            pieces=_pieces(n_blocks, n, width, 3 * longest_share(section.own) + 2),
+            once=Once(
+                response=np.zeros((n_blocks, n_states, few, n_responses)),
+                known=np.zeros((n_blocks, n_states, few), dtype=np.int64),
+                stamp=np.zeros(n_blocks, dtype=np.int64),
+                out=np.zeros((n_blocks, n_responses)),
+            ),
+            chunk=_chunk(n_blocks, n_responses),
+            found=self._found(n_blocks),
+            counts=counts,
+            now=np.array([total - 1, len(section.emissions.of_input), 0, total]),
+        )
+
+    def _moved_on(self, work: WindowWork, section: Section, spike_bar: Float) -> WindowWork:
+        """Return what the last section has left, with the numbers of this one."""
+        n_blocks = len(work.counts)
+        shift = self._number - section.number
+        now = work.now
+        now[0] = NEXT
+        now[1] += self._first_input - section.first_input
+        calendar = self._calendar(section)
+        _hand_on(work.calendar, calendar, int(work.counts[0, ENTERED]), shift)
+        work.counts[:, ENTERED] += shift
+        work.counts[:, OWN] = section.own.start[:-1]
+        room, pieces = 3 * longest_share(section.own) + 2, work.pieces
+        if room > pieces.time.shape[1]:
+            pieces = _pieces(n_blocks, len(work.at), pieces.row.shape[2], room)
+        return work._replace(
+            spike_bar=spike_bar,
+            input_bar=self._input_bar[section.first_input :],
+            calendar=calendar,
+            pieces=pieces,
+        )
+
+    def _calendar(self, section: Section) -> Calendar:
+        n_blocks = len(self._pass.rows.edge) - 1
+        span = (self._pass.ring + 3) * self._pass.windows.length
+        most = most_together(section.emissions.time, span) + 1
+        places = 1 << most.bit_length()
+        return Calendar(
+            head=np.full((n_blocks, self._pass.ring), -1, dtype=np.int32),
+            link=np.zeros((n_blocks, places), dtype=np.int32),
+            end=np.zeros((n_blocks, places), dtype=np.int64),
+            bar=np.zeros((n_blocks, places)),
+            mask=np.array([places - 1]),
+        )
+
+    def _found(self, n_blocks: int) -> Found:
+        longest_row = int(np.diff(self._pass.rows.start).max(initial=0))
+        room = CHUNK + max(CHUNK, longest_row)
+        return Found(
+            synapse=np.zeros((n_blocks, room), dtype=np.uint64),
+            emitted=np.zeros((n_blocks, room)),
+            place=np.zeros((n_blocks, room), dtype=np.uint64),
+            piece=np.zeros((n_blocks, CHUNK), dtype=np.uint64),
+            since=np.zeros((n_blocks, CHUNK)),
+        )
+
+
+def held_at_the_end(run: Run, spikes: Spikes, before: Before) -> NDArray[np.int64]:
+    """Return the neurons that are refractory after the end, from the spikes of the last section."""
+    end = run.duration
+    last = spikes.time + run.network.t_ref[spikes.neuron] > end
+    return np.concatenate([spikes.neuron[last], before.released[before.release > end]])
+
+
+def _hand_on(old: Calendar, new: Calendar, entered: int, shift: int) -> None:
+    """Copy the emissions under way, from number ``entered`` on; each number grows by ``shift``."""
+    emission = np.arange(entered, entered + len(old.bar[0]))
+    place, new_place = emission & old.mask[0], (emission + shift) & new.mask[0]
+    if len(new.bar[0]) < len(place):
+        place, new_place = place[: len(new.bar[0])], new_place[: len(new.bar[0])]
+    new.end[:, new_place] = old.end[:, place]
+    new.bar[:, new_place] = old.bar[:, place]
+    link = old.link[:, place]
+    new.link[:, new_place] = np.where(link < 0, -1, link + shift)
+    new.head[:] = np.where(old.head < 0, -1, old.head + shift)
+
+
+def _membranes(n: int, duration: float) -> tuple[MembraneAdjoint, MembraneBar]:
+    """Return the adjoint of silence after the end, and zeros.
+
+    All of a neuron lies in two lines of the cache: it is visited now and then, by its spikes.
+    """
+    columns = _aligned_zeros(n, 16)
+    time, v, rate_v, after = columns.T[:4]
+    membrane = MembraneAdjoint(time, v, rate_v, after, columns.view(np.int64)[:, 4])
+    membrane.time[:] = duration
+    return membrane, MembraneBar(*columns.T[5:11])
+
+
+def _pieces(n_blocks: int, n: int, width: int, room: int) -> Pieces:
+    return Pieces(
+        row=np.zeros((n_blocks, room, width)),
+        time=np.zeros((n_blocks, room)),
+        below=np.zeros((n_blocks, room)),
+        neuron=np.zeros((n_blocks, room), dtype=np.int64),
+        first=np.zeros(n, dtype=np.uint32),
+        is_special=np.zeros(n, dtype=np.uint8),
+    )
 
 
 def _chunk(n_blocks: int, n_responses: int) -> Chunk:

@@ -17,7 +17,7 @@ from adjoint.window_block import read_block
 from adjoint.window_calendar import enter, entry_window, window_of
 from adjoint.window_flow import columns_of, sweep_block, visit
 from adjoint.window_own import begin_own, end_own
-from adjoint.window_types import ENTERED, EVENTS, N_PIECES, OWN, PENDING, SPARSE
+from adjoint.window_types import ENTERED, EVENTS, N_PIECES, NEXT, OWN, PENDING, SPARSE
 from queues.barrier import wait
 from queues.jit import inner_kernel, kernel, phase_kernel
 from refsim import model as neuron
@@ -58,7 +58,11 @@ def back_over_window(problem, work, first_block, last_block):
         _settle(tables, adjoints, work.at, work.counts, edge, b, work.now[0] + 1, work.once.out[b])
         begin_own(problem, work, b)
         read_block(problem, work, b)
-        if work.counts[b, SPARSE] == 0:
+        if work.counts[b, EVENTS] == 0 and work.counts[b, N_PIECES] == 0:
+            # Rows wait, as they do where windows are skipped: both give the same to the last bit.
+            if work.counts[b, SPARSE] == 0:
+                _scatter(work.at, work.counts, edge, b, work.now[0] + 1)
+        elif work.counts[b, SPARSE] == 0:
             sweep_block(adjoints, tables, problem.is_plain, edge[b], edge[b + 1])
         if work.counts[b, N_PIECES] > 0:
             n_pieces = work.counts[b, N_PIECES]
@@ -99,11 +103,18 @@ def _next_window(own, emissions, windows, calendar, counts, w):
 
 @phase_kernel
 def move_on(problem, work):
-    """Go to the next window in which something happens; rows wait where there is none."""
-    w = work.now[0]
+    """Go to the next window in which something happens; rows wait where there is none.
+
+    If there is none in this section, the window is below it then.
+    """
+    w = work.now[3]
     emissions, windows, calendar = problem.emissions, problem.windows, work.calendar
     counts = work.counts
     following = _next_window(problem.own, emissions, windows, calendar, counts, w)
+    if following < windows.first:
+        _collect_inputs(emissions, windows, calendar, work.now, work.input_bar, windows.first)
+        work.now[0] = -1
+        return
     if following < w - 1:
         for b in range(counts.shape[0]):
             if counts[b, SPARSE] == 0:
@@ -132,6 +143,8 @@ def run_windows_back(problem, work, share, gate, thread, n_threads):
     first = thread * n_blocks // n_threads
     last = (thread + 1) * n_blocks // n_threads
     used = np.int64(0)
+    if thread == 0 and work.now[0] == NEXT:
+        move_on(problem, work)
     while True:
         if thread == 0:
             work.now[2] = _turn(work.now, share, used)
@@ -146,6 +159,7 @@ def run_windows_back(problem, work, share, gate, thread, n_threads):
             used += 100
             for b in range(n_blocks):
                 used += work.counts[b, EVENTS]
+            work.now[3] = work.now[0]
             move_on(problem, work)
 
 

@@ -45,6 +45,7 @@ class Windows(NamedTuple):
     length: float
     total: int
     t_end: float
+    first: int  # of the section at work
 
 
 class Emissions(NamedTuple):
@@ -227,9 +228,11 @@ class WindowWork(NamedTuple):
     chunk: Chunk
     found: Found
     counts: Int  # (B, 8) see the names below
-    now: Int  # (3,) window; input spikes not yet collected; status
+    now: Int  # (4,) window; input spikes not yet collected; status; last window that is done
 
 
 # Columns of ``counts``: emissions not yet entered, events of neurons' own that are done, emissions
 # under way, arrivals of the last window, whether rows hold each at a window of its own, pieces.
 ENTERED, OWN, PENDING, EVENTS, SPARSE, N_PIECES = range(6)
+
+NEXT = -2  # in place of the window: the next in which something happens, before the last done

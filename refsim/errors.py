@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from refsim.batch import BatchResult
-    from refsim.recording import Recording
-    from refsim.simulation import Simulation
+    pass
 
 
 class RefsimError(Exception):
@@ -31,11 +29,11 @@ class SpikeLimitError(RefsimError, RuntimeError):
 
     Attributes
     ----------
-    partial : Simulation, BatchResult or Recording
+    partial : Simulation, BatchResult, Recording or Checkpointed
         What was simulated up to the limit; its ``duration`` ends at the last spike.
     """
 
-    def __init__(self, message: str, partial: Simulation | BatchResult | Recording):
+    def __init__(self, message: str, partial: Any):
         super().__init__(message)
         self.partial = partial
 
@@ -48,11 +46,11 @@ class SimulationInterrupted(KeyboardInterrupt):
 
     Attributes
     ----------
-    partial : Simulation, BatchResult or Recording
+    partial : Simulation, BatchResult, Recording or Checkpointed
         What was simulated up to the interruption.
     """
 
-    def __init__(self, message: str, partial: Simulation | BatchResult | Recording):
+    def __init__(self, message: str, partial: Any):
         super().__init__(message)
         self.partial = partial
 

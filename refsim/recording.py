@@ -20,7 +20,7 @@ from refsim.network import Network
 from refsim.threads import uninterrupted
 from refsim.validate import LONGEST, scalar
 from refsim.window_engine import WindowRun
-from refsim.window_types import BASE, NOW, SPIKES
+from refsim.window_types import BASE, NOW
 
 Write = Callable[[NDArray[np.float64], NDArray[np.int64]], None]
 _MOST_SPIKES = 2**62
@@ -123,10 +123,8 @@ def _write_pieces(
 
 def _flush(simulation: WindowRun, write: Write) -> int:
     """Write the spikes on the tape, and take them off it; return how many pieces these are."""
-    counts, tape = simulation.work.counts, simulation.work.tape
-    rows = int(counts[SPIKES] - counts[BASE])
-    write(tape.time[:rows], tape.neuron[:rows])
-    counts[BASE] = counts[SPIKES]
+    spikes = simulation.take()
+    write(spikes.time, spikes.neuron)
     return 1
 
 

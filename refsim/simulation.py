@@ -37,6 +37,15 @@ class Spikes(NamedTuple):
     slope_before: NDArray[np.float64]  # (k,) dV/dt at the crossing
     slope_after: NDArray[np.float64]  # (k,) dV/dt at the release, 0 if that is after the end
 
+    def part(self, rows: slice) -> Spikes:
+        """Return a copy of some rows."""
+        return Spikes(
+            self.time[rows].copy(),
+            self.neuron[rows].copy(),
+            self.slope_before[rows].copy(),
+            self.slope_after[rows].copy(),
+        )
+
     def __repr__(self) -> str:
         span = f", {self.time[0]:g} to {self.time[-1]:g} ms" if len(self.time) else ""
         return f"<Spikes: {len(self.time)}{span}; fields {', '.join(self._fields)}>"

@@ -20,6 +20,7 @@ from refsim.window_loop import run_windows, start_windows
 from refsim.window_state import WindowState, restore, snapshot
 from refsim.window_types import (
     ARRIVALS,
+    BASE,
     CHUNK,
     EVENTS,
     FLIGHTS,
@@ -218,6 +219,16 @@ class WindowRun:
             self._hand_over(status == SPIKE_LIMIT)
         return status
 
+    def take(self) -> Spikes:
+        """Take the spikes off the tape, and return them.
+
+        The slopes at releases that are still to come will be in ``neurons.carried``.
+        """
+        counts, tape = self.work.counts, self.work.tape
+        rows = slice(int(counts[SPIKES] - counts[BASE]))
+        counts[BASE] = counts[SPIKES]
+        return Spikes(tape.time, tape.neuron, tape.slope_before, tape.slope_after).part(rows)
+
     def advance(self, stop: int) -> int:
         """Run up to window ``stop`` or to the end; return DONE or SPIKE_LIMIT."""
         status = RUNNING
@@ -246,7 +257,7 @@ class WindowRun:
             end = work.tape.time[spikes - 1]
             inputs = int(np.searchsorted(run.problem.inputs.time, end))
             run.problem.samples.voltage[run.problem.samples.time > end] = np.nan
-        origin = _origin(work.tape.time[:spikes], run.problem.inputs.time[:inputs])
+        origin = order_of_emissions(work.tape.time[:spikes], run.problem.inputs.time[:inputs])
         run.work = run.work._replace(tape=work.tape, origin=origin)
         counts = run.work.counts
         counts.spikes[0] = spikes
@@ -257,13 +268,16 @@ class WindowRun:
         run.work.margins.gap[0], run.work.margins.release_gap[0] = work.gap[:, :2].min(axis=0)
 
 
-def _origin(spikes: Float, inputs: Float) -> NDArray[np.int64]:
-    """Return the source of each emission in order; spikes come before inputs of equal time."""
-    rows = np.concatenate([np.arange(len(spikes)), -1 - np.arange(len(inputs))])
-    kind = np.repeat([0, 1], [len(spikes), len(inputs)])
-    index = np.concatenate([np.arange(len(spikes)), np.arange(len(inputs))])
-    order = np.lexsort((index, kind, np.concatenate([spikes, inputs])))
-    return np.ascontiguousarray(rows[order], dtype=np.int64)
+def order_of_emissions(spikes: Float, inputs: Float) -> NDArray[np.int64]:
+    """Return for each emission in order of time the row of its spike, or -1 - that of its input.
+
+    Both are in order; spikes come before inputs of equal time.
+    """
+    row, i = np.arange(len(spikes)), np.arange(len(inputs))
+    origin = np.empty(len(spikes) + len(inputs), dtype=np.int64)
+    origin[row + np.searchsorted(inputs, spikes, "left")] = row
+    origin[i + np.searchsorted(spikes, inputs, "right")] = -1 - i
+    return origin
 
 
 def _ints(size: int, value: int = 0) -> NDArray[np.int64]:
@@ -375,7 +389,7 @@ def _grown(problem: WindowProblem, work: WindowWork) -> WindowWork:
         order=_wider(hits.order, room),
         spare=_wider(hits.spare, room),
     )
-    rows = 2 * int(counts[SPIKES]) + 2 * int(counts[FOUND])
+    rows = 2 * int(counts[SPIKES] - counts[BASE]) + 2 * int(counts[FOUND])
     return work._replace(
         tape=Tape(*(_longer(column, rows) for column in work.tape)),
         found=Tape(*(_wider(table, found) for table in work.found)),

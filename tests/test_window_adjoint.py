@@ -29,7 +29,7 @@ def pullbacks(network, inputs, duration, samples=None, longest=None):
     simulation = run.execute()
     by_events = Pullback(run, simulation)
     by_windows = Pullback(run, simulation)
-    by_windows._pass = WindowPass(run, simulation, longest or np.inf)
+    by_windows._pass = WindowPass(run, longest or np.inf)
     return simulation, by_events, by_windows
 
 

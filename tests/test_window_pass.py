@@ -56,7 +56,7 @@ def by_windows(pullback, longest=np.inf, n_blocks=None, dtype=np.float64):
     n_sources = network.n_neurons + network.n_inputs
     rows = pack(network.n_neurons, n_sources, network.synapses, dtype, n_blocks)
     other = Pullback(run, simulation)
-    other._pass = WindowPass(run, simulation, longest, rows)
+    other._pass = WindowPass(run, longest, rows)
     return other
 
 

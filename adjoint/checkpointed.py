@@ -1,0 +1,322 @@
+"""Gradients of simulations whose tape would be too long: from snapshots, piece by piece."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from adjoint.checkpoint import Checkpoint
+from adjoint.layout import gradient
+from adjoint.piecewise import PieceRun, PieceTape
+from adjoint.pullback import check_finite, check_slopes, checked_names
+from adjoint.types import Cotangents, Parameters, as_cotangents
+from adjoint.window_pullback import WayBack, WindowPass, held_at_the_end
+from adjoint.window_section import samples_of, section_of, window_edge
+from refsim.engine import Run
+from refsim.errors import InvalidValueError, SimulationInterrupted, SpikeLimitError
+from refsim.inputs import Samples, SpikeTrain
+from refsim.network import Network
+from refsim.simulation import Conditioning, EventCounts, Spikes
+from refsim.status import SPIKE_LIMIT
+from refsim.types import Float
+from refsim.validate import ReadOnlyArrays, freeze_all, vector
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Piece(ReadOnlyArrays):
+    """The spikes and voltages of a part of a simulation.
+
+    Attributes
+    ----------
+    network : Network
+        What was simulated.
+    begin, end : float
+        Times in ms between which the piece lies.
+    first_spike : int
+        Number of spikes before these.
+    spikes : Spikes
+        Spikes of the piece, sorted by (time, neuron).
+    sample_number : (V,) int
+        Which of the samples given to the simulation lie in the piece, in order of time.
+    voltages : (V,) float
+        Their voltages.
+    """
+
+    network: Network
+    begin: float
+    end: float
+    first_spike: int
+    spikes: Spikes
+    sample_number: NDArray[np.int64]
+    voltages: Float
+
+    def __post_init__(self) -> None:
+        freeze_all((self.spikes, self.voltages, self.sample_number))
+
+    def __repr__(self) -> str:
+        return f"<Piece: {len(self.spikes.time)} spikes, {self.begin:g} to {self.end:g} ms>"
+
+
+class Checkpointed:
+    """A simulation of which snapshots were kept, and no spikes.
+
+    Attributes
+    ----------
+    network, inputs, duration, samples
+        What was simulated.
+    n_spikes : int
+        Number of spikes.
+    voltages : (V,) float
+        Voltages at the samples, in the order given.
+    conditioning : Conditioning
+        Distance from the next change of the spike pattern.
+    counts : EventCounts
+        Numbers of events.
+    engine : str
+        "window".
+    n_pieces : int
+        Number of pieces.
+    """
+
+    engine = "window"
+
+    def __init__(self, run: Run, pieces: PieceRun, windows: WindowPass, duration: float):
+        self.network: Network = run.network
+        self.inputs: SpikeTrain = run.inputs
+        self.samples: Samples = run.samples
+        self.duration = duration
+        self.n_spikes = pieces.n_spikes
+        self.voltages = np.full(len(run.samples), np.nan)
+        self.voltages[run.sample_order] = run.problem.samples.voltage
+        self.conditioning: Conditioning = pieces.conditioning
+        self.counts = EventCounts(
+            self.n_spikes, len(run.problem.inputs.time), pieces.n_arrivals, pieces.n_searches, 0
+        )
+        self.n_pieces = pieces.n_pieces
+        self._run = run
+        self._pieces = pieces
+        self._pass = windows
+        self._first = _first_windows(pieces, windows)
+        freeze_all((self.voltages,))
+
+    def __repr__(self) -> str:
+        return (
+            f"<Checkpointed: {self.n_spikes} spikes of {self.network.n_neurons} neurons in "
+            f"{self.duration:g} ms, {self.n_pieces} pieces, {self.n_snapshots} snapshots>"
+        )
+
+    @property
+    def n_snapshots(self) -> int:
+        """Number of snapshots that are kept now."""
+        return len(self._pieces.snapshots.pieces)
+
+    @property
+    def snapshot_bytes(self) -> int:
+        """Bytes of the snapshots that are kept now, in memory or in files."""
+        return self._pieces.snapshots.nbytes
+
+    @property
+    def repeated(self) -> int:
+        """Number of pieces that have been simulated again so far."""
+        return self._pieces.repeated
+
+    def pieces(self) -> Iterator[Piece]:
+        """Simulate again, and iterate over the pieces in order of time."""
+        for number in range(self.n_pieces):
+            yield self._piece(number, self._tape_of(number))
+
+    def _span(self, number: int) -> tuple[int, int]:
+        """Return the windows of the pass that belong to a piece."""
+        return self._first[number], self._first[number + 1]
+
+    def _tape_of(self, number: int) -> PieceTape:
+        return self._pieces.tape_of(number, window_edge(self._pass.windows, self._span(number)[1]))
+
+    def _rows(self, number: int, tape: PieceTape) -> slice:
+        """Return which rows of the tape belong to a piece."""
+        windows, (first, end) = self._pass.windows, self._span(number)
+        time = tape.spikes.time
+        low = int(np.searchsorted(time, window_edge(windows, first), "left"))
+        if end == windows.total:
+            return slice(low, len(time))
+        return slice(low, int(np.searchsorted(time, window_edge(windows, end), "left")))
+
+    def _piece(self, number: int, tape: PieceTape) -> Piece:
+        rows, span = self._rows(number, tape), self._span(number)
+        read = samples_of(self._run, self._pass.windows, span)
+        given = self._run.sample_order[read]
+        return Piece(
+            network=self.network,
+            begin=window_edge(self._pass.windows, span[0]),
+            end=window_edge(self._pass.windows, span[1]),
+            first_spike=tape.before.number + len(tape.before.time) + rows.start,
+            spikes=tape.spikes.part(rows),
+            sample_number=given,
+            voltages=self.voltages[given],
+        )
+
+
+def _first_windows(pieces: PieceRun, windows: WindowPass) -> list[int]:
+    """Return the first window of the pass in each piece, and at last their number.
+
+    A window belongs to the piece in which it begins.
+    """
+    found = []
+    for start in pieces.starts[:-1]:
+        time = start * pieces.length
+        w = min(int(time / windows.windows.length), windows.windows.total)
+        while w > 0 and window_edge(windows.windows, w - 1) >= time:
+            w -= 1
+        while w < windows.windows.total and window_edge(windows.windows, w) < time:
+            w += 1
+        found.append(w)
+    return [*found, windows.windows.total]
+
+
+Bars = Callable[[Piece], Any]
+
+
+class CheckpointedPullback:
+    """Vector-Jacobian product of a simulation of which snapshots were kept."""
+
+    def __init__(self, simulation: Checkpointed):
+        self._simulation = simulation
+
+    def __repr__(self) -> str:
+        return f"<Pullback of {self._simulation!r}>"
+
+    def __call__(
+        self,
+        time_bar: ArrayLike | Bars | None = None,
+        voltage_bar: ArrayLike | None = None,
+        wrt: Sequence[str] | str | None = None,
+    ) -> Parameters:
+        """Return the gradient of a loss with these cotangents, to the last bit as without pieces.
+
+        Parameters
+        ----------
+        time_bar : (k,) float, or callable, optional
+            dL/d(spike time) of all spikes; or a function that takes a :class:`Piece` and returns
+            its cotangents: Cotangents, a pair (dL/d spike times, dL/d voltages), or dL/d(spike
+            times) alone. It is called for the last piece first.
+        voltage_bar : (V,) float, optional
+            dL/d(sampled voltage), in the order of the samples; not with a function.
+        wrt : str or sequence of str, optional
+            Names of the parameters wanted, as in :class:`Pullback`.
+        """
+        simulation = self._simulation
+        bars = time_bar
+        if not callable(time_bar):
+            time = vector("time_bar", 0.0 if time_bar is None else time_bar, simulation.n_spikes)
+            voltage = vector(
+                "voltage_bar", 0.0 if voltage_bar is None else voltage_bar, len(simulation.samples)
+            )
+
+            def bars(piece: Piece) -> Cotangents:
+                end = piece.first_spike + len(piece.spikes.time)
+                return Cotangents(time[piece.first_spike : end], voltage[piece.sample_number])
+
+        elif voltage_bar is not None:
+            raise InvalidValueError(
+                "voltage_bar is given and time_bar is a function; expected the cotangents of "
+                "voltages from the function"
+            )
+        return self._backward(bars, checked_names(wrt))
+
+    def _backward(self, bars: Any, wanted: set[str]) -> Parameters:
+        simulation, run = self._simulation, self._simulation._run
+        windows = simulation._pass
+        way = WayBack(windows, "delay" in wanted, not wanted.isdisjoint(("tau_m", "tau")))
+        sample_bar = np.zeros(len(simulation.samples))
+        slope_after = np.zeros(simulation.network.n_neurons)
+        for number in reversed(range(simulation.n_pieces)):
+            span = simulation._span(number)
+            if span[0] == span[1]:
+                continue
+            tape = simulation._tape_of(number)
+            slope_after = self._complete(number, tape, slope_after)
+            piece = simulation._piece(number, tape)
+            given = as_cotangents(bars(piece))
+            rows = simulation._rows(number, tape)
+            spike_bar = np.zeros(len(tape.spikes.time))
+            spike_bar[rows] = _of_piece("time", given.time, len(piece.spikes.time))
+            read = samples_of(run, windows.windows, span)
+            sample_bar[read] = _of_piece("voltage", given.voltage, len(read))
+            section = section_of(
+                run, windows.windows, windows.rows.edge, span, tape.spikes, tape.before
+            )
+            way.go(section, spike_bar, sample_bar, held_at_the_end(run, tape.spikes, tape.before))
+            check_slopes(piece.spikes, spike_bar[rows])
+        found = way.outcome(np.zeros(0))
+        input_bar = np.zeros(len(simulation.inputs))
+        input_bar[run.input_order] = found.input_bar
+        result = gradient(simulation.network, found, input_bar).only(wanted)
+        check_finite("gradient", result.items())
+        return result
+
+    def _complete(self, number: int, tape: PieceTape, later: Float) -> Float:
+        """Write the slopes at releases that come after what was run again.
+
+        Parameters
+        ----------
+        number : int
+            The piece.
+        tape : PieceTape
+            Its tape, whose slopes are completed.
+        later : (n,) float
+            For each neuron that is refractory at the end, the slope at its release.
+
+        Returns
+        -------
+        (n,) float
+            The same for the piece before.
+        """
+        spikes, before = tape.spikes, tape.before
+        t_ref = self._simulation.network.t_ref
+        open_ = np.flatnonzero(spikes.time + t_ref[spikes.neuron] > tape.end)
+        spikes.slope_after[open_] = later[spikes.neuron[open_]]
+        earlier = later.copy()
+        done = before.released[before.release <= tape.end]
+        earlier[done] = tape.carried[done]
+        first = self._simulation._rows(number, tape).start
+        earlier[spikes.neuron[:first]] = spikes.slope_after[:first]
+        return earlier
+
+
+def _of_piece(kind: str, given: Any, size: int) -> Float:
+    """Return the cotangents of a piece, which must be as many."""
+    return vector(f"dL/d({kind}) of a piece", 0.0 if given is None else given, size)
+
+
+def vjp_in_pieces(run: Run, plan: Checkpoint) -> tuple[Checkpointed, CheckpointedPullback]:
+    """Simulate and keep snapshots; return the result and its vector-Jacobian product."""
+    windows = WindowPass(run)
+    reach = (windows.ring + 2) * windows.windows.length
+    pieces = PieceRun(run, plan, reach)
+
+    def result(duration: float) -> Checkpointed:
+        return Checkpointed(run, pieces, windows, duration)
+
+    try:
+        status = pieces.forwards()
+    except KeyboardInterrupt:
+        partial = result(pieces.reached)
+        raise SimulationInterrupted(
+            f"interrupted at {partial.duration:g} of {run.duration:g} ms; the attribute partial "
+            "counts what was simulated",
+            partial,
+        ) from None
+    if status == SPIKE_LIMIT:
+        partial = result(pieces.reached)
+        raise SpikeLimitError(
+            f"max_spikes is {run.max_spikes} and was reached at {partial.duration:.6g} of "
+            f"{run.duration:g} ms; expected fewer spikes. If this activity is meant, raise "
+            "max_spikes; the attribute partial counts the spikes so far",
+            partial,
+        )
+    simulation = result(run.duration)
+    return simulation, CheckpointedPullback(simulation)
