@@ -181,9 +181,8 @@ class WindowRun:
         network = run.network
         self.run = run
         self.problem = _problem(run)
-        self.work = _work(self.problem, network.v0)
-        n_blocks = len(self.problem.rows.edge) - 1
-        self.n_threads = min(run.threads, n_blocks)
+        self.n_threads = min(run.threads, len(self.problem.rows.edge) - 1)
+        self.work = _work(self.problem, network.v0, self.n_threads)
         if run.resumed is None:
             start_windows(self.problem, self.work)
         else:
@@ -301,21 +300,21 @@ def _flights(n_blocks: int, room: int) -> Flights:
     )
 
 
-def _hits(rows: Rows, events: int, flights: int, room: int) -> Hits:
+def _hits(rows: Rows, n_threads: int, room: int) -> Hits:
     """Return room for the arrivals of a window, and for some of them at neurons to be replayed."""
-    n_blocks = len(rows.edge) - 1
+    most = int(np.diff(rows.edge).max())
     return Hits(
-        synapse=np.zeros((n_blocks, events + 1), np.int32),
-        stop=_ints(flights * n_blocks),
-        begin=np.zeros((n_blocks, int(np.diff(rows.edge).max()) + 2), np.int64),
-        arrival=np.zeros((n_blocks, room, 4)),
-        origin=np.zeros((n_blocks, room, 2), np.int32),
-        order=np.zeros((n_blocks, room), np.int32),
-        spare=np.zeros((n_blocks, room), np.int32),
+        synapse=np.zeros((n_threads, room + 1), np.int32),
+        stop=np.zeros((n_threads, room), np.int64),
+        begin=np.zeros((n_threads, most + 2), np.int64),
+        arrival=np.zeros((n_threads, room, 4)),
+        origin=np.zeros((n_threads, room, 2), np.int32),
+        order=np.zeros((n_threads, room), np.int32),
+        spare=np.zeros((n_threads, room), np.int32),
     )
 
 
-def _work(problem: WindowProblem, v0: Float) -> WindowWork:
+def _work(problem: WindowProblem, v0: Float, n_threads: int) -> WindowWork:
     n, n_states = len(v0), len(problem.model.ports.rate)
     n_blocks = len(problem.rows.edge) - 1
     n_sums = 4 if isinstance(problem.shape, OneExp) else problem.shape.n_sums
@@ -339,7 +338,7 @@ def _work(problem: WindowProblem, v0: Float) -> WindowWork:
             place=np.zeros(n, np.int32),
         ),
         flights=_flights(n_blocks, room),
-        hits=_hits(problem.rows, room, room, room),
+        hits=_hits(problem.rows, n_threads, room),
         tape=_tape(room),
         found=_found(n_blocks, room),
         sequence=_ints(2 * room),
@@ -378,11 +377,11 @@ def _grown(problem: WindowProblem, work: WindowWork) -> WindowWork:
     flights = int(counts[FLIGHTS] + counts[FOUND])
     if flights > len(work.flights.time):
         flights *= 2
-    # Blocks that wait for other room than these have arrivals here already, which stay.
+    # Threads that wait for other room than this have arrivals here already, which stay.
     room = 2 * lack if lack > hits.arrival.shape[1] else 0
     hits = Hits(
         synapse=_wider(hits.synapse, 2 * events if events >= hits.synapse.shape[1] else 0),
-        stop=_longer(hits.stop, max(flights, len(work.flights.time)) * n_blocks),
+        stop=_wider(hits.stop, max(flights, len(work.flights.time))),
         begin=hits.begin,
         arrival=_wider(hits.arrival, room),
         origin=_wider(hits.origin, room),

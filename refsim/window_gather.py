@@ -37,16 +37,16 @@ def _pick(post, begin, end, flag, picked, size):
 
 
 @phase_kernel
-def _pick_all(rows, flights, hits, flag, n_flights, b):
+def _pick_all(rows, flights, picked, stop, flag, n_flights, b):
     """Find the hits of each flight in block ``b``; return how many there are."""
     keep_apart()
     n_blocks = rows.edge.shape[0] - 1
     size = np.int64(0)
-    picked = hits.synapse[b]
-    for i in range(b, n_flights * n_blocks, n_blocks):
+    for f in range(n_flights):
+        i = f * n_blocks + b
         if flights.begin[i] < flights.end[i]:
             size = _pick(rows.post, flights.begin[i], flights.end[i], flag, picked, size)
-        hits.stop[i] = size
+        stop[f] = size
     return size
 
 
@@ -73,17 +73,16 @@ def _falls(shape: type) -> Callable[..., tuple[float, float]]:
 
 
 @phase_kernel
-def _place_hits(shape, rows, flights, hits, place, t0, n_flights, replays, b):
+def _place_hits(shape, rows, flights, hits, place, t0, n_flights, replays, thread):
     """Write the arrivals to the parts of their neurons, in the order of flights."""
     keep_apart()
-    n_blocks = rows.edge.shape[0] - 1
-    begin, picked = hits.begin[b], hits.synapse[b]
-    arrival, origin = hits.arrival[b], hits.origin[b]
+    begin, picked, stop = hits.begin[thread], hits.synapse[thread], hits.stop[thread]
+    arrival, origin = hits.arrival[thread], hits.origin[thread]
     j = np.int64(0)
     for f in range(n_flights):
         last = -1.0
         time, fall_v, fall_x = 0.0, 1.0, 1.0
-        while j < hits.stop[f * n_blocks + b]:
+        while j < stop[f]:
             k = np.int64(picked[j])
             delay = delay_of(rows, k)
             if delay != last:
@@ -173,21 +172,23 @@ def _sort_hits(flights, begin, arrival, origin, order, other, replays):
 
 
 @inner_kernel
-def gather(problem, work, b):
+def gather(problem, work, b, thread):
     """Collect the arrivals at the marked neurons of block ``b``; return False if room ran out."""
     rows, flights, hits, lists = problem.rows, work.flights, work.hits, work.lists
     first, replays = rows.edge[b], work.tally[b, REPLAYS]
     if replays == 0:
         return True
     n_flights = work.counts[FLIGHTS]
-    size = _pick_all(rows, flights, hits, lists.flag, n_flights, b)
+    picked, begin = hits.synapse[thread], hits.begin[thread]
+    size = _pick_all(rows, flights, picked, hits.stop[thread], lists.flag, n_flights, b)
     if size > hits.arrival.shape[1]:
         work.tally[b, LACK] = size
         return False
     neurons = lists.replays[first : first + replays]
-    _count_hits(rows.post, hits.synapse[b], size, neurons, lists.place, hits.begin[b])
+    _count_hits(rows.post, picked, size, neurons, lists.place, begin)
     t0 = work.counts[NOW] * problem.length
-    _place_hits(problem.shape, rows, flights, hits, lists.place, t0, n_flights, replays, b)
-    arrival, origin = hits.arrival[b], hits.origin[b]
-    _sort_hits(flights, hits.begin[b], arrival, origin, hits.order[b], hits.spare[b], replays)
+    _place_hits(problem.shape, rows, flights, hits, lists.place, t0, n_flights, replays, thread)
+    arrival, origin = hits.arrival[thread], hits.origin[thread]
+    order, spare = hits.order[thread], hits.spare[thread]
+    _sort_hits(flights, begin, arrival, origin, order, spare, replays)
     return True

@@ -38,7 +38,7 @@ from refsim.window_visit import choose_visits, count_driven, visit_targets
 
 
 @inner_kernel
-def _work_on(problem, work, b):
+def _work_on(problem, work, b, thread):
     """Take block ``b`` through the window, or note what it lacks room for, to go on from there."""
     tally = work.tally
     rows, counts = problem.rows, work.counts
@@ -49,7 +49,7 @@ def _work_on(problem, work, b):
         tally[b, STEP] = 1
     if tally[b, STEP] == 1:
         if tally[b, EVENTS] >= work.hits.synapse.shape[1]:
-            tally[b, LACK] = tally[b, EVENTS]
+            tally[b, LACK] = 1
             return
         model, table, length = problem.model, problem.propagator, problem.length
         neurons, lists, x = work.neurons, work.lists, work.state[b, 0]
@@ -67,9 +67,9 @@ def _work_on(problem, work, b):
         deliver(problem, work, b)
         sweep(problem, work, b)
         tally[b, STEP] = 2
-    if tally[b, STEP] == 2 and gather(problem, work, b):
+    if tally[b, STEP] == 2 and gather(problem, work, b, thread):
         tally[b, STEP] = 3
-    if tally[b, STEP] == 3 and replay(problem, work, b):
+    if tally[b, STEP] == 3 and replay(problem, work, b, thread):
         tally[b, STEP] = 4
 
 
@@ -124,6 +124,8 @@ def run_windows(problem, work, share, stop, barrier, thread, n_threads):
         resumes = False
         for b in range(first, last):
             if work.tally[b, STEP] < 4:
-                _work_on(problem, work, b)
+                _work_on(problem, work, b, thread)
+            if work.tally[b, LACK] != 0:
+                break  # what it has gathered stays; the other blocks wait
         if not wait(barrier, n_threads):
             return RUNNING

@@ -159,10 +159,10 @@ def _crossing(shape, p, q, level, s0, fall_v0, fall_x0, s1, fall_v1, fall_x1):
 
 
 @inner_kernel
-def _replay_one_exp(shape, parameters, neurons, hits, out, limits, b, n, place):
+def _replay_one_exp(shape, parameters, neurons, hits, out, limits, b, thread, n, place):
     """Take one neuron through the window; return False if room ran out."""
-    i, size = hits.begin[b, place], hits.begin[b, place + 1]
-    order, arrivals = hits.order[b], hits.arrival[b]
+    i, size = hits.begin[thread, place], hits.begin[thread, place + 1]
+    order, arrivals = hits.order[thread], hits.arrival[thread]
     t0, t1 = limits.t0, limits.t1
     a, r, c = shape.rate_v, shape.rate_x, shape.ratio
     drive, v_reset = parameters.drive[n], parameters.v_reset[n]
@@ -218,7 +218,7 @@ def _replay_one_exp(shape, parameters, neurons, hits, out, limits, b, n, place):
             slope = a * (q * math.exp(-r * crossing) - level)
             own = _write_spike(out, b, n, t, slope)
             _note_gap(out, b, 0, arrival - t)
-            if i > hits.begin[b, place]:
+            if i > hits.begin[thread, place]:
                 _note_gap(out, b, 0, t - arrivals[order[i - 1], TIME])
             release = t + parameters.t_ref[n]
             if _is_enough(out, limits.max_spikes, b, before):
@@ -242,13 +242,15 @@ def _replay_one_exp(shape, parameters, neurons, hits, out, limits, b, n, place):
 
 
 @phase_kernel
-def _replay_all_one_exp(shape, model, first, neurons, lists, hits, out, limits, x, b):
+def _replay_all_one_exp(shape, model, first, neurons, lists, hits, out, limits, x, b, thread):
     """Replay the marked neurons of block ``b``; return False if room ran out."""
     keep_apart()
     while out.tally[b, REPLAYED] < out.tally[b, REPLAYS]:
         place = out.tally[b, REPLAYED]
         n = lists.replays[first + place]
-        if not _replay_one_exp(shape, model.neurons, neurons, hits, out, limits, b, n, place):
+        if not _replay_one_exp(
+            shape, model.neurons, neurons, hits, out, limits, b, thread, n, place
+        ):
             return False
         _finish_replay(model, neurons, lists, out.tally, first, x, b, n)
     return True
@@ -303,10 +305,12 @@ def _read_samples(model, samples, last, n, v, x, time, until, is_held, i):
 
 
 @inner_kernel
-def _replay_events(model, rows, samples, neurons, hits, out, limits, scratch, x, b, n, place):
+def _replay_events(
+    model, rows, samples, neurons, hits, out, limits, scratch, x, b, thread, n, place
+):
     """Take one neuron through the window event by event; return False if room ran out."""
-    i, size = hits.begin[b, place], hits.begin[b, place + 1]
-    order, arrivals = hits.order[b], hits.arrival[b]
+    i, size = hits.begin[thread, place], hits.begin[thread, place + 1]
+    order, arrivals = hits.order[thread], hits.arrival[thread]
     t0, t1 = limits.t0, limits.t1
     load_states(neurons.x, n, x)
     v = neurons.v[n]
@@ -370,7 +374,7 @@ def _replay_events(model, rows, samples, neurons, hits, out, limits, scratch, x,
         if arrival > t1 or i == size:
             break
         j = order[i]
-        neuron.arrive(model, port_of(rows, hits.origin[b, j, 1]), arrivals[j, WEIGHT], x)
+        neuron.arrive(model, port_of(rows, hits.origin[thread, j, 1]), arrivals[j, WEIGHT], x)
         earliest = max(earliest, np.nextafter(time, math.inf))
         last = arrival
         i += 1
@@ -382,7 +386,9 @@ def _replay_events(model, rows, samples, neurons, hits, out, limits, scratch, x,
 
 
 @phase_kernel
-def _replay_all_events(model, rows, samples, neurons, lists, hits, out, limits, state, roots, b):
+def _replay_all_events(
+    model, rows, samples, neurons, lists, hits, out, limits, state, roots, b, thread
+):
     """Replay the marked neurons of block ``b`` event by event; return False if room ran out."""
     keep_apart()
     x, spare = state[b, 0], state[b, 1]
@@ -394,7 +400,7 @@ def _replay_all_events(model, rows, samples, neurons, lists, hits, out, limits, 
         place = out.tally[b, REPLAYED]
         n = lists.replays[first + place]
         if not _replay_events(
-            model, rows, samples, neurons, hits, out, limits, scratch, x, b, n, place
+            model, rows, samples, neurons, hits, out, limits, scratch, x, b, thread, n, place
         ):
             return False
         _finish_replay(model, neurons, lists, out.tally, first, x, b, n)
@@ -404,25 +410,25 @@ def _replay_all_events(model, rows, samples, neurons, lists, hits, out, limits, 
 @by_type
 def _replay(shape: type) -> Callable[..., bool]:
     if shape is OneExp:
-        return lambda shape, problem, work, out, limits, b: (
+        return lambda shape, problem, work, out, limits, b, thread: (
             _replay_all_one_exp(
                 shape, problem.model, problem.rows.edge[b], work.neurons, work.lists, work.hits,
-                out, limits, work.state[b, 0], b,
+                out, limits, work.state[b, 0], b, thread,
             )
             if out.counts[LAST_SAMPLE] == out.counts[SAMPLES]
             else _replay_all_events(
                 problem.model, problem.rows, problem.samples, work.neurons, work.lists,
-                work.hits, out, limits, work.state, work.roots, b,
+                work.hits, out, limits, work.state, work.roots, b, thread,
             )
         )  # fmt: skip
-    return lambda shape, problem, work, out, limits, b: _replay_all_events(
+    return lambda shape, problem, work, out, limits, b, thread: _replay_all_events(
         problem.model, problem.rows, problem.samples, work.neurons, work.lists,
-        work.hits, out, limits, work.state, work.roots, b,
+        work.hits, out, limits, work.state, work.roots, b, thread,
     )  # fmt: skip
 
 
 @inner_kernel
-def replay(problem, work, b):
+def replay(problem, work, b, thread):
     """Replay the marked neurons of block ``b``; return False if room ran out."""
     out = Findings(
         tape=work.tape, found=work.found, counts=work.counts, tally=work.tally, gap=work.gap
@@ -434,7 +440,7 @@ def replay(problem, work, b):
         t_end=problem.t_end,
         max_spikes=problem.max_spikes,
     )
-    if _replay(problem.shape, problem, work, out, limits, b):
+    if _replay(problem.shape, problem, work, out, limits, b, thread):
         return True
     work.tally[b, LACK] = -1
     return False

@@ -81,7 +81,7 @@ def restore(work: WindowWork, state: WindowState) -> WindowWork:
         begin=_at_least(work.flights.begin, room * n_blocks, state.end),
         end=_at_least(work.flights.end, room * n_blocks, state.end),
     )
-    stop = _at_least(work.hits.stop, room * n_blocks, work.hits.stop)
+    stop = np.zeros((len(work.hits.stop), room), np.int64)
     return work._replace(flights=flights, hits=work.hits._replace(stop=stop))
 
 

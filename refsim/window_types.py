@@ -71,18 +71,18 @@ class Flights(NamedTuple):
 
 
 class Hits(NamedTuple):
-    """Arrivals of a window at the neurons to be replayed, a row of each table for each block.
+    """Arrivals of a window at the neurons to be replayed, of one block for each of T threads.
 
     ``synapse`` holds them as found, by flight; ``arrival`` and ``origin`` by neuron.
     """
 
-    synapse: NDArray[np.int32]  # (B, events + 1)
-    stop: Int  # (flights * B,) end of the hits of each flight
-    begin: Int  # (B, n + 1) by place in the list of replays: its first arrival
-    arrival: Float  # (B, room, 4) see the columns below
-    origin: NDArray[np.int32]  # (B, room, 2) flight and synapse
-    order: NDArray[np.int32]  # (B, room) arrivals of each neuron, sorted
-    spare: NDArray[np.int32]  # (B, room) scratch of the sort
+    synapse: NDArray[np.int32]  # (T, events + 1)
+    stop: Int  # (T, flights) end of the hits of each flight
+    begin: Int  # (T, n + 1) by place in the list of replays: its first arrival
+    arrival: Float  # (T, room, 4) see the columns below
+    origin: NDArray[np.int32]  # (T, room, 2) flight and synapse
+    order: NDArray[np.int32]  # (T, room) arrivals of each neuron, sorted
+    spare: NDArray[np.int32]  # (T, room) scratch of the sort
 
 
 # Columns of ``Hits.arrival``: time in ms; what voltage and state decay to from the begin of the
