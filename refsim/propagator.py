@@ -13,7 +13,7 @@ from refsim.response import MOST_CLASSES
 from refsim.types import Model
 from refsim.window_types import Propagator
 
-_MOST_WINDOWS = 32  # over which a sleeping neuron is advanced by a table
+_MOST_WINDOWS = 255  # over which a sleeping neuron is advanced by a table
 
 
 def propagator(model: Model, length: float) -> Propagator:

@@ -8,16 +8,19 @@ Sums of a neuron with one exponential port: lift by excitation, state by excitat
 inhibition, state by inhibition. Otherwise: lift by excitation, by inhibition, synaptic states.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 
 from queues.jit import by_type, inner_kernel, keep_apart, phase_kernel
+from queues.prefetch import prefetch
 from refsim.response import respond
 from refsim.window_types import CHUNK, FLIGHTS, NOW, OneExp
 
 _ONE = np.uint64(1)
-_NEAR = 16  # synapses that are looked at one by one
+_NEAR = 16  # synapses that are looked at first
+_SPIKES_AHEAD = 8  # for which delays are asked for beforehand
 
 
 @inner_kernel
@@ -31,33 +34,71 @@ def delay_of(rows, k):
 
 
 @inner_kernel
-def _arrives(time, t1, t_end):
-    return time < t1 and time <= t_end
-
-
-@inner_kernel
-def _end_of_row(rows, time, begin, stop, t1, t_end):
-    """Return the first synapse of a row, from ``begin`` on, that is not reached before t1."""
+def _end_of_row(rows, time, begin, stop, limit):
+    """Return the first synapse of a row, from ``begin`` on, that is not reached before a time."""
     near = min(begin + _NEAR, stop)
-    while begin < near and _arrives(time + delay_of(rows, begin), t1, t_end):
+    while begin < near and time + delay_of(rows, begin) < limit:
         begin += 1
     if begin < near or begin == stop:
         return begin
-    if _arrives(time + delay_of(rows, stop - 1), t1, t_end):
+    if time + delay_of(rows, stop - 1) < limit:
         return stop
     # Steps that double find the end in a time that depends on how far it is.
     low, step = begin - 1, np.int64(16)
-    while low + step < stop and _arrives(time + delay_of(rows, low + step), t1, t_end):
+    while low + step < stop and time + delay_of(rows, low + step) < limit:
         low += step
         step += step
     high = min(low + step, stop)
     while high - low > 1:
         middle = (low + high) >> 1
-        if _arrives(time + delay_of(rows, middle), t1, t_end):
+        if time + delay_of(rows, middle) < limit:
             low = middle
         else:
             high = middle
     return high
+
+
+@inner_kernel
+def _end_among(delay, time, begin, stop, limit):
+    """Do what `_end_of_row` does, for delays of each synapse; several are compared at once."""
+    k = np.uint64(begin)
+    last = np.uint64(stop)
+    while k + np.uint64(_NEAR) <= last:
+        reached = np.uint64(0)
+        for j in range(np.uint64(_NEAR)):
+            reached += np.uint64(time + delay[k + j] < limit)
+        k += reached
+        if reached < np.uint64(_NEAR):
+            return np.int64(k)
+    while k < last and time + delay[k] < limit:
+        k += _ONE
+    return np.int64(k)
+
+
+@phase_kernel
+def _find_among_delays(rows, flights, limit, n_flights, b):
+    """Do what `find_arrivals` does, for delays of each synapse.
+
+    What a spike reaches lies anywhere in memory, so that all of it is asked for beforehand.
+    """
+    keep_apart()
+    n_blocks = rows.edge.shape[0] - 1
+    delay = rows.delay
+    events = np.int64(0)
+    for f in range(n_flights):
+        i = f * n_blocks + b
+        if f + _SPIKES_AHEAD < n_flights:
+            ahead = flights.end[i + _SPIKES_AHEAD * n_blocks]
+            prefetch(delay, ahead, min(ahead + _NEAR, delay.shape[0]))
+        begin = flights.end[i]
+        stop = rows.start[flights.source[f] * n_blocks + b + 1]
+        end = _end_among(delay, flights.time[f], begin, stop, limit)
+        prefetch(rows.post, begin, end)
+        prefetch(rows.weight, begin, end)
+        flights.begin[i] = begin
+        flights.end[i] = end
+        events += end - begin
+    return events
 
 
 @phase_kernel
@@ -65,12 +106,15 @@ def find_arrivals(rows, flights, t1, t_end, n_flights, b):
     """Find what each spike under way reaches in block ``b`` before t1; return how many."""
     keep_apart()
     n_blocks = rows.edge.shape[0] - 1
+    limit = t1 if t1 <= t_end else np.nextafter(t_end, math.inf)
+    if rows.group.shape[0] == 0 and rows.delay.shape[0] > 1:
+        return _find_among_delays(rows, flights, limit, n_flights, b)
     events = np.int64(0)
     for f in range(n_flights):
         i = f * n_blocks + b
         begin = flights.end[i]
         stop = rows.start[flights.source[f] * n_blocks + b + 1]
-        end = _end_of_row(rows, flights.time[f], begin, stop, t1, t_end)
+        end = _end_of_row(rows, flights.time[f], begin, stop, limit)
         flights.begin[i] = begin
         flights.end[i] = end
         events += end - begin

@@ -30,9 +30,11 @@ from refsim.window_types import (
     N_COUNTS,
     NOW,
     PHASE,
+    REPLAYING,
     SAMPLES,
     SEARCHES,
     SPIKES,
+    STEP,
     WIDTH,
     AnyPorts,
     Flights,
@@ -121,6 +123,8 @@ def _shape(kernels: Model, table: Responses, step: Propagator) -> OneExp | AnyPo
             rate_v=float(a),
             rate_x=float(r),
             ratio=float(a / (r - a)),
+            # The peak of the response, (a/r)^(r/(r - a)); a little more, to be certain.
+            reach=math.exp(float(r) * log_ratio(float(a), float(r)) / float(r - a)) * (1.0 + 1e-12),
             decay=float(step.decay[0, 1]),
             fade=float(step.fade[1, 0]),
             lift=float(step.lift[0, 1, 0]),
@@ -365,6 +369,13 @@ def _wider(table: NDArray[Any], room: int) -> NDArray[Any]:
     return np.concatenate([table, np.zeros(shape, table.dtype)], axis=1)
 
 
+def _wider_anew(table: NDArray[Any], room: int) -> NDArray[Any]:
+    """Return a table as wide, whose contents are of no use any more."""
+    if room <= table.shape[1]:
+        return table
+    return np.empty((len(table), room, *table.shape[2:]), table.dtype)
+
+
 def _grown(problem: WindowProblem, work: WindowWork) -> WindowWork:
     """Return ``work`` with more room than this window has asked for."""
     n_blocks = len(problem.rows.edge) - 1
@@ -379,14 +390,15 @@ def _grown(problem: WindowProblem, work: WindowWork) -> WindowWork:
         flights *= 2
     # Threads that wait for other room than this have arrivals here already, which stay.
     room = 2 * lack if lack > hits.arrival.shape[1] else 0
+    wider = _wider if np.any(work.tally[:, STEP] == REPLAYING) else _wider_anew
     hits = Hits(
-        synapse=_wider(hits.synapse, 2 * events if events >= hits.synapse.shape[1] else 0),
-        stop=_wider(hits.stop, max(flights, len(work.flights.time))),
+        synapse=_wider_anew(hits.synapse, 2 * events if events >= hits.synapse.shape[1] else 0),
+        stop=_wider_anew(hits.stop, max(flights, len(work.flights.time))),
         begin=hits.begin,
-        arrival=_wider(hits.arrival, room),
-        origin=_wider(hits.origin, room),
-        order=_wider(hits.order, room),
-        spare=_wider(hits.spare, room),
+        arrival=wider(hits.arrival, room),
+        origin=wider(hits.origin, room),
+        order=wider(hits.order, room),
+        spare=_wider_anew(hits.spare, room),
     )
     rows = 2 * int(counts[SPIKES] - counts[BASE]) + 2 * int(counts[FOUND])
     return work._replace(

@@ -22,17 +22,22 @@ from refsim.window_record import close_window, open_window
 from refsim.window_replay import replay
 from refsim.window_sweep import mark_sampled, sweep
 from refsim.window_types import (
+    DELIVERING,
     DENSE,
     EVENTS,
+    FINDING,
     FLIGHTS,
+    GATHERING,
     LACK,
     LAST_SAMPLE,
     NOW,
     PHASE,
+    REPLAYING,
     SAMPLES,
     STATUS,
     STEP,
     VISITED,
+    WAITING,
 )
 from refsim.window_visit import choose_visits, count_driven, visit_targets
 
@@ -44,21 +49,24 @@ def _work_on(problem, work, b, thread):
     rows, counts = problem.rows, work.counts
     t1 = (counts[NOW] + 1) * problem.length
     tally[b, LACK] = 0
-    if tally[b, STEP] == 0:
+    if tally[b, STEP] == FINDING:
         tally[b, EVENTS] = find_arrivals(rows, work.flights, t1, problem.t_end, counts[FLIGHTS], b)
-        tally[b, STEP] = 1
-    if tally[b, STEP] == 1:
+        tally[b, STEP] = DELIVERING
+    if tally[b, STEP] == DELIVERING:
         if tally[b, EVENTS] >= work.hits.synapse.shape[1]:
             tally[b, LACK] = 1
             return
         model, table, length = problem.model, problem.propagator, problem.length
         neurons, lists, x = work.neurons, work.lists, work.state[b, 0]
         now = counts[NOW]
-        choose_visits(rows.edge, model, table, length, neurons, lists, now, tally, x, b)
+        choose_visits(
+            problem.shape, rows.edge, model, table, length, neurons, lists, now, tally, x, b
+        )
         if tally[b, DENSE] == 0:
             visit_targets(
-                rows, work.flights, model, table, length, neurons, lists, counts, tally, x, b
-            )
+                problem.shape, rows, work.flights, model, table, length, neurons, lists, counts,
+                tally, x, b,
+            )  # fmt: skip
         if counts[LAST_SAMPLE] > counts[SAMPLES]:
             mark_sampled(
                 problem.samples, rows.edge, model, table, length,
@@ -66,11 +74,11 @@ def _work_on(problem, work, b, thread):
             )  # fmt: skip
         deliver(problem, work, b)
         sweep(problem, work, b)
-        tally[b, STEP] = 2
-    if tally[b, STEP] == 2 and gather(problem, work, b, thread):
-        tally[b, STEP] = 3
-    if tally[b, STEP] == 3 and replay(problem, work, b, thread):
-        tally[b, STEP] = 4
+        tally[b, STEP] = GATHERING
+    if tally[b, STEP] == GATHERING and gather(problem, work, b, thread):
+        tally[b, STEP] = REPLAYING
+    if tally[b, STEP] == REPLAYING and replay(problem, work, b, thread):
+        tally[b, STEP] = WAITING
 
 
 @kernel
@@ -79,8 +87,9 @@ def start_windows(problem, work):
     for b in range(work.tally.shape[0]):
         x = work.state[b, 0]
         count_driven(
-            problem.rows.edge, problem.model, work.neurons, work.tally, x, b, work.counts[NOW]
-        )
+            problem.shape, problem.rows.edge, problem.model, work.neurons, work.tally, x, b,
+            work.counts[NOW],
+        )  # fmt: skip
 
 
 @inner_kernel
@@ -123,7 +132,7 @@ def run_windows(problem, work, share, stop, barrier, thread, n_threads):
             return work.counts[STATUS]
         resumes = False
         for b in range(first, last):
-            if work.tally[b, STEP] < 4:
+            if work.tally[b, STEP] != WAITING:
                 _work_on(problem, work, b, thread)
             if work.tally[b, LACK] != 0:
                 break  # what it has gathered stays; the other blocks wait

@@ -12,6 +12,7 @@ from refsim.window_types import (
     BASE,
     DENSE,
     EVENTS,
+    FINDING,
     FLIGHTS,
     FOUND,
     INPUTS,
@@ -125,7 +126,7 @@ def open_window(problem, work):
     counts[INPUTS] = last
     counts[LAST_SAMPLE] = _end_of(problem.samples.time, counts[SAMPLES], t1)
     for b in range(work.tally.shape[0]):
-        work.tally[b, STEP] = 0
+        work.tally[b, STEP] = FINDING
         work.tally[b, ROWS] = 0
         work.tally[b, REPLAYS] = 0
         work.tally[b, REPLAYED] = 0

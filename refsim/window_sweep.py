@@ -11,11 +11,19 @@ from collections.abc import Callable
 import numpy as np
 
 from queues.jit import by_type, inner_kernel, keep_apart, phase_kernel
-from refsim.window_types import CHUNK, DENSE, LAST_SAMPLE, NOW, REPLAYS, SAMPLES, VISITED, OneExp
+from refsim.window_sleep import MARGIN, settle_visited
+from refsim.window_types import (
+    AWAKE,
+    CHUNK,
+    DENSE,
+    LAST_SAMPLE,
+    NOW,
+    REPLAYS,
+    SAMPLES,
+    VISITED,
+    OneExp,
+)
 from refsim.window_visit import advance_states, keep_awake, may_fire, visit
-
-# The bound is a sum of a handful of terms: this share of their size covers its rounding.
-_MARGIN = 1e-13
 
 
 @phase_kernel
@@ -34,7 +42,7 @@ def _foresee(shape, drives, v, x, end, bound):
         has_summit = (drive - v0 + x0 > 0.0) & (drive - after + x0 * fade < 0.0)
         highest = summit if has_summit else plain
         end[j] = after
-        bound[j] = highest + _MARGIN * (abs(drive) + abs(v0) + abs(highest))
+        bound[j] = highest + MARGIN * (abs(drive) + abs(v0) + abs(highest))
 
 
 @phase_kernel
@@ -55,7 +63,7 @@ def _raise_ends(excited, lift, end, bound):
     for j in range(end.shape[0]):
         end[j] += lift[j]
     for j in range(bound.shape[0]):
-        bound[j] += excited[j] + _MARGIN * (excited[j] + abs(lift[j] - excited[j]))
+        bound[j] += excited[j] + MARGIN * (excited[j] + abs(lift[j] - excited[j]))
 
 
 @phase_kernel
@@ -156,22 +164,11 @@ def _finish(model, table, neurons, flag, sums, t1, n, excited, inhibited, first)
     bound, end = _bound_of(model, table, n, v, neurons.x)
     bound += excited
     size = abs(model.neurons.drive[n]) + abs(v) + abs(bound) + abs(inhibited)
-    if bound + _MARGIN * size >= model.neurons.v_th[n]:
+    if bound + MARGIN * size >= model.neurons.v_th[n]:
         flag[n] = 1
         return
     neurons.v[n] = end + (excited + inhibited)
     _add_states(table, neurons.x, n, sums, first)
-
-
-@inner_kernel
-def _finish_one_exp(model, table, neurons, flag, sums, t1, n):
-    """Finish a neuron whose sums are those of one exponential port, and clear them."""
-    i = 4 * n
-    excited, inhibited = sums[i], sums[i + 2]
-    sums[i + 1] += sums[i + 3]
-    _finish(model, table, neurons, flag, sums, t1, n, excited, inhibited, i + 1)
-    for k in range(4):
-        sums[i + k] = 0.0
 
 
 @inner_kernel
@@ -180,13 +177,6 @@ def _finish_any_ports(shape, model, table, neurons, flag, sums, t1, n):
     _finish(model, table, neurons, flag, sums, t1, n, sums[i], sums[i + 1], i + 2)
     for k in range(shape.n_sums):
         sums[i + k] = 0.0
-
-
-@phase_kernel
-def _finish_each_one_exp(model, table, neurons, lists, sums, t1, first, size):
-    keep_apart()
-    for i in range(first, first + size):
-        _finish_one_exp(model, table, neurons, lists.flag, sums, t1, lists.visited[i])
 
 
 @phase_kernel
@@ -212,18 +202,6 @@ def _sweep_all(shape: type) -> Callable[..., None]:
         )
     return lambda shape, model, table, low, high, t1, neurons, lists, sums, chunk: _sweep_any_ports(
         shape, model, table, low, high, t1, neurons, lists, sums
-    )
-
-
-@by_type
-def _finish_visited(shape: type) -> Callable[..., None]:
-    """Finish the neurons on the list of visits from ``first`` on."""
-    if shape is OneExp:
-        return lambda shape, model, table, neurons, lists, sums, t1, first, size: (
-            _finish_each_one_exp(model, table, neurons, lists, sums, t1, first, size)
-        )
-    return lambda shape, model, table, neurons, lists, sums, t1, first, size: (
-        _finish_each_any_ports(shape, model, table, neurons, lists, sums, t1, first, size)
     )
 
 
@@ -267,19 +245,48 @@ def _list_visited(first, model, neurons, lists, now, tally, x, b):
 
 
 @inner_kernel
+def _note_settled(tally, b, found):
+    tally[b, REPLAYS], tally[b, AWAKE] = found
+
+
+@inner_kernel
+def _settle_any_ports(shape, problem, work, first, t1, b):
+    model, neurons, lists, tally = problem.model, work.neurons, work.lists, work.tally
+    size = tally[b, VISITED]
+    _finish_each_any_ports(
+        shape, model, problem.propagator, neurons, lists, work.sums, t1, first, size
+    )
+    x, now = work.state[b, 0], work.counts[NOW]
+    tally[b, REPLAYS] = _list_visited(first, model, neurons, lists, now, tally, x, b)
+
+
+@by_type
+def _settle(shape: type) -> Callable[..., None]:
+    """Take the visited neurons to the end of the window, and list those to be replayed."""
+    if shape is OneExp:
+        return lambda shape, problem, work, first, t1, b: _note_settled(
+            work.tally, b, settle_visited(
+                shape, work.neurons, work.lists, problem.model.neurons.drive,
+                problem.model.neurons.v_th, work.sums, first, work.tally[b, VISITED], t1,
+                work.counts[NOW],
+            ),
+        )  # fmt: skip
+    return lambda shape, problem, work, first, t1, b: _settle_any_ports(
+        shape, problem, work, first, t1, b
+    )
+
+
+@inner_kernel
 def sweep(problem, work, b):
     """Take the neurons of block ``b`` to the end of the window, and list those to be replayed."""
-    model, table, edge = problem.model, problem.propagator, problem.rows.edge
-    neurons, lists, tally = work.neurons, work.lists, work.tally
-    first, last = edge[b], edge[b + 1]
+    first, last = problem.rows.edge[b], problem.rows.edge[b + 1]
     t1 = (work.counts[NOW] + 1) * problem.length
-    if tally[b, DENSE] > 0:
-        _sweep_all(
-            problem.shape, model, table, first, last, t1, neurons, lists, work.sums, work.chunk[b]
-        )
-        tally[b, REPLAYS] = _list_all(first, last, lists.flag, lists.replays)
+    if work.tally[b, DENSE] == 0:
+        _settle(problem.shape, problem, work, first, t1, b)
         return
-    size = tally[b, VISITED]
-    _finish_visited(problem.shape, model, table, neurons, lists, work.sums, t1, first, size)
-    x = work.state[b, 0]
-    tally[b, REPLAYS] = _list_visited(first, model, neurons, lists, work.counts[NOW], tally, x, b)
+    lists = work.lists
+    _sweep_all(
+        problem.shape, problem.model, problem.propagator, first, last, t1, work.neurons, lists,
+        work.sums, work.chunk[b],
+    )  # fmt: skip
+    work.tally[b, REPLAYS] = _list_all(first, last, lists.flag, lists.replays)

@@ -30,6 +30,7 @@ class OneExp(NamedTuple):
     rate_v: float  # 1/tau_m
     rate_x: float  # 1/tau of the port
     ratio: float  # rate_v / (rate_x - rate_v)
+    reach: float  # most of the voltage that a state of 1 brings about
     decay: float  # of voltage and state over a window, and the lift of the one by the other
     fade: float
     lift: float
@@ -170,7 +171,7 @@ class WindowWork(NamedTuple):
 # Indices of a row of ``tally``.
 (
     DENSE,  # windows until this block may go over to visits of single neurons; 0 if it does them
-    STEP,  # of the work in a window: deliver, replay, done
+    STEP,  # of the work in a window; see below
     EVENTS,  # arrivals of this window
     VISITED,
     AWAKE,
@@ -183,6 +184,8 @@ class WindowWork(NamedTuple):
     LACK,  # what ran out of room
     N_TALLIES,
 ) = range(13)
+# Steps: arrivals are to be found, delivered, gathered; marked neurons are to be replayed; done.
+FINDING, DELIVERING, GATHERING, REPLAYING, WAITING = range(5)
 WIDTH = 16  # of a row of tally: two lines of the cache
 
 CHUNK = 256  # arrivals, or neurons, that are processed together

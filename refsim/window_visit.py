@@ -6,12 +6,14 @@ windows they slept through when something reaches them.
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
-from queues.jit import inner_kernel, keep_apart, phase_kernel
+from queues.jit import by_type, inner_kernel, keep_apart, phase_kernel
 from refsim import model as neuron
-from refsim.window_types import AWAKE, DENSE, DRIVEN, EVENTS, FLIGHTS, NOW, VISITED
+from refsim.window_sleep import catch_up_all, visit_each, wake_some
+from refsim.window_types import AWAKE, DENSE, DRIVEN, EVENTS, FLIGHTS, NOW, VISITED, OneExp
 
 # A block is swept while more than one neuron in four has something to do, since a visit takes about
 # four times as long as the share of a neuron in a sweep (benchmarks/simulators.py).
@@ -91,6 +93,12 @@ def keep_awake(first, tally, awake, b, n):
     tally[b, AWAKE] += 1
 
 
+@inner_kernel
+def write(table, row, column, value):
+    """Write a number to a table, as an expression."""
+    table[row, column] = value
+
+
 @phase_kernel
 def visit(edge, model, table, length, neurons, lists, now, tally, x, b, n):
     """Bring a neuron to the beginning of window ``now`` and put it on the list, once."""
@@ -106,68 +114,124 @@ def visit(edge, model, table, length, neurons, lists, now, tally, x, b, n):
 
 
 @phase_kernel
-def _wake_all(edge, model, neurons, tally, x, b, now):
-    """Go over to visits: leave all neurons at the beginning of this window, some of them awake."""
+def _wake_any(edge, model, neurons, tally, x, b, now):
     keep_apart()
-    tally[b, DENSE] = 0
-    tally[b, AWAKE] = 0
     for n in range(edge[b], edge[b + 1]):
         neurons.reached[n] = now
         if may_fire(model, neurons, x, n):
             keep_awake(edge[b], tally, neurons.awake, b, n)
 
 
+@by_type
+def _wake_some(shape: type) -> Callable[..., None]:
+    if shape is OneExp:
+        return lambda shape, edge, model, neurons, tally, x, b, now: write(
+            tally, b, AWAKE, wake_some(
+                shape, neurons, model.neurons.drive, model.neurons.v_th, edge[b], edge[b + 1], now
+            ),
+        )  # fmt: skip
+    return lambda shape, edge, model, neurons, tally, x, b, now: _wake_any(
+        edge, model, neurons, tally, x, b, now
+    )
+
+
+@inner_kernel
+def _wake_all(shape, edge, model, neurons, tally, x, b, now):
+    """Go over to visits: leave all neurons at the beginning of this window, some of them awake."""
+    tally[b, DENSE] = 0
+    tally[b, AWAKE] = 0
+    _wake_some(shape, edge, model, neurons, tally, x, b, now)
+
+
 @phase_kernel
-def _gather_all(edge, model, table, length, neurons, tally, x, b, now):
-    """Go over to sweeps: bring all neurons to the beginning of this window."""
+def _catch_up_any(edge, model, table, length, neurons, x, b, now):
     keep_apart()
     for n in range(edge[b], edge[b + 1]):
         if neurons.reached[n] < now:
             advance(model, table, length, neurons, x, n, now - neurons.reached[n])
-    tally[b, DENSE] = _LEAST_DENSE
+
+
+@by_type
+def _catch_up(shape: type) -> Callable[..., None]:
+    if shape is OneExp:
+        return lambda shape, edge, model, table, length, neurons, x, b, now: catch_up_all(
+            shape, neurons, model.neurons.drive, table.decay[0], table.lift[0, :, 0],
+            table.fade[:, 0], length, edge[b], edge[b + 1], now,
+        )  # fmt: skip
+    return lambda shape, edge, model, table, length, neurons, x, b, now: _catch_up_any(
+        edge, model, table, length, neurons, x, b, now
+    )
 
 
 @phase_kernel
-def choose_visits(edge, model, table, length, neurons, lists, now, tally, x, b):
-    """Decide whether this window sweeps block ``b``; if not, visit the neurons that are awake."""
+def _visit_any(edge, model, table, length, neurons, lists, tally, x, b, now, some):
     keep_apart()
+    for k in range(some.shape[0]):
+        n = np.int64(some[k])
+        if lists.stamp[n] != now + 1:
+            visit(edge, model, table, length, neurons, lists, now, tally, x, b, n)
+
+
+@by_type
+def _visit_each(shape: type) -> Callable[..., None]:
+    """Visit some neurons."""
+    if shape is OneExp:
+        return lambda shape, edge, model, table, length, neurons, lists, tally, x, b, now, some: (
+            write(
+                tally, b, VISITED, visit_each(
+                    shape, neurons, model.neurons.drive, table.decay[0], table.lift[0, :, 0],
+                    table.fade[:, 0], length, lists.stamp, lists.visited, some, now,
+                    edge[b] + tally[b, VISITED],
+                ) - edge[b],
+            )
+        )  # fmt: skip
+    return lambda shape, edge, model, table, length, neurons, lists, tally, x, b, now, some: (
+        _visit_any(edge, model, table, length, neurons, lists, tally, x, b, now, some)
+    )
+
+
+@inner_kernel
+def choose_visits(shape, edge, model, table, length, neurons, lists, now, tally, x, b):
+    """Decide whether this window sweeps block ``b``; if not, visit the neurons that are awake."""
     size = edge[b + 1] - edge[b]
     if tally[b, DENSE] == 0:
         if _CROWD * (tally[b, EVENTS] + tally[b, AWAKE]) > size:
-            _gather_all(edge, model, table, length, neurons, tally, x, b, now)
+            _catch_up(shape, edge, model, table, length, neurons, x, b, now)
+            tally[b, DENSE] = _LEAST_DENSE
     elif tally[b, DENSE] > 1:
         tally[b, DENSE] -= 1
     elif 2 * _CROWD * (tally[b, EVENTS] + tally[b, DRIVEN]) <= size:
-        _wake_all(edge, model, neurons, tally, x, b, now)
+        _wake_all(shape, edge, model, neurons, tally, x, b, now)
     tally[b, VISITED] = 0
     if tally[b, DENSE] > 0:
         return
-    awake = tally[b, AWAKE]
+    first, awake = edge[b], tally[b, AWAKE]
     tally[b, AWAKE] = 0
-    for i in range(edge[b], edge[b] + awake):
-        n = neurons.awake[i]
-        visit(edge, model, table, length, neurons, lists, now, tally, x, b, n)
+    _visit_each(
+        shape, edge, model, table, length, neurons, lists, tally, x, b, now,
+        neurons.awake[first : first + awake],
+    )  # fmt: skip
 
 
-@phase_kernel
-def visit_targets(rows, flights, model, table, length, neurons, lists, counts, tally, x, b):
+@inner_kernel
+def visit_targets(shape, rows, flights, model, table, length, neurons, lists, counts, tally, x, b):
     """Visit the targets of all arrivals of this window in block ``b``."""
-    keep_apart()
     n_blocks = rows.edge.shape[0] - 1
-    now = counts[NOW]
     for i in range(b, n_blocks * counts[FLIGHTS], n_blocks):
-        for k in range(flights.begin[i], flights.end[i]):
-            n = np.int64(rows.post[k])
-            if lists.stamp[n] != now + 1:
-                visit(rows.edge, model, table, length, neurons, lists, now, tally, x, b, n)
+        begin, end = flights.begin[i], flights.end[i]
+        if begin < end:
+            _visit_each(
+                shape, rows.edge, model, table, length, neurons, lists, tally, x, b, counts[NOW],
+                rows.post[begin:end],
+            )  # fmt: skip
 
 
 @phase_kernel
-def count_driven(edge, model, neurons, tally, x, b, now):
+def count_driven(shape, edge, model, neurons, tally, x, b, now):
     """Begin a run: count the neurons that fire unaided, and find those that are awake."""
     keep_apart()
     driven = np.int64(0)
     for n in range(edge[b], edge[b + 1]):
         driven += np.int64(model.neurons.drive[n] > model.neurons.v_th[n])
     tally[b, DRIVEN] = driven
-    _wake_all(edge, model, neurons, tally, x, b, now)
+    _wake_all(shape, edge, model, neurons, tally, x, b, now)
