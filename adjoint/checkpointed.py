@@ -14,7 +14,7 @@ from adjoint.layout import gradient
 from adjoint.piecewise import PieceRun, PieceTape
 from adjoint.pullback import check_finite, check_slopes, checked_names
 from adjoint.types import Cotangents, Parameters, as_cotangents
-from adjoint.window_pullback import WayBack, WindowPass, held_at_the_end
+from adjoint.window_pullback import WayBack, WindowPass, held_at_the_end, number_of_windows
 from adjoint.window_section import samples_of, section_of, window_edge
 from refsim.engine import Run
 from refsim.errors import InvalidValueError, SimulationInterrupted, SpikeLimitError
@@ -294,6 +294,11 @@ def _of_piece(kind: str, given: Any, size: int) -> Float:
 
 def vjp_in_pieces(run: Run, plan: Checkpoint) -> tuple[Checkpointed, CheckpointedPullback]:
     """Simulate and keep snapshots; return the result and its vector-Jacobian product."""
+    if number_of_windows(run.network, run.duration) == 0:
+        raise InvalidValueError(
+            "checkpoint is given, and windows shorter than the shortest delay would be too many; "
+            "expected longer delays, or no checkpoint"
+        )
     windows = WindowPass(run)
     reach = (windows.ring + 2) * windows.windows.length
     pieces = PieceRun(run, plan, reach)

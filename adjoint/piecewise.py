@@ -116,8 +116,10 @@ class PieceRun:
             if is_last or status != DONE:
                 break
             self._finish_piece()
+            self._piece += 1
         if status == DONE:
             self._last = self._take(self._before)
+        self._piece = -1
         return status
 
     def tape_of(self, piece: int, end: float) -> PieceTape:
@@ -132,10 +134,14 @@ class PieceRun:
         self._go_to(piece)
         before = self._before
         least = math.ceil(end / self.length) + 1
-        self._windows.advance(_ALL if is_last else max(self.starts[piece + 1], least))
-        self.repeated += 1
-        self._piece = -1
+        self._repeat(_ALL if is_last else max(self.starts[piece + 1], least))
         return self._take(before)
+
+    def _repeat(self, stop: int) -> None:
+        """Run on to a window; where the run is then, or after Ctrl-C, is for the caller to say."""
+        self._piece = -1
+        self._windows.advance(stop)
+        self.repeated += 1
 
     def _take(self, before: Before) -> PieceTape:
         spikes = self._windows.take()
@@ -158,9 +164,10 @@ class PieceRun:
             if free > 0:
                 target = self._piece + split(piece + 1 - self._piece, free)
             while self._piece < target:
-                self._windows.advance(self.starts[self._piece + 1])
-                self.repeated += 1
+                following = self._piece + 1
+                self._repeat(self.starts[following])
                 self._finish_piece()
+                self._piece = following
             if target < piece:
                 self._keep(target)
                 used += 1
@@ -209,7 +216,6 @@ class PieceRun:
             released=held,
             release=release[held],
         )
-        self._piece += 1
 
     def _note_conditioning(self) -> None:
         """Take the spikes on the tape into account."""

@@ -10,7 +10,7 @@ from queues.jit import kernel
 from refsim import model as neuron
 from refsim.exponentials import convolve2
 from refsim.response import MOST_CLASSES
-from refsim.types import Model
+from refsim.types import Float, Model
 from refsim.window_types import Propagator
 
 _MOST_WINDOWS = 255  # over which a sleeping neuron is advanced by a table
@@ -27,9 +27,22 @@ def propagator(model: Model, length: float) -> Propagator:
         lift=np.zeros((len(rate), size, n_states)),
         fade=np.zeros((size, n_states)),
         feed=np.zeros((size, n_states)),
+        reach=_reach(model, rate),
     )
     _fill(model, members.astype(np.int64), length, table, np.zeros(n_states))
     return table
+
+
+def _reach(model: Model, rate: Float) -> Float:
+    """Return a bound of the voltage for a state of 1, by class."""
+    ports = model.ports
+    last = np.arange(len(ports.rate))
+    factor = np.ones(len(ports.rate))
+    for p in np.flatnonzero(ports.order == 2):
+        i = ports.first[p]
+        last[i] = i + 1
+        factor[i] = ports.gain[p] / ports.rate[i]
+    return factor * np.minimum(1.0, rate[:, None] / ports.rate[last])
 
 
 @kernel

@@ -87,8 +87,8 @@ def start_windows(problem, work):
     for b in range(work.tally.shape[0]):
         x = work.state[b, 0]
         count_driven(
-            problem.shape, problem.rows.edge, problem.model, work.neurons, work.tally, x, b,
-            work.counts[NOW],
+            problem.shape, problem.rows.edge, problem.model, problem.propagator, work.neurons,
+            work.tally, x, b, work.counts[NOW],
         )  # fmt: skip
 
 

@@ -89,10 +89,10 @@ def _is_enough(out, max_spikes, b, before):
 
 
 @inner_kernel
-def _finish_replay(model, neurons, lists, tally, first, x, b, n):
+def _finish_replay(model, table, neurons, lists, tally, first, x, b, n):
     """Go on to the next replay, and have the next window visit the neuron if it may fire."""
     lists.flag[n] = 0
-    if tally[b, DENSE] == 0 and may_fire(model, neurons, x, n):
+    if tally[b, DENSE] == 0 and may_fire(model, table, neurons, x, n):
         keep_awake(first, tally, neurons.awake, b, n)
     tally[b, REPLAYED] += 1
 
@@ -242,7 +242,9 @@ def _replay_one_exp(shape, parameters, neurons, hits, out, limits, b, thread, n,
 
 
 @phase_kernel
-def _replay_all_one_exp(shape, model, first, neurons, lists, hits, out, limits, x, b, thread):
+def _replay_all_one_exp(
+    shape, model, table, first, neurons, lists, hits, out, limits, x, b, thread
+):
     """Replay the marked neurons of block ``b``; return False if room ran out."""
     keep_apart()
     while out.tally[b, REPLAYED] < out.tally[b, REPLAYS]:
@@ -252,7 +254,7 @@ def _replay_all_one_exp(shape, model, first, neurons, lists, hits, out, limits, 
             shape, model.neurons, neurons, hits, out, limits, b, thread, n, place
         ):
             return False
-        _finish_replay(model, neurons, lists, out.tally, first, x, b, n)
+        _finish_replay(model, table, neurons, lists, out.tally, first, x, b, n)
     return True
 
 
@@ -387,7 +389,7 @@ def _replay_events(
 
 @phase_kernel
 def _replay_all_events(
-    model, rows, samples, neurons, lists, hits, out, limits, state, roots, b, thread
+    model, table, rows, samples, neurons, lists, hits, out, limits, state, roots, b, thread
 ):
     """Replay the marked neurons of block ``b`` event by event; return False if room ran out."""
     keep_apart()
@@ -403,7 +405,7 @@ def _replay_all_events(
             model, rows, samples, neurons, hits, out, limits, scratch, x, b, thread, n, place
         ):
             return False
-        _finish_replay(model, neurons, lists, out.tally, first, x, b, n)
+        _finish_replay(model, table, neurons, lists, out.tally, first, x, b, n)
     return True
 
 
@@ -412,17 +414,21 @@ def _replay(shape: type) -> Callable[..., bool]:
     if shape is OneExp:
         return lambda shape, problem, work, out, limits, b, thread: (
             _replay_all_one_exp(
-                shape, problem.model, problem.rows.edge[b], work.neurons, work.lists, work.hits,
-                out, limits, work.state[b, 0], b, thread,
+                shape, problem.model, problem.propagator, problem.rows.edge[b], work.neurons,
+                work.lists, work.hits, out, limits, work.state[b, 0], b, thread,
             )
             if out.counts[LAST_SAMPLE] == out.counts[SAMPLES]
-            else _replay_all_events(
-                problem.model, problem.rows, problem.samples, work.neurons, work.lists,
-                work.hits, out, limits, work.state, work.roots, b, thread,
-            )
+            else _replay_any(problem, work, out, limits, b, thread)
         )  # fmt: skip
-    return lambda shape, problem, work, out, limits, b, thread: _replay_all_events(
-        problem.model, problem.rows, problem.samples, work.neurons, work.lists,
+    return lambda shape, problem, work, out, limits, b, thread: _replay_any(
+        problem, work, out, limits, b, thread
+    )
+
+
+@inner_kernel
+def _replay_any(problem, work, out, limits, b, thread):
+    return _replay_all_events(
+        problem.model, problem.propagator, problem.rows, problem.samples, work.neurons, work.lists,
         work.hits, out, limits, work.state, work.roots, b, thread,
     )  # fmt: skip
 

@@ -147,10 +147,9 @@ def _add_states(table, states, n, sums, first):
         states[n * n_states + k] += sums[first + k]
 
 
-@phase_kernel
+@inner_kernel
 def _finish(model, table, neurons, flag, sums, t1, n, excited, inhibited, first):
     """Take a neuron to the end of the window, or mark it."""
-    keep_apart()
     if flag[n] == 1:
         return
     release = neurons.release[n]
@@ -229,7 +228,7 @@ def _list_all(first, last, flag, replays):
 
 
 @phase_kernel
-def _list_visited(first, model, neurons, lists, now, tally, x, b):
+def _list_visited(first, model, table, neurons, lists, now, tally, x, b):
     """List the marked ones of the visited neurons; settle the others."""
     keep_apart()
     size = np.int64(0)
@@ -239,7 +238,7 @@ def _list_visited(first, model, neurons, lists, now, tally, x, b):
         if lists.flag[n] == 1:
             lists.replays[first + size] = n
             size += 1
-        elif may_fire(model, neurons, x, n):
+        elif may_fire(model, table, neurons, x, n):
             keep_awake(first, tally, neurons.awake, b, n)
     return size
 
@@ -257,7 +256,9 @@ def _settle_any_ports(shape, problem, work, first, t1, b):
         shape, model, problem.propagator, neurons, lists, work.sums, t1, first, size
     )
     x, now = work.state[b, 0], work.counts[NOW]
-    tally[b, REPLAYS] = _list_visited(first, model, neurons, lists, now, tally, x, b)
+    tally[b, REPLAYS] = _list_visited(
+        first, model, problem.propagator, neurons, lists, now, tally, x, b
+    )
 
 
 @by_type

@@ -22,6 +22,7 @@ class Propagator(NamedTuple):
     lift: Float  # (C, M, K) voltage for synaptic states of 1
     fade: Float  # (M, K) of the synaptic states
     feed: Float  # (M, K) of the first state of a cascade into the next
+    reach: Float  # (C, K) most of the voltage that states of 1 bring about
 
 
 class OneExp(NamedTuple):

@@ -12,7 +12,7 @@ import numpy as np
 
 from queues.jit import by_type, inner_kernel, keep_apart, phase_kernel
 from refsim import model as neuron
-from refsim.window_sleep import catch_up_all, visit_each, wake_some
+from refsim.window_sleep import MARGIN, catch_up_all, visit_each, wake_some
 from refsim.window_types import AWAKE, DENSE, DRIVEN, EVENTS, FLIGHTS, NOW, VISITED, OneExp
 
 # A block is swept while more than one neuron in four has something to do, since a visit takes about
@@ -59,10 +59,9 @@ def _advance_far(model, neurons, x, n, dt):
     store_states(neurons.x, n, x)
 
 
-@phase_kernel
+@inner_kernel
 def advance(model, table, length, neurons, x, n, windows):
     """Advance a neuron without arrivals or crossings over whole windows; ``x`` is scratch."""
-    keep_apart()
     if windows >= table.fade.shape[0]:
         _advance_far(model, neurons, x, n, windows * length)
         return
@@ -76,9 +75,30 @@ def advance(model, table, length, neurons, x, n, windows):
     advance_states(table, neurons.x, n, windows)
 
 
-@phase_kernel
-def may_fire(model, neurons, x, n):
+@inner_kernel
+def is_quiet(model, table, neurons, n):
+    """Return whether a neuron is free, and certainly stays below threshold without arrivals.
+
+    The bound is that of `refsim.lif_crossing.earliest_crossing`.
+    """
+    n_states = table.fade.shape[1]
+    v, drive = neurons.v[n], model.neurons.drive[n]
+    highest = v if v > drive else drive
+    for k in range(n_states):
+        current = neurons.x[n * n_states + k]
+        highest += table.reach[table.kind[n], k] * (current if current > 0.0 else 0.0)
+    highest += MARGIN * (abs(highest) + abs(v) + abs(drive))
+    return neurons.release[n] < 0.0 and highest < model.neurons.v_th[n]
+
+
+@inner_kernel
+def may_fire(model, table, neurons, x, n):
     """Return whether a neuron has to be released, or may fire without receiving anything."""
+    return not is_quiet(model, table, neurons, n) and _may_fire(model, neurons, x, n)
+
+
+@phase_kernel
+def _may_fire(model, neurons, x, n):
     keep_apart()
     if neurons.release[n] >= 0.0 or model.neurons.drive[n] > model.neurons.v_th[n]:
         return True
@@ -99,10 +119,9 @@ def write(table, row, column, value):
     table[row, column] = value
 
 
-@phase_kernel
+@inner_kernel
 def visit(edge, model, table, length, neurons, lists, now, tally, x, b, n):
     """Bring a neuron to the beginning of window ``now`` and put it on the list, once."""
-    keep_apart()
     if lists.stamp[n] == now + 1:  # 0 stands for none
         return
     if neurons.reached[n] < now:
@@ -114,33 +133,33 @@ def visit(edge, model, table, length, neurons, lists, now, tally, x, b, n):
 
 
 @phase_kernel
-def _wake_any(edge, model, neurons, tally, x, b, now):
+def _wake_any(edge, model, table, neurons, tally, x, b, now):
     keep_apart()
     for n in range(edge[b], edge[b + 1]):
         neurons.reached[n] = now
-        if may_fire(model, neurons, x, n):
+        if may_fire(model, table, neurons, x, n):
             keep_awake(edge[b], tally, neurons.awake, b, n)
 
 
 @by_type
 def _wake_some(shape: type) -> Callable[..., None]:
     if shape is OneExp:
-        return lambda shape, edge, model, neurons, tally, x, b, now: write(
+        return lambda shape, edge, model, table, neurons, tally, x, b, now: write(
             tally, b, AWAKE, wake_some(
                 shape, neurons, model.neurons.drive, model.neurons.v_th, edge[b], edge[b + 1], now
             ),
         )  # fmt: skip
-    return lambda shape, edge, model, neurons, tally, x, b, now: _wake_any(
-        edge, model, neurons, tally, x, b, now
+    return lambda shape, edge, model, table, neurons, tally, x, b, now: _wake_any(
+        edge, model, table, neurons, tally, x, b, now
     )
 
 
 @inner_kernel
-def _wake_all(shape, edge, model, neurons, tally, x, b, now):
+def _wake_all(shape, edge, model, table, neurons, tally, x, b, now):
     """Go over to visits: leave all neurons at the beginning of this window, some of them awake."""
     tally[b, DENSE] = 0
     tally[b, AWAKE] = 0
-    _wake_some(shape, edge, model, neurons, tally, x, b, now)
+    _wake_some(shape, edge, model, table, neurons, tally, x, b, now)
 
 
 @phase_kernel
@@ -201,7 +220,7 @@ def choose_visits(shape, edge, model, table, length, neurons, lists, now, tally,
     elif tally[b, DENSE] > 1:
         tally[b, DENSE] -= 1
     elif 2 * _CROWD * (tally[b, EVENTS] + tally[b, DRIVEN]) <= size:
-        _wake_all(shape, edge, model, neurons, tally, x, b, now)
+        _wake_all(shape, edge, model, table, neurons, tally, x, b, now)
     tally[b, VISITED] = 0
     if tally[b, DENSE] > 0:
         return
@@ -227,11 +246,11 @@ def visit_targets(shape, rows, flights, model, table, length, neurons, lists, co
 
 
 @phase_kernel
-def count_driven(shape, edge, model, neurons, tally, x, b, now):
+def count_driven(shape, edge, model, table, neurons, tally, x, b, now):
     """Begin a run: count the neurons that fire unaided, and find those that are awake."""
     keep_apart()
     driven = np.int64(0)
     for n in range(edge[b], edge[b + 1]):
         driven += np.int64(model.neurons.drive[n] > model.neurons.v_th[n])
     tally[b, DRIVEN] = driven
-    _wake_all(shape, edge, model, neurons, tally, x, b, now)
+    _wake_all(shape, edge, model, table, neurons, tally, x, b, now)

@@ -13,6 +13,7 @@ import adjoint
 import refsim
 from adjoint.checkpoint import first_descent, split
 from queues.jit import is_compiled
+from refsim.window_engine import WindowRun
 
 
 def active(n=60, seed=0, t_ref=2.0, delay=(1.0, 4.0), i_ext=None, n_inputs=5, duration=60.0):
@@ -244,6 +245,56 @@ def test_memory_keeps_to_its_budget():
     work = 120 * n + 64 * len(network.synapses) + 4_000_000  # arrays that any run has
     assert most < budget + work
     assert plain > 200 * kept.n_spikes
+
+
+def test_interrupted_pullback_can_be_called_again(monkeypatch):
+    network, inputs, duration, _ = active()
+    _, plain = adjoint.vjp(network, inputs, duration, engine="window")
+    plan = adjoint.Checkpoint(snapshots=3, pieces=9)
+    kept, pullback = adjoint.vjp(network, inputs, duration, checkpoint=plan)
+    bar = np.ones(kept.n_spikes)
+    expected = plain(bar)
+    advance, left = WindowRun.advance, 0
+
+    def interrupted(self, stop):
+        nonlocal left
+        left -= 1
+        status = advance(self, stop)
+        if left == 0:
+            raise KeyboardInterrupt
+        return status
+
+    monkeypatch.setattr(WindowRun, "advance", interrupted)
+    for number in (1, 2, 5):
+        left = number
+        with pytest.raises(KeyboardInterrupt):
+            pullback(bar)
+        assert_equal(pullback(bar), expected)
+
+    def failing(piece):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        pullback(failing)
+    assert_equal(pullback(bar), expected)
+
+
+def test_interrupted_simulation_counts_what_was_done(monkeypatch):
+    network, inputs, duration, _ = active()
+    advance, calls = WindowRun.advance, 0
+
+    def interrupted(self, stop):
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise KeyboardInterrupt
+        return advance(self, stop)
+
+    monkeypatch.setattr(WindowRun, "advance", interrupted)
+    with pytest.raises(refsim.SimulationInterrupted) as caught:
+        adjoint.vjp(network, inputs, duration, checkpoint=5)
+    assert 0.0 < caught.value.partial.duration < duration
+    assert caught.value.partial.n_spikes > 0
 
 
 def test_limit_and_errors(tmp_path):
