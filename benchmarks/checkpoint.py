@@ -92,7 +92,7 @@ def main():
                 seconds[name].append(taken)
         bytes_ = {name: memory(call, net, duration, plan) for name, (call, plan) in ways.items()}
         silent = memory(from_tape, net.replace(i_ext=0.0, v0=0.0), 50.0, None)
-    print(f"{spikes:,} spikes, {events:,} synaptic events; a silent run holds {silent / 1e6:.1f} MB")
+    print(f"{spikes:,} spikes, {events:,} synaptic events; silence holds {silent / 1e6:.1f} MB")
     found["rows"] = []
     base = statistics.median(seconds["tape"])
     for name in ways:
