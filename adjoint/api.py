@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -33,6 +33,40 @@ TIE = (
 )
 
 
+@overload
+def vjp(
+    network: Network,
+    inputs: SpikeTrain | None = None,
+    duration: float | None = None,
+    *,
+    samples: Samples | tuple[Any, Any] | None = None,
+    queue: str | Lossy = "auto",
+    adjoint_queue: str | Keep = "auto",
+    dt: float | None = None,
+    engine: str = "auto",
+    max_spikes: int = MAX_SPIKES,
+    threads: int | None = None,
+    checkpoint: None = None,
+) -> tuple[Simulation, Pullback]: ...
+
+
+@overload
+def vjp(
+    network: Network,
+    inputs: SpikeTrain | None = None,
+    duration: float | None = None,
+    *,
+    samples: Samples | tuple[Any, Any] | None = None,
+    queue: str | Lossy = "auto",
+    adjoint_queue: str | Keep = "auto",
+    dt: float | None = None,
+    engine: str = "auto",
+    max_spikes: int = MAX_SPIKES,
+    threads: int | None = None,
+    checkpoint: int | Checkpoint,
+) -> tuple[Checkpointed, CheckpointedPullback]: ...
+
+
 def vjp(
     network: Network,
     inputs: SpikeTrain | None = None,
@@ -46,7 +80,7 @@ def vjp(
     max_spikes: int = MAX_SPIKES,
     threads: int | None = None,
     checkpoint: int | Checkpoint | None = None,
-) -> tuple[Any, Any]:
+) -> tuple[Simulation, Pullback] | tuple[Checkpointed, CheckpointedPullback]:
     """Simulate, and return the result with its vector-Jacobian product.
 
     Parameters

@@ -47,8 +47,6 @@ class PieceRun:
         Of the whole run.
     repeated : int
         Pieces that have been run again.
-    most_spikes : int
-        Largest number of spikes of a piece.
     """
 
     def __init__(self, run: Run, plan: Checkpoint, reach: float):
@@ -61,7 +59,6 @@ class PieceRun:
         self.length = self._windows.problem.length
         self.starts = [0]
         self.repeated = 0
-        self.most_spikes = 0
         self.conditioning = Conditioning(math.inf, -1, math.inf, math.inf)
         self._before = Before()
         self._piece = 0  # at the beginning of which the run is; -1 if it is elsewhere
@@ -154,6 +151,7 @@ class PieceRun:
         kept = [place for place in self.snapshots.pieces if place <= piece]
         if self._piece != kept[-1]:
             found = self.snapshots.get(kept[-1])
+            self._piece = -1
             self._windows.work = restore(self._windows.work, found.state)
             self._before = found.before
             self._piece = kept[-1]
@@ -202,7 +200,6 @@ class PieceRun:
         """Take the spikes off the tape; those that may still arrive are remembered."""
         since = float(self._windows.work.counts[NOW]) * self.length - self._reach
         spikes, before = self._windows.take(), self._before
-        self.most_spikes = max(self.most_spikes, len(spikes.time))
         time = np.concatenate([before.time, spikes.time])
         neuron = np.concatenate([before.neuron, spikes.neuron])
         first = int(np.searchsorted(time, since, "left"))

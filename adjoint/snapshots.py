@@ -60,11 +60,6 @@ class Snapshots:
         """Bytes that all of them take."""
         return sum(self._sizes.values())
 
-    @property
-    def in_files(self) -> bool:
-        """Whether they are in files."""
-        return self._folder is not None
-
     def keep(self, piece: int, snapshot: Snapshot) -> None:
         """Keep a snapshot."""
         if self._folder is None:
