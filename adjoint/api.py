@@ -15,13 +15,14 @@ from adjoint.keep import Keep
 from adjoint.layout import kernel_tangents
 from adjoint.pullback import Pullback, check_finite, checked_names, choose_adjoint_queue
 from adjoint.types import Cotangents, Parameters, Tangents, as_cotangents, as_parameters
-from refsim.engine import MAX_SPIKES, Run, checked_network
+from refsim.engine import MAX_SPIKES, Run, checked_duration, checked_network
 from refsim.errors import IllConditionedWarning, InvalidTypeError, InvalidValueError
 from refsim.inputs import Samples, SpikeTrain, checked_inputs
 from refsim.lossy import Lossy
 from refsim.network import Network
 from refsim.simulation import Simulation, Spikes
 from refsim.validate import choice, shown
+from refsim.window_engine import obstacle
 
 # A slope this small against (v_th - v_reset)/tau_m moves a spike a million times as far as the
 # parameter that moves it: half of the digits of a finite difference are gone.
@@ -122,7 +123,9 @@ def vjp(
         release of its neuron.
     """
     plan = None if checkpoint is None else _checked_plan(checkpoint, engine, adjoint_queue)
-    engine = engine if plan is None else "window"
+    if plan is not None:
+        _check_windows(checked_network(network), duration, queue, dt)
+        engine = "window"
     run = Run(
         network, inputs, duration, samples, queue, dt, max_spikes, engine=engine, threads=threads
     )
@@ -151,6 +154,20 @@ def _checked_plan(checkpoint: Any, engine: Any, adjoint_queue: Any) -> Checkpoin
             "since the way back goes by windows"
         )
     return plan
+
+
+def _check_windows(network: Network, duration: Any, queue: Any, dt: Any) -> None:
+    """Refuse what the window engine cannot simulate, since it alone keeps a state."""
+    why_not = obstacle(network, checked_duration(duration))
+    if not isinstance(queue, str) or queue != "auto":
+        why_not = f"queue is {shown(queue)}"
+    elif dt is not None:
+        why_not = f"dt is {shown(dt)}"
+    if why_not:
+        raise InvalidValueError(
+            f"checkpoint is given, and {why_not}; expected no checkpoint, since the window engine "
+            "alone keeps a state"
+        )
 
 
 def _warn_of_pieces(simulation: Checkpointed) -> None:

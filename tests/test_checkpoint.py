@@ -329,6 +329,18 @@ def test_limit_and_errors(tmp_path):
         vjp(network, inputs, duration, checkpoint=2, engine="event")
     with pytest.raises(refsim.InvalidValueError, match="adjoint_queue is 'heap'"):
         vjp(network, inputs, duration, checkpoint=2, adjoint_queue="heap")
+    at_once = network.replace(delay=0.0)
+    for other, options, expected in [
+        (at_once, {}, "a delay between neurons is 0"),
+        (network, {"queue": "heap"}, "queue is 'heap'"),
+        (network, {"dt": 0.1}, "dt is 0.1"),
+    ]:
+        with pytest.raises(refsim.InvalidValueError, match=f"checkpoint is given, and {expected}"):
+            vjp(other, inputs, duration, checkpoint=2, **options)
+    with pytest.raises(refsim.InvalidTypeError, match="duration is missing"):
+        vjp(network, inputs, checkpoint=2)
+    with pytest.raises(refsim.InvalidTypeError, match="network is a int"):
+        vjp(3, inputs, duration, checkpoint=2)
     _, pullback = vjp(network, inputs, duration, samples=samples, checkpoint=2)
     with pytest.raises(refsim.InvalidValueError, match="time_bar"):
         pullback(np.ones(3))
