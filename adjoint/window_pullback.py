@@ -125,7 +125,9 @@ class WindowPass:
         if len(self._number) == 0:  # packed synapses, whose order is that of the rows
             if isinstance(bars, WeightBars):
                 return bars.weight.copy(), None
-            return bars.both[::2].copy(), bars.both[1::2].copy()
+            weight, delay = np.empty(size), np.empty(size)
+            split(bars.both, weight, delay)
+            return weight, delay
         if len(self._inverse) != size:
             self._inverse = np.empty(size, dtype=np.int32)
             invert(self._number, self._inverse)
@@ -373,6 +375,14 @@ def take(inverse, values, out):
     """Write values in the order of the network."""
     for s in range(np.uint64(0), np.uint64(inverse.shape[0])):
         out[s] = values[np.uint64(inverse[s])]
+
+
+@kernel
+def split(values, first, second):
+    """Write the columns of values apart."""
+    for s in range(np.uint64(0), np.uint64(first.shape[0])):
+        first[s] = values[s + s]
+        second[s] = values[s + s + np.uint64(1)]
 
 
 @kernel
