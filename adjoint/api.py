@@ -15,12 +15,19 @@ from adjoint.keep import Keep
 from adjoint.layout import kernel_tangents
 from adjoint.pullback import Pullback, check_finite, checked_names, choose_adjoint_queue
 from adjoint.types import Cotangents, Parameters, Tangents, as_cotangents, as_parameters
-from refsim.engine import MAX_SPIKES, Run, checked_duration, checked_network
+from refsim.engine import (
+    MAX_SPIKES,
+    Run,
+    checked_duration,
+    checked_network,
+    no_state,
+    refuse_event_engine,
+)
 from refsim.errors import IllConditionedWarning, InvalidTypeError, InvalidValueError
 from refsim.inputs import Samples, SpikeTrain, checked_inputs
 from refsim.lossy import Lossy
 from refsim.network import Network
-from refsim.simulation import Simulation, Spikes
+from refsim.simulation import Conditioning, Simulation, Spikes
 from refsim.validate import choice, shown
 from refsim.window_engine import obstacle
 
@@ -143,11 +150,7 @@ def _checked_plan(checkpoint: Any, engine: Any, adjoint_queue: Any) -> Checkpoin
     """Return a Checkpoint, which goes with windows both ways."""
     plan = as_checkpoint(checkpoint)
     choice("engine", engine, ("auto", "event", "window"))
-    if engine == "event":
-        raise InvalidValueError(
-            "checkpoint is given and engine is 'event', which keeps no state; expected "
-            "engine='window' or 'auto'"
-        )
+    refuse_event_engine("checkpoint is given", engine)
     if not isinstance(adjoint_queue, str) or adjoint_queue != "auto":
         raise InvalidValueError(
             f"checkpoint is given and adjoint_queue is {shown(adjoint_queue)}; expected 'auto', "
@@ -158,24 +161,22 @@ def _checked_plan(checkpoint: Any, engine: Any, adjoint_queue: Any) -> Checkpoin
 
 def _check_windows(network: Network, duration: Any, queue: Any, dt: Any) -> None:
     """Refuse what the window engine cannot simulate, since it alone keeps a state."""
-    why_not = obstacle(network, checked_duration(duration))
+    end = checked_duration(duration)
+    why_not: str | None
     if not isinstance(queue, str) or queue != "auto":
         why_not = f"queue is {shown(queue)}"
     elif dt is not None:
         why_not = f"dt is {shown(dt)}"
+    else:
+        why_not = obstacle(network, end)
     if why_not:
-        raise InvalidValueError(
-            f"checkpoint is given, and {why_not}; expected no checkpoint, since the window engine "
-            "alone keeps a state"
-        )
+        raise no_state("checkpoint is given", why_not, "no checkpoint")
 
 
 def _warn_of_pieces(simulation: Checkpointed) -> None:
     """Warn as `_warn_of_conditioning` does, of spikes that are not there any more."""
-    conditioning = simulation.conditioning
-    if conditioning.has_ties:
-        warnings.warn(TIE, IllConditionedWarning, stacklevel=3)
-    network = simulation.network
+    _warn_of_ties(simulation.conditioning)
+    conditioning, network = simulation.conditioning, simulation.network
     scale = ((network.v_th - network.v_reset) / network.tau_m).min()
     if conditioning.min_slope < _GRAZING * scale:
         warnings.warn(
@@ -188,9 +189,13 @@ def _warn_of_pieces(simulation: Checkpointed) -> None:
 
 def _warn_of_conditioning(simulation: Simulation) -> None:
     """Warn where the gradient is one-sided, or so steep that it says little."""
-    if simulation.conditioning.has_ties:
-        warnings.warn(TIE, IllConditionedWarning, stacklevel=3)
+    _warn_of_ties(simulation.conditioning)
     _warn_of_grazing(simulation)
+
+
+def _warn_of_ties(conditioning: Conditioning) -> None:
+    if conditioning.has_ties:
+        warnings.warn(TIE, IllConditionedWarning, stacklevel=4)
 
 
 def _warn_of_grazing(simulation: Simulation) -> None:

@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from adjoint.checkpoint import Checkpoint
-from adjoint.layout import gradient
 from adjoint.piecewise import PieceRun, PieceTape
-from adjoint.pullback import check_finite, check_slopes, checked_names
+from adjoint.pullback import check_slopes, checked_names, finished, parts_of
 from adjoint.types import Cotangents, Parameters, as_cotangents
-from adjoint.window_pullback import WayBack, WindowPass, held_at_the_end, number_of_windows
-from adjoint.window_section import samples_of, section_of, window_edge
+from adjoint.window_pullback import WayBack, WindowPass, number_of_windows
+from adjoint.window_section import samples_of, section_of, window_edge, windows_of
 from refsim.engine import Run
-from refsim.errors import InvalidValueError, SimulationInterrupted, SpikeLimitError
+from refsim.errors import InvalidValueError
 from refsim.inputs import Samples, SpikeTrain
 from refsim.network import Network
 from refsim.simulation import Conditioning, EventCounts, Spikes
@@ -127,7 +126,8 @@ class Checkpointed:
     def pieces(self) -> Iterator[Piece]:
         """Simulate again, and iterate over the pieces in order of time."""
         for number in range(self.n_pieces):
-            yield self._piece(number, self._tape_of(number))
+            tape = self._tape_of(number)
+            yield self._piece(number, tape, self._rows(number, tape), self._read(number))
 
     def _span(self, number: int) -> tuple[int, int]:
         """Return the windows of the pass that belong to a piece."""
@@ -145,10 +145,13 @@ class Checkpointed:
             return slice(low, len(time))
         return slice(low, int(np.searchsorted(time, window_edge(windows, end), "left")))
 
-    def _piece(self, number: int, tape: PieceTape) -> Piece:
-        rows, span = self._rows(number, tape), self._span(number)
-        read = samples_of(self._run, self._pass.windows, span)
-        given = self._run.sample_order[read]
+    def _read(self, number: int) -> NDArray[np.int64]:
+        """Return the samples, in order of time, that belong to a piece."""
+        return samples_of(self._run, self._pass.windows, self._span(number))
+
+    def _piece(self, number: int, tape: PieceTape, rows: slice, read: NDArray[np.int64]) -> Piece:
+        """Return a piece, which has these rows of its tape, and these samples."""
+        span, given = self._span(number), self._run.sample_order[read]
         return Piece(
             network=self.network,
             begin=window_edge(self._pass.windows, span[0]),
@@ -165,16 +168,10 @@ def _first_windows(pieces: PieceRun, windows: WindowPass) -> list[int]:
 
     A window belongs to the piece in which it begins.
     """
-    found = []
-    for start in pieces.starts[:-1]:
-        time = start * pieces.length
-        w = min(int(time / windows.windows.length), windows.windows.total)
-        while w > 0 and window_edge(windows.windows, w - 1) >= time:
-            w -= 1
-        while w < windows.windows.total and window_edge(windows.windows, w) < time:
-            w += 1
-        found.append(w)
-    return [*found, windows.windows.total]
+    time = np.array(pieces.starts[:-1]) * pieces.length
+    within = windows_of(windows.windows, time)
+    first = within + (within * windows.windows.length < time)
+    return [*first.tolist(), windows.windows.total]
 
 
 Bars = Callable[[Piece], Any]
@@ -230,7 +227,7 @@ class CheckpointedPullback:
     def _backward(self, bars: Any, wanted: set[str]) -> Parameters:
         simulation, run = self._simulation, self._simulation._run
         windows = simulation._pass
-        way = WayBack(windows, "delay" in wanted, not wanted.isdisjoint(("tau_m", "tau")))
+        way = WayBack(windows, *parts_of(wanted))
         sample_bar = np.zeros(len(simulation.samples))
         slope_after = np.zeros(simulation.network.n_neurons)
         for number in reversed(range(simulation.n_pieces)):
@@ -238,35 +235,29 @@ class CheckpointedPullback:
             if span[0] == span[1]:
                 continue
             tape = simulation._tape_of(number)
-            slope_after = self._complete(number, tape, slope_after)
-            piece = simulation._piece(number, tape)
+            rows, read = simulation._rows(number, tape), simulation._read(number)
+            slope_after = self._complete(tape, rows.start, slope_after)
+            piece = simulation._piece(number, tape, rows, read)
             given = as_cotangents(bars(piece))
-            rows = simulation._rows(number, tape)
             spike_bar = np.zeros(len(tape.spikes.time))
             spike_bar[rows] = _of_piece("time", given.time, len(piece.spikes.time))
-            read = samples_of(run, windows.windows, span)
             sample_bar[read] = _of_piece("voltage", given.voltage, len(read))
             section = section_of(
                 run, windows.windows, windows.rows.edge, span, tape.spikes, tape.before
             )
-            way.go(section, spike_bar, sample_bar, held_at_the_end(run, tape.spikes, tape.before))
+            way.go(section, spike_bar, sample_bar)
             check_slopes(piece.spikes, spike_bar[rows])
-        found = way.outcome(np.zeros(0))
-        input_bar = np.zeros(len(simulation.inputs))
-        input_bar[run.input_order] = found.input_bar
-        result = gradient(simulation.network, found, input_bar).only(wanted)
-        check_finite("gradient", result.items())
-        return result
+        return finished(run, way.outcome(np.zeros(0)), wanted)
 
-    def _complete(self, number: int, tape: PieceTape, later: Float) -> Float:
+    def _complete(self, tape: PieceTape, first: int, later: Float) -> Float:
         """Write the slopes at releases that come after what was run again.
 
         Parameters
         ----------
-        number : int
-            The piece.
         tape : PieceTape
-            Its tape, whose slopes are completed.
+            Tape of a piece, whose slopes are completed.
+        first : int
+            Row of the tape with which the piece begins.
         later : (n,) float
             For each neuron that is refractory at the end, the slope at its release.
 
@@ -282,7 +273,6 @@ class CheckpointedPullback:
         earlier = later.copy()
         done = before.released[before.release <= tape.end]
         earlier[done] = tape.carried[done]
-        first = self._simulation._rows(number, tape).start
         earlier[spikes.neuron[:first]] = spikes.slope_after[:first]
         return earlier
 
@@ -309,19 +299,8 @@ def vjp_in_pieces(run: Run, plan: Checkpoint) -> tuple[Checkpointed, Checkpointe
     try:
         status = pieces.forwards()
     except KeyboardInterrupt:
-        partial = result(pieces.reached)
-        raise SimulationInterrupted(
-            f"interrupted at {partial.duration:g} of {run.duration:g} ms; the attribute partial "
-            "counts what was simulated",
-            partial,
-        ) from None
+        raise run.interrupted(result(pieces.reached), "counts") from None
     if status == SPIKE_LIMIT:
-        partial = result(pieces.reached)
-        raise SpikeLimitError(
-            f"max_spikes is {run.max_spikes} and was reached at {partial.duration:.6g} of "
-            f"{run.duration:g} ms; expected fewer spikes. If this activity is meant, raise "
-            "max_spikes; the attribute partial counts the spikes so far",
-            partial,
-        )
+        raise run.has_too_many_spikes(result(pieces.reached), "counts")
     simulation = result(run.duration)
     return simulation, CheckpointedPullback(simulation)

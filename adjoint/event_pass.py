@@ -22,7 +22,7 @@ from queues import dispatch
 from queues.dispatch import STRUCTURES
 from refsim import model as neuron
 from refsim.engine import Run
-from refsim.simulation import Simulation, Spikes
+from refsim.simulation import Simulation
 from refsim.status import DONE, FULL, RUNNING
 from refsim.trace import emissions
 from refsim.types import Float, Tape
@@ -47,12 +47,7 @@ class EventPass:
         self._before, self._last = _spike_before(self._tape, run.network.n_neurons)
 
     def __call__(
-        self,
-        spikes: Spikes,
-        spike_bar: Float,
-        sample_bar: Float,
-        with_delays: bool,
-        with_rates: bool,
+        self, spike_bar: Float, sample_bar: Float, with_delays: bool, with_rates: bool
     ) -> Outcome:
         """Take cotangents of spikes and of samples in order of time back; return what they give.
 

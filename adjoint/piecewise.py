@@ -182,13 +182,16 @@ class PieceRun:
         kept = self.snapshots.pieces
         if len(kept) >= self._most():
             self.snapshots.drop(kept[-1])
+        self._take_snapshot(piece)
+
+    def _take_snapshot(self, piece: int) -> None:
         self.snapshots.keep(piece, Snapshot(snapshot(self._windows.work), self._before))
 
     def _keep_some(self, piece: int) -> None:
         """Keep the snapshot of every so many pieces, and fewer once they are too many."""
         if piece % self._stride:
             return
-        self.snapshots.keep(piece, Snapshot(snapshot(self._windows.work), self._before))
+        self._take_snapshot(piece)
         most = self._most()
         while len(self.snapshots.pieces) > (most if self._stride == 1 else max(1, most // 2)):
             self._stride *= 2

@@ -74,13 +74,7 @@ class Pullback:
             together, and those by delays a part of the rest.
         """
         wanted = checked_names(wrt)
-        with_rates = not wanted.isdisjoint(("tau_m", "tau"))
-        found = self._backward(time_bar, voltage_bar, "delay" in wanted, with_rates)
-        input_bar = np.zeros(len(self._simulation.inputs))
-        input_bar[self._run.input_order] = found.input_bar
-        result = gradient(self._run.network, found, input_bar).only(wanted)
-        check_finite("gradient", result.items())
-        return result
+        return finished(self._run, self._backward(time_bar, voltage_bar, *parts_of(wanted)), wanted)
 
     def spike_cotangents(
         self, time_bar: ArrayLike | None = None, voltage_bar: ArrayLike | None = None
@@ -103,10 +97,24 @@ class Pullback:
         spike_bar = vector("time_bar", 0.0 if time_bar is None else time_bar, n_spikes)
         sample_bar = vector("voltage_bar", 0.0 if voltage_bar is None else voltage_bar, n_samples)
         sorted_bar = sample_bar[self._run.sample_order]
-        found = self._pass(spikes, spike_bar.copy(), sorted_bar, with_delays, with_rates)
+        found = self._pass(spike_bar.copy(), sorted_bar, with_delays, with_rates)
         self.dropped = found.dropped
         check_slopes(spikes, found.spike_bar)
         return found
+
+
+def parts_of(wanted: set[str]) -> tuple[bool, bool]:
+    """Return whether a pass has to give gradients by delays, and by time constants."""
+    return "delay" in wanted, not wanted.isdisjoint(("tau_m", "tau"))
+
+
+def finished(run: Run, found: Outcome, wanted: set[str]) -> Parameters:
+    """Return what a pass has found as a gradient by the parameters wanted."""
+    input_bar = np.zeros(len(run.inputs))
+    input_bar[run.input_order] = found.input_bar
+    result = gradient(run.network, found, input_bar).only(wanted)
+    check_finite("gradient", result.items())
+    return result
 
 
 def checked_names(wrt: Any) -> set[str]:

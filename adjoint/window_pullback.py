@@ -13,8 +13,8 @@ from adjoint.window_reverse import finish_windows, run_windows_back
 from adjoint.window_section import (
     Before,
     Section,
-    longest_share,
     most_together,
+    room_of_pieces,
     section_of,
 )
 from adjoint.window_segments import CHUNK
@@ -43,7 +43,6 @@ from queues.jit import kernel
 from refsim.engine import Run
 from refsim.lif_vjp import ModelBar
 from refsim.network import Network
-from refsim.simulation import Spikes
 from refsim.status import DONE, RUNNING
 from refsim.threads import together
 from refsim.types import Float, Rows
@@ -92,12 +91,7 @@ class WindowPass:
         self._bars = np.zeros(0)
 
     def __call__(
-        self,
-        spikes: Spikes,
-        spike_bar: Float,
-        sample_bar: Float,
-        with_delays: bool,
-        with_rates: bool,
+        self, spike_bar: Float, sample_bar: Float, with_delays: bool, with_rates: bool
     ) -> Outcome:
         """Take cotangents of all spikes and samples back in order of time.
 
@@ -105,9 +99,10 @@ class WindowPass:
         """
         if self._whole is None:
             span = (0, self.windows.total)
-            self._whole = section_of(self.run, self.windows, self.rows.edge, span, spikes, Before())
+            tape = self.run.tape()
+            self._whole = section_of(self.run, self.windows, self.rows.edge, span, tape, Before())
         way = WayBack(self, with_delays, with_rates)
-        way.go(self._whole, spike_bar, sample_bar, held_at_the_end(self.run, spikes, Before()))
+        way.go(self._whole, spike_bar, sample_bar)
         return way.outcome(spike_bar)
 
     def cleared_bars(self, with_delays: bool) -> SynapseBars | WeightBars:
@@ -152,9 +147,7 @@ class WayBack:
         self._work: WindowWork | None = None
         self._number = self._first_input = 0  # of the section before
 
-    def go(
-        self, section: Section, spike_bar: Float, sample_bar: Float, held: NDArray[np.int64]
-    ) -> None:
+    def go(self, section: Section, spike_bar: Float, sample_bar: Float) -> None:
         """Go back over a section.
 
         Parameters
@@ -165,8 +158,6 @@ class WayBack:
             Cotangents of its spikes; completed on the way.
         sample_bar : (V,) float
             Cotangents of all samples in order of time; those of the section are read.
-        held : (h,) int
-            Neurons that are refractory at the end of the simulation, for the last section.
         """
         windows, model = self._pass, self._pass.run.network.model
         tables = self._tables
@@ -183,7 +174,6 @@ class WayBack:
         )
         if self._work is None:
             self._work = self._begun(section, spike_bar)
-            self._work.membrane.held[held] = 1
         else:
             self._work = self._moved_on(self._work, section, spike_bar)
         self._number, self._first_input = section.number, section.first_input
@@ -230,6 +220,7 @@ class WayBack:
         counts[:, SPARSE] = 1
         row = _aligned_zeros(n, width)
         membrane, bar = _membranes(n, windows.run.duration)
+        membrane.held[section.held] = 1
         total = windows.windows.total
         return WindowWork(
             adjoints=AdjointsAndRates(row) if with_rates else Adjoints(row),
@@ -241,7 +232,7 @@ class WayBack:
             spike_bar=spike_bar,
             input_bar=self._input_bar[section.first_input :],
             calendar=self._calendar(section),
-            pieces=_pieces(n_blocks, n, width, 3 * longest_share(section.own) + 2),
+            pieces=_pieces(n_blocks, n, width, room_of_pieces(section.own)),
             once=Once(
                 response=np.zeros((n_blocks, n_states, few, n_responses)),
                 known=np.zeros((n_blocks, n_states, few), dtype=np.int64),
@@ -265,7 +256,7 @@ class WayBack:
         _hand_on(work.calendar, calendar, int(work.counts[0, ENTERED]), shift)
         work.counts[:, ENTERED] += shift
         work.counts[:, OWN] = section.own.start[:-1]
-        room, pieces = 3 * longest_share(section.own) + 2, work.pieces
+        room, pieces = room_of_pieces(section.own), work.pieces
         if room > pieces.time.shape[1]:
             pieces = _pieces(n_blocks, len(work.at), pieces.row.shape[2], room)
         return work._replace(
@@ -298,13 +289,6 @@ class WayBack:
             piece=np.zeros((n_blocks, CHUNK), dtype=np.uint64),
             since=np.zeros((n_blocks, CHUNK)),
         )
-
-
-def held_at_the_end(run: Run, spikes: Spikes, before: Before) -> NDArray[np.int64]:
-    """Return the neurons that are refractory after the end, from the spikes of the last section."""
-    end = run.duration
-    last = spikes.time + run.network.t_ref[spikes.neuron] > end
-    return np.concatenate([spikes.neuron[last], before.released[before.release > end]])
 
 
 def _hand_on(old: Calendar, new: Calendar, entered: int, shift: int) -> None:

@@ -21,7 +21,7 @@ from adjoint.window_types import (
 )
 from refsim.engine import Run
 from refsim.simulation import Spikes
-from refsim.types import Float, Int
+from refsim.types import Float, Int, Tape
 from refsim.window_engine import order_of_emissions
 
 _NO_TIMES = np.zeros(0)
@@ -49,6 +49,7 @@ class Section(NamedTuple):
     first_input: int  # of the input spikes that are among these
     own: OwnEvents
     slopes: Slopes
+    held: Int  # (h,) neurons that are refractory at the end of the simulation; of the last section
 
 
 def window_edge(windows: Windows, w: int) -> float:
@@ -70,7 +71,7 @@ def section_of(
     windows: Windows,
     edge: Int,
     span: tuple[int, int],
-    spikes: Spikes,
+    spikes: Tape | Spikes,
     before: Before,
 ) -> Section:
     """Return the windows of a span, of which a piece has left all spikes, and perhaps later ones.
@@ -85,7 +86,7 @@ def section_of(
         Division of the neurons.
     span : (int, int)
         First window, and the one after the last.
-    spikes : Spikes
+    spikes : Tape or Spikes
         From the beginning of the piece to the end of the span, or later.
     before : Before
         What the beginning knows.
@@ -109,8 +110,15 @@ def section_of(
         number=before.number + int(first),
         first_input=int(first),
         own=_own_events(run, windows, edge, span, spikes, before),
-        slopes=Slopes(spikes.slope_before.copy(), spikes.slope_after.copy()),
+        slopes=Slopes(spikes.slope_before, spikes.slope_after),
+        held=_held_after(run, spikes, before),
     )
+
+
+def _held_after(run: Run, spikes: Tape | Spikes, before: Before) -> Int:
+    """Return the neurons that are refractory at the end of the simulation, by these spikes."""
+    last = spikes.time + run.network.t_ref[spikes.neuron] > run.duration
+    return np.concatenate([spikes.neuron[last], before.released[before.release > run.duration]])
 
 
 def _emissions(time: Float, source: Int, origin: Int, earlier: int) -> Emissions:
@@ -131,7 +139,7 @@ def _own_events(
     windows: Windows,
     edge: Int,
     span: tuple[int, int],
-    spikes: Spikes,
+    spikes: Tape | Spikes,
     before: Before,
 ) -> OwnEvents:
     """Return spikes, releases and samples in the order of OwnEvents."""
@@ -173,11 +181,11 @@ def samples_of(run: Run, windows: Windows, span: tuple[int, int]) -> Int:
     return np.arange(first, end)
 
 
-def longest_share(own: OwnEvents) -> int:
-    """Return the most events that one block has in one window."""
+def room_of_pieces(own: OwnEvents) -> int:
+    """Return room for the pieces of one block in one window: up to three for an event."""
     block = np.repeat(np.arange(len(own.start) - 1), np.diff(own.start))
     ends = np.flatnonzero((np.diff(own.window) != 0) | (np.diff(block) != 0)) + 1
-    return int(np.diff(np.concatenate([[0], ends, [len(own.window)]])).max())
+    return 3 * int(np.diff(np.concatenate([[0], ends, [len(own.window)]])).max()) + 2
 
 
 def most_together(time: Float, span: float) -> int:

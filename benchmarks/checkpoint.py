@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-import time
 import tracemalloc
 import warnings
 
 import numpy as np
 from common import machine, options, show_machine, write_json
+from measure import Stopwatch
 from refsim_run import network
 from workloads import balanced
 
@@ -40,13 +40,6 @@ def from_snapshots(net, duration, checkpoint):
     )
     bars = pullback(lambda piece: np.ones(len(piece.spikes.time)), wrt=WRT)
     return run.n_spikes, run.counts.arrivals, bars
-
-
-def timed(call, *arguments):
-    """Return CPU seconds of a call, and its outcome."""
-    begin = time.process_time()
-    outcome = call(*arguments)
-    return time.process_time() - begin, outcome
 
 
 def memory(call, *arguments):
@@ -88,8 +81,9 @@ def main():
         bars = {}
         for _ in range(repeats):
             for name, (call, plan) in ways.items():
-                taken, (spikes, events, bars[name]) = timed(call, net, duration, plan)
-                seconds[name].append(taken)
+                with Stopwatch() as watch:
+                    spikes, events, bars[name] = call(net, duration, plan)
+                seconds[name].append(watch.cpu)
         bytes_ = {name: memory(call, net, duration, plan) for name, (call, plan) in ways.items()}
         silent = memory(from_tape, net.replace(i_ext=0.0, v0=0.0), 50.0, None)
     print(f"{spikes:,} spikes, {events:,} synaptic events; silence holds {silent / 1e6:.1f} MB")

@@ -206,11 +206,8 @@ def choose_engine(
 ) -> tuple[str, str]:
     """Return "event" or "window" and the reason, or raise if the one asked for cannot be had."""
     choice("engine", engine, ("auto", "event", "window"))
-    if engine == "event" and keep_state:
-        raise InvalidValueError(
-            "keep_state is True and engine is 'event', which keeps no state; expected "
-            "engine='window' or 'auto'"
-        )
+    if keep_state:
+        refuse_event_engine("keep_state is True", engine)
     if engine == "event":
         return "event", "it was asked for"
     if engine == "window" or keep_state:
@@ -236,10 +233,23 @@ def _check_windows(engine: str, network: Network, duration: float, needs_events:
     if why_not and engine == "window":
         raise InvalidValueError(f"engine is 'window', and {why_not}; expected engine='event'")
     if why_not:
+        raise no_state("keep_state is True", why_not, "keep_state=False")
+
+
+def refuse_event_engine(asker: str, engine: str) -> None:
+    """Raise if the event engine is chosen and ``asker`` needs a state."""
+    if engine == "event":
         raise InvalidValueError(
-            f"keep_state is True, and {why_not}; expected keep_state=False, since the window "
-            "engine alone keeps a state"
+            f"{asker} and engine is 'event', which keeps no state; expected engine='window' or "
+            "'auto'"
         )
+
+
+def no_state(asker: str, why_not: str, instead: str) -> InvalidValueError:
+    """Return the error where ``asker`` needs a state and the window engine cannot be had."""
+    return InvalidValueError(
+        f"{asker}, and {why_not}; expected {instead}, since the window engine alone keeps a state"
+    )
 
 
 class Tangents:
@@ -451,21 +461,27 @@ class Run:
                 else:
                     self._execute_events()
         except KeyboardInterrupt:
-            partial = self.result(self._now())
-            raise SimulationInterrupted(
-                f"interrupted at {partial.duration:g} of {self.duration:g} ms; "
-                "the attribute partial holds what was simulated",
-                partial,
-            ) from None
+            raise self.interrupted(self.result(self._now()), "holds") from None
         if self.status == SPIKE_LIMIT:
-            partial = self.result(self._now())
-            raise SpikeLimitError(
-                f"max_spikes is {self.max_spikes} and was reached at {partial.duration:.6g} of "
-                f"{self.duration:g} ms; expected fewer spikes. If this activity is meant, raise "
-                "max_spikes; the attribute partial holds the spikes so far",
-                partial,
-            )
+            raise self.has_too_many_spikes(self.result(self._now()), "holds")
         return self.result(self.duration)
+
+    def interrupted(self, partial: Any, does: str) -> SimulationInterrupted:
+        """Return the error of a run that Ctrl-C has stopped; ``partial`` holds or counts spikes."""
+        return SimulationInterrupted(
+            f"interrupted at {partial.duration:g} of {self.duration:g} ms; "
+            f"the attribute partial {does} what was simulated",
+            partial,
+        )
+
+    def has_too_many_spikes(self, partial: Any, does: str) -> SpikeLimitError:
+        """Return the error of a run that has come to its limit; see ``interrupted``."""
+        return SpikeLimitError(
+            f"max_spikes is {self.max_spikes} and was reached at {partial.duration:.6g} of "
+            f"{self.duration:g} ms; expected fewer spikes. If this activity is meant, raise "
+            f"max_spikes; the attribute partial {does} the spikes so far",
+            partial,
+        )
 
     def _execute_events(self) -> None:
         event_loop.start(self.problem, self.work)

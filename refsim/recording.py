@@ -111,21 +111,21 @@ def _write_pieces(
             target = min((pieces + 1) * step, end)
             simulation.advance(int(np.ceil(target / length)))
             with uninterrupted():
-                pieces += _flush(simulation, write)
-                reached = target
+                _flush(simulation, write)
+                pieces, reached = pieces + 1, target
     except KeyboardInterrupt:
         if reached < end:
             with uninterrupted():
-                pieces += _flush(simulation, write)
+                _flush(simulation, write)
+            pieces += 1
             reached = max(reached, min(float(work.counts[NOW]) * length, end * (1.0 - 2.0**-52)))
     return Recording(where, int(simulation.work.counts[BASE]), reached, pieces)
 
 
-def _flush(simulation: WindowRun, write: Write) -> int:
-    """Write the spikes on the tape, and take them off it; return how many pieces these are."""
+def _flush(simulation: WindowRun, write: Write) -> None:
+    """Write the spikes on the tape, and take them off it."""
     spikes = simulation.take()
     write(spikes.time, spikes.neuron)
-    return 1
 
 
 @contextmanager
