@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import NamedTuple
 
@@ -61,7 +62,6 @@ class PieceRun:
         self.repeated = 0
         self.conditioning = Conditioning(math.inf, -1, math.inf, math.inf)
         self._before = Before()
-        self._piece = 0  # at the beginning of which the run is; -1 if it is elsewhere
         self._stride = 1  # of pieces with snapshots, where their number was not known beforehand
         self._last: PieceTape | None = None
 
@@ -95,8 +95,7 @@ class PieceRun:
         n_pieces = self._plan.pieces or self._plan.snapshots
         places = first_descent(n_pieces, self._plan.snapshots or 1) if n_pieces else []
         total = int(self.run.duration / self.length) + 1
-        while True:
-            piece = self._piece
+        for piece in itertools.count():
             if not n_pieces:
                 self._keep_some(piece)
             elif piece in places:
@@ -113,10 +112,8 @@ class PieceRun:
             if is_last or status != DONE:
                 break
             self._finish_piece()
-            self._piece += 1
         if status == DONE:
             self._last = self._take(self._before)
-        self._piece = -1
         return status
 
     def tape_of(self, piece: int, end: float) -> PieceTape:
@@ -135,8 +132,7 @@ class PieceRun:
         return self._take(before)
 
     def _repeat(self, stop: int) -> None:
-        """Run on to a window; where the run is then, or after Ctrl-C, is for the caller to say."""
-        self._piece = -1
+        """Run on to a window."""
         self._windows.advance(stop)
         self.repeated += 1
 
@@ -147,25 +143,24 @@ class PieceRun:
         return PieceTape(spikes, before, self._windows.work.neurons.carried.copy(), end)
 
     def _go_to(self, piece: int) -> None:
-        """Bring the run to the beginning of a piece, and take snapshots on the way."""
+        """Bring the run to the beginning of a piece, and take snapshots on the way.
+
+        It begins from a snapshot wherever the run is, which Ctrl-C may have stopped.
+        """
         kept = [place for place in self.snapshots.pieces if place <= piece]
-        if self._piece != kept[-1]:
-            found = self.snapshots.get(kept[-1])
-            self._piece = -1
-            self._windows.work = restore(self._windows.work, found.state)
-            self._before = found.before
-            self._piece = kept[-1]
-        used = len(kept)
-        while self._piece < piece:
+        found = self.snapshots.get(kept[-1])
+        self._windows.work = restore(self._windows.work, found.state)
+        self._before = found.before
+        at, used = kept[-1], len(kept)
+        while at < piece:
             free = self._most() - used
             target = piece
             if free > 0:
-                target = self._piece + split(piece + 1 - self._piece, free)
-            while self._piece < target:
-                following = self._piece + 1
-                self._repeat(self.starts[following])
+                target = at + split(piece + 1 - at, free)
+            while at < target:
+                at += 1
+                self._repeat(self.starts[at])
                 self._finish_piece()
-                self._piece = following
             if target < piece:
                 self._keep(target)
                 used += 1
