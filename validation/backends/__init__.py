@@ -1,0 +1,1 @@
+"""Other simulators behind the interface of `validation.backend`, one a module."""
