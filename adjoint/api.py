@@ -15,6 +15,7 @@ from adjoint.keep import Keep
 from adjoint.layout import kernel_tangents
 from adjoint.pullback import Pullback, check_finite, checked_names, choose_adjoint_queue
 from adjoint.types import Cotangents, Parameters, Tangents, as_cotangents, as_parameters
+from adjoint.window_tangents import window_tangents
 from refsim.engine import (
     MAX_SPIKES,
     Run,
@@ -232,13 +233,15 @@ def jvp(
     dt: float | None = None,
     engine: str = "auto",
     max_spikes: int = MAX_SPIKES,
+    threads: int | None = None,
 ) -> tuple[Simulation, Tangents]:
     """Simulate, and carry a tangent of the parameters through the same events.
 
     Parameters
     ----------
-    network, inputs, duration, samples, queue, dt, engine, max_spikes
-        As for :func:`refsim.simulate`; the event engine alone carries tangents.
+    network, inputs, duration, samples, queue, dt, engine, max_spikes, threads
+        As for :func:`refsim.simulate`. Where the simulation goes by windows the tangents follow
+        it, by windows too; the event engine carries them along.
     tangents : Parameters or mapping
         Direction: names of parameters (as in Parameters) and arrays of their shapes; those not
         given are zero.
@@ -259,14 +262,16 @@ def jvp(
     direction = as_parameters(
         "tangents", {} if tangents is None else tangents, network, n_input_spikes
     )
-    carried = kernel_tangents(network, direction)
-    run = Run(network, inputs, duration, samples, queue, dt, max_spikes, carried, engine)
-    run.work.state_dot.v[:] = direction.v0
+    run = Run(
+        network, inputs, duration, samples, queue, dt, max_spikes, engine=engine, threads=threads
+    )
+    by_windows = run.engine == "window"
+    if not by_windows:
+        run.carry(kernel_tangents(network, direction), direction.v0)
     simulation = run.execute()
     _warn_of_conditioning(simulation)
-    voltage = np.zeros(len(simulation.samples))
-    voltage[run.sample_order] = run.problem.samples.tangent
-    result = Tangents(run.tape().tangent, voltage)
+    found = window_tangents(run, direction) if by_windows else run.carried()
+    result = Tangents(*found)
     check_finite("tangents", result._asdict().items())
     return simulation, result
 

@@ -14,9 +14,9 @@ from refsim.network import Network
 from refsim.types import ModelTangent, NeuronArrays, PortArrays, Wiring, WiringTangent
 
 
-def kernel_tangents(network: Network, direction: Parameters) -> KernelTangents:
-    """Return tangents of rates, drives and sorted synapses for a direction of parameters."""
-    model, wiring = network.model, network.wiring
+def model_tangent(network: Network, direction: Parameters) -> ModelTangent:
+    """Return tangents of rates and drives for a direction of parameters."""
+    model = network.model
     neurons = NeuronArrays(
         rate=-direction.tau_m * model.neurons.rate * model.neurons.rate,
         drive=direction.v_rest + direction.i_ext,
@@ -30,8 +30,14 @@ def kernel_tangents(network: Network, direction: Parameters) -> KernelTangents:
         by_r, by_s = cascade_gain_derivatives(model.ports.rate[i], model.ports.rate[i + 1])
         gain_dot[p] = by_r * rate_dot[i] + by_s * rate_dot[i + 1]
     ports = PortArrays(model.ports.first, model.ports.order, rate_dot, gain_dot)
+    return ModelTangent(neurons, ports)
+
+
+def kernel_tangents(network: Network, direction: Parameters) -> KernelTangents:
+    """Return tangents of rates, drives and sorted synapses for a direction of parameters."""
+    wiring = network.wiring
     return KernelTangents(
-        ModelTangent(neurons, ports),
+        model_tangent(network, direction),
         WiringTangent(direction.weight[wiring.number], direction.delay[wiring.number]),
         direction.input_times.copy(),
     )

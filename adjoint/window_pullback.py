@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from adjoint.types import Outcome
 from adjoint.window_responses import window_tables
 from adjoint.window_reverse import finish_windows, run_windows_back
+from adjoint.window_room import aligned_zeros, room_for_chunk, room_for_found, room_for_pieces
 from adjoint.window_section import (
     Before,
     Section,
@@ -17,7 +18,6 @@ from adjoint.window_section import (
     room_of_pieces,
     section_of,
 )
-from adjoint.window_segments import CHUNK
 from adjoint.window_types import (
     ENTERED,
     NEXT,
@@ -26,13 +26,10 @@ from adjoint.window_types import (
     Adjoints,
     AdjointsAndRates,
     Calendar,
-    Chunk,
-    Found,
     MembraneAdjoint,
     MembraneBar,
     Membranes,
     Once,
-    Pieces,
     SynapseBars,
     WeightBars,
     WindowReverse,
@@ -81,7 +78,7 @@ class WindowPass:
     ):
         network = run.network
         self.run = run
-        self.rows, self._number = network.rows if rows is None else rows
+        self.rows, self.number = network.rows if rows is None else rows
         total = number_of_windows(network, run.duration, longest)
         self.windows = Windows(run.duration / total, total, run.duration, 0)
         longest_delay = float(self.rows.delay.max(initial=0.0))
@@ -117,7 +114,7 @@ class WindowPass:
     def as_given(self, bars: SynapseBars | WeightBars) -> tuple[Float, Float | None]:
         """Return gradients by weights and delays in the order of the network."""
         size = len(self.rows.post)
-        if len(self._number) == 0:  # packed synapses, whose order is that of the rows
+        if len(self.number) == 0:  # packed synapses, whose order is that of the rows
             if isinstance(bars, WeightBars):
                 return bars.weight.copy(), None
             weight, delay = np.empty(size), np.empty(size)
@@ -125,7 +122,7 @@ class WindowPass:
             return weight, delay
         if len(self._inverse) != size:
             self._inverse = np.empty(size, dtype=np.int32)
-            invert(self._number, self._inverse)
+            invert(self.number, self._inverse)
         weight = np.empty(size)
         if isinstance(bars, WeightBars):
             take(self._inverse, bars.weight, weight)
@@ -218,7 +215,7 @@ class WayBack:
         counts[:, ENTERED] = len(section.emissions.time)
         counts[:, OWN] = section.own.start[:-1]
         counts[:, SPARSE] = 1
-        row = _aligned_zeros(n, width)
+        row = aligned_zeros(n, width)
         membrane, bar = _membranes(n, windows.run.duration)
         membrane.held[section.held] = 1
         total = windows.windows.total
@@ -232,15 +229,15 @@ class WayBack:
             spike_bar=spike_bar,
             input_bar=self._input_bar[section.first_input :],
             calendar=self._calendar(section),
-            pieces=_pieces(n_blocks, n, width, room_of_pieces(section.own)),
+            pieces=room_for_pieces(n_blocks, n, width, room_of_pieces(section.own)),
             once=Once(
                 response=np.zeros((n_blocks, n_states, few, n_responses)),
                 known=np.zeros((n_blocks, n_states, few), dtype=np.int64),
                 stamp=np.zeros(n_blocks, dtype=np.int64),
                 out=np.zeros((n_blocks, n_responses)),
             ),
-            chunk=_chunk(n_blocks, n_responses),
-            found=self._found(n_blocks),
+            chunk=room_for_chunk(n_blocks, n_responses),
+            found=room_for_found(n_blocks, windows.rows),
             counts=counts,
             now=np.array([total - 1, len(section.emissions.of_input), 0, total]),
         )
@@ -258,7 +255,7 @@ class WayBack:
         work.counts[:, OWN] = section.own.start[:-1]
         room, pieces = room_of_pieces(section.own), work.pieces
         if room > pieces.time.shape[1]:
-            pieces = _pieces(n_blocks, len(work.at), pieces.row.shape[2], room)
+            pieces = room_for_pieces(n_blocks, len(work.at), pieces.row.shape[2], room)
         return work._replace(
             spike_bar=spike_bar,
             input_bar=self._input_bar[section.first_input :],
@@ -277,17 +274,6 @@ class WayBack:
             end=np.zeros((n_blocks, places), dtype=np.int64),
             bar=np.zeros((n_blocks, places)),
             mask=np.array([places - 1]),
-        )
-
-    def _found(self, n_blocks: int) -> Found:
-        longest_row = int(np.diff(self._pass.rows.start).max(initial=0))
-        room = CHUNK + max(CHUNK, longest_row)
-        return Found(
-            synapse=np.zeros((n_blocks, room), dtype=np.uint64),
-            emitted=np.zeros((n_blocks, room)),
-            place=np.zeros((n_blocks, room), dtype=np.uint64),
-            piece=np.zeros((n_blocks, CHUNK), dtype=np.uint64),
-            since=np.zeros((n_blocks, CHUNK)),
         )
 
 
@@ -309,42 +295,11 @@ def _membranes(n: int, duration: float) -> tuple[MembraneAdjoint, MembraneBar]:
 
     All of a neuron lies in two lines of the cache: it is visited now and then, by its spikes.
     """
-    columns = _aligned_zeros(n, 16)
+    columns = aligned_zeros(n, 16)
     time, v, rate_v, after = columns.T[:4]
     membrane = MembraneAdjoint(time, v, rate_v, after, columns.view(np.int64)[:, 4])
     membrane.time[:] = duration
     return membrane, MembraneBar(*columns.T[5:11])
-
-
-def _pieces(n_blocks: int, n: int, width: int, room: int) -> Pieces:
-    return Pieces(
-        row=np.zeros((n_blocks, room, width)),
-        time=np.zeros((n_blocks, room)),
-        below=np.zeros((n_blocks, room)),
-        neuron=np.zeros((n_blocks, room), dtype=np.int64),
-        first=np.zeros(n, dtype=np.uint32),
-        is_special=np.zeros(n, dtype=np.uint8),
-    )
-
-
-def _chunk(n_blocks: int, n_responses: int) -> Chunk:
-    shape = (n_blocks, CHUNK)
-    return Chunk(
-        end=np.zeros(shape, dtype=np.uint64),
-        start=np.zeros((n_blocks, CHUNK + 1), dtype=np.uint64),
-        emitted=np.zeros(shape),
-        place=np.zeros(shape, dtype=np.uint64),
-        since=np.zeros(shape),
-        scaled=np.zeros(shape),
-        response=np.zeros((n_blocks, n_responses, CHUNK)),
-    )
-
-
-def _aligned_zeros(n: int, width: int) -> Float:
-    """Return zeros (n, width) from the begin of a cache line."""
-    flat = np.zeros(n * width + 7)
-    skip = -(flat.ctypes.data // 8) % 8
-    return flat[skip : skip + n * width].reshape(n, width)
 
 
 @kernel

@@ -318,7 +318,6 @@ class Run:
         queue: Any,
         dt: Any,
         max_spikes: Any,
-        tangents: Tangents | None = None,
         engine: str = "auto",
         threads: Any = None,
         keep_state: Any = False,
@@ -342,7 +341,6 @@ class Run:
         self._check_slots()
         self.lossy = checked_losses(queue, self.network, self.dt)
         needs_events = {
-            "tangents are carried": tangents is not None,
             "a queue is chosen": queue != "auto",
             "arrivals are on a grid": self.dt > 0.0,
         }
@@ -357,7 +355,7 @@ class Run:
         used = self.inputs.times[self.input_order] <= self.duration
         self.input_order = self.input_order[used]
         self.sample_order = np.argsort(self.samples.times, kind="stable")
-        self.problem = self._problem(tangents)
+        self.problem = self._problem(None)
         self.work = self._work()
         lanes = 1 + int(self.problem.lane.max(initial=0))
         steps = self._steps_ahead() if STRUCTURES[self.queue].in_steps else 1
@@ -367,6 +365,18 @@ class Run:
         )
         self.status = RUNNING
         self.is_stopped: Callable[[], bool] = bool  # never, but where other threads can ask for it
+
+    def carry(self, tangents: Tangents, v0_dot: NDArray[np.float64]) -> None:
+        """Carry tangents through the events of the event engine, from the start on."""
+        self.problem = self._problem(tangents)
+        self.work = self._work()
+        self.work.state_dot.v[:] = v0_dot
+
+    def carried(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the tangents of spikes and of samples, in the orders of the result."""
+        voltage = np.zeros(len(self.samples))
+        voltage[self.sample_order] = self.problem.samples.tangent
+        return self.tape().tangent, voltage
 
     def _problem(self, tangents: Tangents | None) -> Problem:
         given = tangents or no_tangents()

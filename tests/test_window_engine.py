@@ -1,7 +1,5 @@
 """The window engine finds the spikes of the event engine, to rounding, whatever the network."""
 
-import warnings
-
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, event, given, settings
@@ -262,14 +260,6 @@ def test_the_choice_of_engine_and_its_reason(monkeypatch):
             refsim.simulate(large, None, 5.0, **options)
     with pytest.raises(refsim.InvalidValueError, match="a delay between neurons is 0"):
         refsim.simulate(balanced(delay=0.0), None, 5.0, engine="window")
-
-
-def test_tangents_are_those_of_the_event_engine(monkeypatch):
-    monkeypatch.setattr(window_engine, "_WORTHWHILE", 20_000)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", refsim.IllConditionedWarning)
-        simulation, _ = adjoint.jvp(balanced(n=600), None, 5.0, {"i_ext": 1.0})
-    assert simulation.engine_reason == "tangents are carried"
 
 
 def test_windows_end_before_a_response_falls():
