@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from adjoint.check import GradientCheckError, Judgement, check_grads
     from adjoint.checkpoint import Checkpoint
     from adjoint.checkpointed import Checkpointed, CheckpointedPullback, Piece
+    from adjoint.grid_api import grid_jvp, grid_vjp
+    from adjoint.grid_pullback import GridPullback
     from adjoint.types import Cotangents, Parameters, Tangents
 
 _HOMES = {
@@ -24,7 +26,10 @@ _HOMES = {
     "Piece": "checkpointed",
     "Tangents": "types",
     "check_grads": "check",
+    "GridPullback": "grid_pullback",
     "Keep": "keep",
+    "grid_jvp": "grid_api",
+    "grid_vjp": "grid_api",
     "jvp": "api",
     "value_and_grad": "api",
     "value_and_grad_batch": "batch",
@@ -38,12 +43,15 @@ __all__ = [
     "CheckpointedPullback",
     "Cotangents",
     "GradientCheckError",
+    "GridPullback",
     "Judgement",
     "Keep",
     "Parameters",
     "Piece",
     "Tangents",
     "check_grads",
+    "grid_jvp",
+    "grid_vjp",
     "jvp",
     "value_and_grad",
     "value_and_grad_batch",

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
         SpikeLimitError,
         UndefinedGradientError,
     )
+    from refsim.grid_engine import simulate_grid
+    from refsim.grid_scheme import GridScheme
+    from refsim.grid_simulation import GridSimulation
     from refsim.inputs import Samples, SpikeTrain, poisson_inputs
     from refsim.lossy import Lossy
     from refsim.network import Network
@@ -50,12 +53,15 @@ _HOMES = {
     "Samples": "inputs",
     "SpikeTrain": "inputs",
     "poisson_inputs": "inputs",
+    "GridScheme": "grid_scheme",
+    "GridSimulation": "grid_simulation",
     "Lossy": "lossy",
     "Network": "network",
     "DoubleExpPort": "ports",
     "ExpPort": "ports",
     "simulate": "engine",
     "simulate_batch": "batch_engine",
+    "simulate_grid": "grid_engine",
     "record": "recording",
     "resume": "continuation",
     "PackedSynapses": "packed",
@@ -74,6 +80,8 @@ __all__ = [
     "BatchResult",
     "DoubleExpPort",
     "ExpPort",
+    "GridScheme",
+    "GridSimulation",
     "IllConditionedWarning",
     "InvalidTypeError",
     "InvalidValueError",
@@ -100,6 +108,7 @@ __all__ = [
     "resume",
     "simulate",
     "simulate_batch",
+    "simulate_grid",
 ]
 
 
