@@ -34,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     validate.add_argument("files", nargs="*", metavar="FILE.json", help="case files to check")
     validate.add_argument("--json", metavar="FILE", help="also write the table as JSON")
+    validate.add_argument("--report", metavar="DIR", help="also write a report to a folder")
     validate.set_defaults(run=_validate)
     run = commands.add_parser(
         "run",
@@ -85,8 +86,12 @@ def _validate(arguments: argparse.Namespace) -> int:
     from adjoint.check import SpikeCountError
     from refsim.files import write_whole
     from validation import suite
+    from validation.report.command import write_rows
+    from validation.report.writing import made_folder
 
     started = time.perf_counter()
+    if arguments.report:
+        made_folder(arguments.report)  # or fail before the work
     print(
         f"refsim {__version__}. Errors are relative; slope is the smallest dV/dt at a spike, gap\n"
         "the shortest time in ms between a crossing and an arrival. The first run compiles.\n"
@@ -119,6 +124,8 @@ def _validate(arguments: argparse.Namespace) -> int:
         print(f"not asked: {name} ({reason})")
     if arguments.json:
         write_whole(arguments.json, lambda stream: _dump_rows(rows, stream))
+    if arguments.report:
+        write_rows(rows, arguments.report)
     return EXIT_USAGE if unreadable else EXIT_FAILED if failed else 0
 
 

@@ -1,0 +1,92 @@
+"""Reports read back from JSON, checked against the schema."""
+
+from __future__ import annotations
+
+import json
+import os
+from importlib.resources import files
+from typing import Any
+
+from refsim.errors import InvalidValueError, MissingExtraError
+from refsim.files import checked_path
+from refsim.validate import shown
+from validation.report.contents import Report
+from validation.report.document import FORMAT, from_document
+
+
+class ReportFileError(InvalidValueError):
+    """A report cannot be read; the message names the file and the place in it."""
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of the format."""
+    return json.loads(files("validation.report").joinpath("report.schema.json").read_text("utf-8"))
+
+
+def load(path: str | os.PathLike[str]) -> Report:
+    """Read a report that :func:`write` has written as JSON.
+
+    Returns
+    -------
+    Report
+        Its ``certificates`` and ``rows`` hold the same numbers, to the last bit.
+
+    Raises
+    ------
+    ReportFileError
+        If the file cannot be read, is not JSON, or does not keep to the schema.
+    MissingExtraError
+        If jsonschema is not installed.
+    """
+    path = checked_path(path)
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"), parse_constant=_not_a_number)
+        check(document)
+        return from_document(document)
+    except OSError as error:
+        raise ReportFileError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ReportFileError(f"{path}: is not UTF-8 text") from None
+    except RecursionError:
+        raise ReportFileError(f"{path}: is nested too deeply") from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno} column {error.colno}"
+        raise ReportFileError(f"{path}: is not JSON: {error.msg} at {where}") from None
+    except InvalidValueError as error:
+        raise ReportFileError(f"{path}: {error}") from None
+
+
+def _not_a_number(text: str) -> None:
+    raise ReportFileError(f'{text} is not a JSON number; expected a finite one, or "nan", "inf"')
+
+
+def check(document: Any) -> None:
+    """Raise ReportFileError if a document does not keep to the schema."""
+    try:
+        import jsonschema
+    except ImportError:
+        raise MissingExtraError(
+            "reading a report needs jsonschema, which is not installed: "
+            'pip install "refsim[schema]"'
+        ) from None
+    given = document.get("format") if isinstance(document, dict) else None
+    if given != FORMAT:
+        raise ReportFileError(f"format is {shown(given)}; expected {FORMAT!r}")
+    validator = jsonschema.Draft202012Validator(schema())
+    error = jsonschema.exceptions.best_match(validator.iter_errors(document))
+    if error is not None:
+        wanted = f"{error.validator} {shown(error.validator_value)}"
+        raise ReportFileError(f"{error.json_path} is {shown(error.instance)}; expected {wanted}")
+    _check_places(document)
+
+
+def _check_places(document: dict[str, Any]) -> None:
+    """Check what a schema cannot: that each verdict is about a case that is there."""
+    n_cases = len(document["cases"])
+    for i, certificate in enumerate(document["certificates"]):
+        for j, case in enumerate(certificate["cases"]):
+            if case["case"] >= n_cases:
+                raise ReportFileError(
+                    f"$.certificates[{i}].cases[{j}].case is {case['case']}; expected a number "
+                    f"below {n_cases}, that of cases"
+                )
