@@ -116,7 +116,7 @@ def _against(
     if left_out:
         caption += f" {left_out} of {len(points)} have no such number and are not drawn."
     if any(p.error < FLOOR for _, p in shown):
-        caption += f" An error of zero is drawn at {FLOOR:.0e}."
+        caption += f" Errors below {FLOOR:.0e}, zero among them, are drawn there."
     return Picture(title, caption, drawn.svg)
 
 

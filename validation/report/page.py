@@ -1,7 +1,7 @@
 """A report as one page of HTML that needs no other file and no network.
 
-Pictures are costly, about 50 kB and half a second a case, and say little of a case that passes: its
-points lie on a diagonal. So they are drawn for the cases that fail, for the one of each back end
+Pictures are costly, about 50 kB and a third of a second a case, and say little of a case that
+passes: its points lie on a diagonal. So they are drawn for the cases that fail, for the one of each back end
 that passes with the least to spare, and for those that are asked for.
 """
 
@@ -37,7 +37,7 @@ from validation.report.views import (
     plain_table,
 )
 
-MOST_DRAWN = 24  # cases that fail and are drawn, in all: 12 s and 1.5 MB
+MOST_DRAWN = 24  # cases that fail and are drawn, in all: about 8 s and 1.2 MB
 _MOST_LISTED = 12  # failures of a back end that are told before the table of all cases
 
 

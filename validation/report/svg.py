@@ -138,7 +138,7 @@ def power(value: float) -> str:
 def inline(text: str, name: str, description: str) -> str:
     """Return what matplotlib wrote as an element for HTML."""
     body = text[text.index("<svg") :]
-    body = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", body, flags=re.S)
+    body = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>|<style.*?</style>", "", body, flags=re.S)
     box = re.search(r'viewBox="([^"]*)"', body)
     assert box is not None
     referenced = set(re.findall(r"#([\w-]+)", body))
