@@ -52,7 +52,9 @@ for (const part of document.querySelectorAll(".filtered")) {
   const rows = [...part.querySelector("tbody").rows];
   form.hidden = false;
   form.addEventListener("submit", (event) => event.preventDefault());
-  form.addEventListener("input", () => applyFilter(form, rows));
+  for (const kind of ["input", "change"]) {
+    form.addEventListener(kind, () => applyFilter(form, rows));
+  }
   applyFilter(form, rows);
 }
 
