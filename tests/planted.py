@@ -168,7 +168,7 @@ def stepped(evaluation):
     return verdict_of(evaluation, said, GRID_TOLERANCE, steps=tuple(steps), order=order)
 
 
-TURNED = Cause("sign", "every entry of delay is the reference times -1.000")
+TURNED = Cause("wrong sign", "every entry of delay is the reference times -1.000")
 
 
 def certificate(backend, cases):

@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from planted import certificate, certificates, exact, skipped, turned_delays, verdict_of
 
@@ -44,6 +44,7 @@ from validation.report.text import markdown, printable
 ROOT = Path(__file__).parents[1]
 CHAIN = ROOT / "validation" / "cases" / "chain.json"
 EVIL = '<script>alert("1")</script> | `x` &amp; \u202egnp.\n</table>'
+ODD = "\ud800\x00\x1b[31m\u202e\ufffe\u2028 |<b>&amp;\\`_*\r\n$x$ ]"
 SAID = {"pass": "✓ pass", "fail": "✗ FAIL", "skip": "○ skip"}
 VOID = {"meta", "input", "br", "path", "use"}
 
@@ -260,6 +261,7 @@ def named(bare, name, note):
 @needs_page
 @settings(max_examples=60, deadline=None)
 @given(name=odd_text(), note=odd_text())
+@example(name=ODD, note=ODD)
 def test_any_name_is_shown_as_it_is(bare, name, note):
     from validation.report.page import page_text
 
@@ -272,6 +274,7 @@ def test_any_name_is_shown_as_it_is(bare, name, note):
 
 @settings(max_examples=100, deadline=None)
 @given(name=odd_text(), note=odd_text())
+@example(name=ODD, note=ODD)
 def test_any_name_is_a_cell_of_markdown_and_an_attribute_of_junit(bare, name, note):
     report = Report((certificate(name, [named(bare, name, note)]),), title=note)
     lines = markdown_text(report).encode().decode().split("\n")
@@ -286,6 +289,7 @@ def test_any_name_is_a_cell_of_markdown_and_an_attribute_of_junit(bare, name, no
 
 
 @given(odd_text())
+@example(ODD)
 def test_printable_text_is_one_line_and_is_shown(text):
     shown = printable(text)
     assert shown.isprintable() or set(shown) <= set("".join(filter(_has_shape, shown)))
@@ -465,19 +469,19 @@ def test_json_keeps_to_its_schema(paths):
 
 
 @pytest.mark.parametrize(
-    ("kind", "name", "renamed"),
+    ("kind", "name"),
     [
-        (Certificate, "certificate", {}),
-        (CaseVerdict, "case_verdict", {}),
-        (GroupVerdict, "group", {}),
-        (SpikeDifference, "difference", {}),
-        (StepErrors, "step", {}),
-        (Cause, "cause", {}),
-        (Conditioning, "conditioning", {}),
-        (Judgement, "judgement", {}),
+        (Certificate, "certificate"),
+        (CaseVerdict, "case_verdict"),
+        (GroupVerdict, "group"),
+        (SpikeDifference, "difference"),
+        (StepErrors, "step"),
+        (Cause, "cause"),
+        (Conditioning, "conditioning"),
+        (Judgement, "judgement"),
     ],
 )
-def test_the_schema_has_every_field(kind, name, renamed):
+def test_the_schema_has_every_field(kind, name):
     own = [f.name for f in fields(kind)] if hasattr(kind, "__dataclass_fields__") else kind._fields
     described = schema()["$defs"][name]
     assert set(own) <= set(described["properties"])
