@@ -171,7 +171,7 @@ def expect(problem, work, n, now):
     wait = neuron.earliest_crossing(problem.model, n, state.v[n], state.current[n])
     t = math.inf
     if wait < math.inf:
-        t = max(start + wait, np.nextafter(now, math.inf))
+        t = max(start + wait, math.nextafter(now, math.inf))
     work.is_exact[n] = 0
     indexed_heap.update(work.crossings, n, t if t <= problem.t_end else math.inf)
 
