@@ -79,7 +79,7 @@ def vjp_batch(
     )
     if isinstance(run, EventBatch):
         batch = run.execute()
-        _warn_of_conditioning(batch)
+        warn_of_conditioning(batch)
         return batch, EventPullback(run, batch, name)
     pullbacks: list[Any] = [None] * len(run)
 
@@ -88,11 +88,11 @@ def vjp_batch(
 
     run.finished = finished
     batch = run.execute()
-    _warn_of_conditioning(batch)
+    warn_of_conditioning(batch)
     return batch, SinglePullback(batch, run.threads, pullbacks)
 
 
-def _warn_of_conditioning(batch: BatchResult) -> None:
+def warn_of_conditioning(batch: BatchResult) -> None:
     """Warn once of ties and once of grazing spikes; both name a sample and count the others."""
     spikes = batch.spikes
     ties = np.flatnonzero(batch.has_ties)

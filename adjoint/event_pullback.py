@@ -67,7 +67,6 @@ class EventPullback(BatchPullback):
         self, spike_bar: Vector, sample_bar: Vector, group: int
     ) -> tuple[Vector, Vector]:
         run, batch = self._run, self._batch
-        n_groups = -(-len(batch) // group)
         arrays = BackArrays(
             input_start=run.given.start,
             sample_start=run.read.start,
@@ -77,27 +76,34 @@ class EventPullback(BatchPullback):
             v0=batch.network.v0,
             t_end=np.array([run.template.duration]),
             group=np.array([group]),
-            sums=np.zeros((n_groups, int(self._stops[-1]))),
+            sums=np.zeros((-(-len(batch) // group), int(self._stops[-1]))),
             is_finite=np.zeros(len(batch), dtype=np.int64),
         )
         problem = self._problem._replace(sample_bar=sample_bar[run.read.order])
         sorted_bar = np.zeros(len(run.given.time))
-        at_once = group * -(-n_groups // (_TASKS_A_THREAD * self._threads))
-
-        def body(tasks: Tasks) -> None:
-            worker = _Worker(self, spike_bar, sorted_bar)
-            for task in tasks:
-                worker.begin(task * at_once, min((task + 1) * at_once, len(batch)))
-                status = RUNNING
-                while status != DONE and not tasks.stopped:
-                    status = worker.go_on(problem, arrays)
-
-        share_out(-(-len(batch) // at_once), self._threads, body)
+        self._take_back(problem, arrays, spike_bar, sorted_bar)
         self._check_slopes(spike_bar)
         input_bar = np.zeros(run.given.given)
         input_bar[run.given.order] = sorted_bar
         self._check_finite(arrays, input_bar)
         return arrays.sums, input_bar
+
+    def _take_back(
+        self, problem: ReverseProblem, arrays: BackArrays, spike_bar: Vector, input_bar: Vector
+    ) -> None:
+        """Take all samples back; cotangents are completed, and the arrays filled, in place."""
+        size, group = len(self._batch), int(arrays.group[0])
+        at_once = group * -(-len(arrays.sums) // (_TASKS_A_THREAD * self._threads))
+
+        def body(tasks: Tasks) -> None:
+            worker = _Worker(self, spike_bar, input_bar)
+            for task in tasks:
+                worker.begin(task * at_once, min((task + 1) * at_once, size))
+                status = RUNNING
+                while status != DONE and not tasks.stopped:
+                    status = worker.go_on(problem, arrays)
+
+        share_out(-(-size // at_once), self._threads, body)
 
     def _check_slopes(self, spike_bar: Vector) -> None:
         flat = np.flatnonzero((self._problem.tape.slope_before <= 0.0) & (spike_bar != 0.0))
