@@ -90,6 +90,7 @@ def simulate_batch(
         As :func:`refsim.simulate_batch`.
     """
     run = _batch(network, inputs, duration, samples, queue, dt, max_spikes, room, memory)
+    cuda_target.check_available()
     return run.execute()
 
 
@@ -130,6 +131,7 @@ def vjp_batch(
     """
     run = _batch(network, inputs, duration, samples, queue, dt, max_spikes, room, memory)
     name = _checked_queue("adjoint_queue", adjoint_queue, network)
+    cuda_target.check_available()
     batch = run.execute()
     warn_of_conditioning(batch)
     return batch, CudaPullback(run, batch, name)
@@ -169,7 +171,7 @@ def _batch(
     room: Any,
     memory: Any,
 ) -> CudaBatch:
-    """Return a batch with checked arguments, on a machine that can run it."""
+    """Return a batch with checked arguments."""
 
     def run(one: SpikeTrain | None, read: Samples | None) -> Run:
         return Run(network, one, duration, read, queue, dt, max_spikes, engine="event")
@@ -178,7 +180,6 @@ def _batch(
     _checked_queue("queue", queue, template.network)
     at_first = None if room is None else integer("room", room, 1, 2**30)
     most = integer("memory", memory, 1)
-    cuda_target.check_available()
     return CudaBatch(template, inputs, samples, run, at_first, most)
 
 

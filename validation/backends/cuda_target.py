@@ -80,9 +80,7 @@ def check_available() -> None:
     if why_not is None:
         return
     if not is_simulated() and not has_target():
-        raise MissingExtraError(
-            f"{why_not}; expected the extra 'cuda': pip install 'refsim[cuda]'"
-        )
+        raise MissingExtraError(f"{why_not}; expected the extra 'cuda': pip install 'refsim[cuda]'")
     raise NoDeviceError(
         f"{why_not}; expected a CUDA device, or the simulator: NUMBA_ENABLE_CUDASIM=1 with "
         "NUMBA_DISABLE_JIT=1"
