@@ -11,10 +11,12 @@ A thread does what a thread of the CPU does for a batch of one sample: it runs
 
 from __future__ import annotations
 
-import numpy as np
-from numba import cuda
+from typing import Any
 
-from adjoint.batch_loop import BackCursor, run_samples_back
+import numba.cuda
+import numpy as np
+
+from adjoint.batch_loop import BackArrays, BackCursor, run_samples_back
 from adjoint.keep import KeepsAll
 from adjoint.reverse import Pending, ReverseProblem, ReverseTransit, ReverseWork, WiringBar
 from queues.jit import inner_kernel
@@ -37,8 +39,9 @@ from validation.backends.cuda_target import share_kernels
 
 share_kernels()
 
+cuda: Any = numba.cuda
 _ALL = np.int64(2**62)  # events, more than there can be: a launch runs to the end
-_ONE = np.int64(1)
+_ONE: Any = np.int64(1)
 
 
 @inner_kernel
@@ -84,45 +87,45 @@ def _problem(given):
 @inner_kernel
 def _state(state, b):
     return State(
-        time=state.time[b],
-        v=state.v[b],
-        current=state.current[b],
-        release=state.release[b],
-        last_spike=state.last_spike[b],
-        last_arrival=state.last_arrival[b],
+        time=state.time[:, b],
+        v=state.v[:, b],
+        current=state.current[:, :, b],
+        release=state.release[:, b],
+        last_spike=state.last_spike[:, b],
+        last_arrival=state.last_arrival[:, b],
     )
 
 
 @inner_kernel
 def _tape(tape, b):
     return Tape(
-        time=tape.time[b],
-        neuron=tape.neuron[b],
-        slope_before=tape.slope_before[b],
-        slope_after=tape.slope_after[b],
-        tangent=tape.tangent[b],
+        time=tape.time[:, b],
+        neuron=tape.neuron[:, b],
+        slope_before=tape.slope_before[:, b],
+        slope_after=tape.slope_after[:, b],
+        tangent=tape.tangent[:, b],
     )
 
 
 @inner_kernel
 def _counts(counts, b):
     return Counts(
-        spikes=counts.spikes[b],
-        emitted=counts.emitted[b],
-        inputs=counts.inputs[b],
-        samples=counts.samples[b],
-        arrivals=counts.arrivals[b],
-        searches=counts.searches[b],
+        spikes=counts.spikes[:, b],
+        emitted=counts.emitted[:, b],
+        inputs=counts.inputs[:, b],
+        samples=counts.samples[:, b],
+        arrivals=counts.arrivals[:, b],
+        searches=counts.searches[:, b],
     )
 
 
 @inner_kernel
 def _scratch(scratch, b):
     return Scratch(
-        current=scratch.current[b],
-        current_tangent=scratch.current_tangent[b],
-        roots=scratch.roots[b],
-        roots_next=scratch.roots_next[b],
+        current=scratch.current[:, b],
+        current_tangent=scratch.current_tangent[:, b],
+        roots=scratch.roots[:, b],
+        roots_next=scratch.roots_next[:, b],
     )
 
 
@@ -135,16 +138,16 @@ def _work(rows, b):
         state=state,
         state_dot=StateTangent(v=state.v, current=state.current, release=state.release),
         crossings=IndexedHeapArrays(
-            time=crossings.time[b],
-            item=crossings.item[b],
-            position=crossings.position[b],
-            size=crossings.size[b],
+            time=crossings.time[:, b],
+            item=crossings.item[:, b],
+            position=crossings.position[:, b],
+            size=crossings.size[:, b],
         ),
-        is_exact=rows.is_exact[b],
+        is_exact=rows.is_exact[:, b],
         tape=_tape(rows.tape, b),
-        origin=rows.origin[b],
+        origin=rows.origin[:, b],
         counts=_counts(rows.counts, b),
-        margins=Margins(gap=rows.margins.gap[b], release_gap=rows.margins.release_gap[b]),
+        margins=Margins(gap=rows.margins.gap[:, b], release_gap=rows.margins.release_gap[:, b]),
         scratch=_scratch(rows.scratch, b),
     )
 
@@ -153,13 +156,13 @@ def _work(rows, b):
 def _queue(queue, kind, b):
     """Return the queue of thread ``b``, empty, which takes arrivals as ``kind`` says."""
     own = HeapOrRingArrays(
-        time=queue.time[b],
-        order=queue.order[b],
-        payload=queue.payload[b],
-        tangent=queue.tangent[b],
-        head=queue.head[b],
-        kind=queue.kind[b],
-        size=queue.size[b],
+        time=queue.time[:, b],
+        order=queue.order[:, b],
+        payload=queue.payload[:, b],
+        tangent=queue.tangent[:, b],
+        head=queue.head[:, b],
+        kind=queue.kind[:, b],
+        size=queue.size[:, b],
     )
     own.kind[0] = kind
     return own
@@ -175,11 +178,11 @@ def simulate_samples(given, batch, rows, kind, which, status):
     b = cuda.grid(1)
     if b < which.shape[0]:
         cursor = Cursor(
-            sample=rows.cursor.sample[b],
-            stop=rows.cursor.stop[b],
-            begun=rows.cursor.begun[b],
-            spikes=rows.cursor.spikes[b],
-            emitted=rows.cursor.emitted[b],
+            sample=rows.cursor.sample[:, b],
+            stop=rows.cursor.stop[:, b],
+            begun=rows.cursor.begun[:, b],
+            spikes=rows.cursor.spikes[:, b],
+            emitted=rows.cursor.emitted[:, b],
         )
         cursor.sample[0] = which[b]
         cursor.stop[0] = which[b] + 1
@@ -214,16 +217,16 @@ def _reverse_problem(given, sample_bar):
 @inner_kernel
 def _adjoint(adj, b):
     return AdjointState(
-        time=adj.time[b],
-        v=adj.v[b],
-        x=adj.x[b],
-        rate_v=adj.rate_v[b],
-        rate_x=adj.rate_x[b],
-        own=adj.own[b],
-        cross=adj.cross[b],
-        after=adj.after[b],
-        held=adj.held[b],
-        spike=adj.spike[b],
+        time=adj.time[:, b],
+        v=adj.v[:, b],
+        x=adj.x[:, :, b],
+        rate_v=adj.rate_v[:, b],
+        rate_x=adj.rate_x[:, :, b],
+        own=adj.own[:, :, b],
+        cross=adj.cross[:, :, b],
+        after=adj.after[:, b],
+        held=adj.held[:, b],
+        spike=adj.spike[:, b],
     )
 
 
@@ -245,9 +248,8 @@ def _model_bar(flat, s, n, k):
 
 
 @inner_kernel
-def _reverse_work(given, rows, bars, b):
-    """Return what thread ``b`` of a backward pass changes."""
-    flat = bars.flat[b]
+def _reverse_work(given, rows, bars, flat, b):
+    """Return what thread ``b`` of a backward pass changes; its gradient is ``flat``."""
     s = given.wiring.weight.shape[0]
     n = given.model.neurons.rate.shape[0]
     return ReverseWork(
@@ -256,9 +258,26 @@ def _reverse_work(given, rows, bars, b):
         wiring_bar=WiringBar(weight=flat[0:s], delay=flat[s : 2 * s]),
         spike_bar=bars.spike,
         input_bar=bars.input,
-        spikes=rows.spikes[b],
-        samples=rows.samples[b],
-        pending=rows.pending[b],
+        spikes=rows.spikes[:, b],
+        samples=rows.samples[:, b],
+        pending=rows.pending[:, b],
+    )
+
+
+@inner_kernel
+def _by_sample(batch):
+    """Return ``batch`` with the sums of a group in a row."""
+    return BackArrays(
+        input_start=batch.input_start,
+        sample_start=batch.sample_start,
+        spike_start=batch.spike_start,
+        origin_start=batch.origin_start,
+        arrivals=batch.arrivals,
+        v0=batch.v0,
+        t_end=batch.t_end,
+        group=batch.group,
+        sums=batch.sums.T,
+        is_finite=batch.is_finite,
     )
 
 
@@ -266,15 +285,15 @@ def _reverse_work(given, rows, bars, b):
 def take_samples_back(given, batch, rows, bars, kind):
     """Take samples back, one a thread: as many as ``batch`` knows, which may be a part of all.
 
-    Groups of ``batch`` have one sample each, and its sums are ``bars.flat``: a thread writes to
-    the gradient of its own sample alone.
+    Groups of ``batch`` have one sample each, and the columns of its sums are what threads add
+    their gradients up in: a thread writes to that of its own sample alone.
     """
     b = cuda.grid(1)
     if b < batch.is_finite.shape[0]:
         cursor = BackCursor(
-            sample=rows.cursor.sample[b],
-            stop=rows.cursor.stop[b],
-            begun=rows.cursor.begun[b],
+            sample=rows.cursor.sample[:, b],
+            stop=rows.cursor.stop[:, b],
+            begun=rows.cursor.begun[:, b],
         )
         cursor.sample[0] = b
         cursor.stop[0] = b + 1
@@ -286,11 +305,13 @@ def take_samples_back(given, batch, rows, bars, kind):
             kept=KeepsAll(none=none),
         )
         last = Pending(
-            time=rows.last.time[b], order=rows.last.order[b], synapse=rows.last.synapse[b]
+            time=rows.last.time[:, b], order=rows.last.order[:, b], synapse=rows.last.synapse[:, b]
         )
         problem = _reverse_problem(given, bars.sample)
-        work = _reverse_work(given, rows, bars, b)
-        run_samples_back(problem, work, transit, batch, cursor, bars.flat[b], last, _ALL)
+        flat = batch.sums[:, b]
+        work = _reverse_work(given, rows, bars, flat, b)
+        by_sample = _by_sample(batch)
+        run_samples_back(problem, work, transit, by_sample, cursor, flat, last, _ALL)
 
 
 @cuda.jit
@@ -303,11 +324,11 @@ def add_in_order(flat, first, size, group, sums):
     t = cuda.grid(1)
     first_group = first // group
     n_groups = (first + size - 1) // group - first_group + 1
-    if t < n_groups * flat.shape[1]:
+    if t < n_groups * flat.shape[0]:
         j = t // n_groups
         g = first_group + t % n_groups
         total = sums[g, j]
         for i in range(max(g * group, first), min((g + 1) * group, first + size)):
-            value = flat[i - first, j]
+            value = flat[j, i - first]
             total = value if i % group == 0 else total + value
         sums[g, j] = total

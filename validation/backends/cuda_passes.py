@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numba.cuda
 import numpy as np
-from numba import cuda
 from numpy.typing import NDArray
 
 from adjoint.batch_loop import BackArrays, BackCursor
@@ -14,7 +14,7 @@ from adjoint.reverse import Pending, ReverseProblem
 from queues import heap_or_ring, indexed_heap
 from queues.dispatch import STRUCTURES
 from refsim import model as neuron
-from refsim.batch_loop import BatchArrays, Cursor
+from refsim.batch_loop import EMITTED, SPIKES, BatchArrays, Cursor
 from refsim.engine import Run
 from refsim.event_loop import Problem
 from refsim.status import FULL
@@ -23,6 +23,7 @@ from validation.backends import cuda_kernels
 from validation.backends.cuda_target import bytes_of, rows_on_device, to_device
 from validation.backends.cuda_types import BackRows, Bars, ForwardRows, Given
 
+cuda: Any = numba.cuda
 THREADS = 32  # of a block: one warp, so that a small batch spreads over many processors
 _COLUMNS = ("time", "neuron", "slope_before", "slope_after")  # of the tape
 
@@ -68,8 +69,8 @@ class ForwardPass:
     def __init__(self, template: Run, problem: Problem, arrays: BatchArrays, memory: int):
         self._template = template
         self._memory = memory
-        self._given = given_on_device(problem)
-        self._batch = to_device(arrays)
+        self._given: Any = given_on_device(problem)
+        self._batch: Any = to_device(arrays)
         self._most_inputs = int(np.diff(arrays.input_start).max())
         self.status = np.zeros(len(arrays.is_done), dtype=np.int64)
 
@@ -83,15 +84,15 @@ class ForwardPass:
 
         Those that find no room leave nothing.
         """
-        rows = rows_on_device(self._rows_of_one(room), len(which))
+        rows: Any = rows_on_device(self._rows_of_one(room), len(which))
         status = cuda.device_array(len(which), np.int64)
         self.start(rows, cuda.to_device(which), status)
         self.status[which] = status.copy_to_host()
         counts = self._batch.counts.copy_to_host()[which]
         counts[self.status[which] == FULL] = 0
-        used = [(getattr(rows.tape, name), counts[:, 0]) for name in _COLUMNS]
-        used.append((rows.origin, counts[:, 1]))
-        return [_rows_in_use(array.copy_to_host(), size) for array, size in used]
+        used = [(getattr(rows.tape, name), counts[:, SPIKES]) for name in _COLUMNS]
+        used.append((rows.origin, counts[:, EMITTED]))
+        return [_end_to_end(array.copy_to_host().T, size) for array, size in used]
 
     def start(self, rows: ForwardRows, which: Any, status: Any) -> None:
         """Launch the kernel, and do not wait for it."""
@@ -125,7 +126,7 @@ class ForwardPass:
         )
 
 
-def _rows_in_use(array: NDArray[Any], used: Int) -> NDArray[Any]:
+def _end_to_end(array: NDArray[Any], used: Int) -> NDArray[Any]:
     """Return the first ``used[i]`` numbers of each row, one row after the other."""
     return np.asarray(array[np.arange(array.shape[1]) < used[:, None]])
 
@@ -146,20 +147,23 @@ class BackwardPass:
     """
 
     def __init__(self, problem: ReverseProblem, queue: str, room: int, memory: int):
-        self._problem = to_device(problem)
+        self._problem: Any = to_device(problem)
         self._kind = _kind(queue)
         self._memory = memory
         model = problem.model
         ints = np.empty((2, room), dtype=np.int64)
-        counters = np.zeros((6, 1), dtype=np.int64)
+        counters = np.zeros((3, 1), dtype=np.int64)
+        adjoint, _ = neuron.adjoint_state(
+            len(model.neurons.rate), len(model.ports.rate), len(model.ports.order), 0.0
+        )
         self._rows_of_one = BackRows(
-            neuron.adjoint_state(
-                len(model.neurons.rate), len(model.ports.rate), len(model.ports.order), 0.0
-            )[0],
-            STRUCTURES[queue].empty(room, 1, 1),
-            Pending(np.empty(room), *ints),
-            *counters[:3],
-            BackCursor(*counters[3:]),
+            adjoint=adjoint,
+            queue=STRUCTURES[queue].empty(room, 1, 1),
+            last=Pending(np.empty(room), *ints),
+            spikes=counters[0],
+            samples=counters[1],
+            pending=counters[2],
+            cursor=BackCursor(*counters),
         )
 
     def run(
@@ -168,14 +172,14 @@ class BackwardPass:
         """Take all samples back; cotangents are completed, and the arrays filled, in place."""
         size = arrays.sums.shape[1]
         group = int(arrays.group[0])
-        bars = Bars(*map(cuda.to_device, (sample_bar, spike_bar, input_bar)), flat=None)
+        bars: Any = to_device(Bars(sample_bar, spike_bar, input_bar))
         sums = cuda.to_device(arrays.sums)
         each = bytes_of(self._rows_of_one) + 8 * size
         for part in _parts(len(arrays.is_finite), each, self._memory):
             threads = part.stop - part.start
-            flat = cuda.device_array((threads, size), np.float64, order="F")
-            batch = _batch_of(arrays, part, flat)
-            self.start(batch, self.rows(threads), bars._replace(flat=flat))
+            flat = cuda.device_array((size, threads), np.float64)
+            batch: Any = _batch_of(arrays, part, flat)
+            self.start(batch, self.rows(threads), bars)
             n_groups = (part.stop - 1) // group - part.start // group + 1
             launched = cuda_kernels.add_in_order[_blocks(n_groups * size), THREADS]
             launched(flat, part.start, threads, group, sums)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numba.cuda
 import numpy as np
-from numba import cuda
 from numpy.typing import NDArray
 
 from queues import bounded_dispatch
@@ -21,6 +21,7 @@ from validation.backends.cuda_target import check_available, share_kernels, to_d
 
 share_kernels()
 
+cuda: Any = numba.cuda
 THREADS = 128  # of a block
 STRUCTURES = tuple(name for name in BOUNDED if name != "bit_array")  # a bit holds no number
 

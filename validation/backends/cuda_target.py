@@ -11,6 +11,7 @@ The simulator of numba.cuda (``NUMBA_ENABLE_CUDASIM=1``) is plain Python, and ru
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from collections.abc import Callable
 from functools import cache
@@ -92,7 +93,7 @@ def share_kernels() -> None:
     """Let numba.cuda know the functions that are chosen by type; once a process."""
     if is_simulated():  # it calls them as they are
         return
-    from numba.cuda.extending import overload
+    overload: Any = importlib.import_module("numba.cuda.extending").overload
 
     def share(function: Callable[..., Any]) -> None:
         chosen: Any = cache(function.__wrapped__)  # type: ignore[attr-defined]
@@ -124,19 +125,19 @@ def to_device(value: Any) -> Any:
     return value
 
 
-def rows_on_device(value: Any, size: int) -> Any:
-    """Return room on the device for ``size`` copies of an array, or of all arrays of a tuple.
+def rows_on_device(value: Any, threads: int) -> Any:
+    """Return room on the device for an array, or all arrays of a tuple, of each of many threads.
 
-    The copy of a thread is ``array[number of the thread]``. Element k of all copies lies together,
-    so that threads that are at the same element read one piece of memory.
+    That of a thread is ``array[..., number of the thread]``. The order of the axes is that of
+    memory, so that the type is the same for any sizes, and nothing is compiled twice.
     """
     import numpy as np
     from numba import cuda
 
     if isinstance(value, tuple):
-        return _rebuilt(value, lambda member: rows_on_device(member, size))
+        return _rebuilt(value, lambda member: rows_on_device(member, threads))
     assert isinstance(value, np.ndarray)
-    return cuda.device_array((size, *value.shape), value.dtype, order="F")
+    return cuda.device_array((*value.shape, threads), value.dtype)
 
 
 def bytes_of(value: Any) -> int:

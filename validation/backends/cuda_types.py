@@ -1,11 +1,12 @@
 """Arrays that the kernels of CUDA work on; sizes and units as in refsim.types, B samples.
 
-Rows of a thread are those of the CPU with one axis more in front, the number of the thread.
+Rows of a thread are those of the CPU with one axis more behind, the number of the thread: element k
+of all threads lies together, so that those that are at the same one read one piece of memory.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from adjoint.batch_loop import BackCursor
 from adjoint.reverse import Pending
@@ -29,7 +30,7 @@ class Given(NamedTuple):
 
 
 class ForwardRows(NamedTuple):
-    """What the threads of a forward pass change: each array has an axis of threads in front."""
+    """What the threads of a forward pass change: each array has an axis of threads behind."""
 
     state: State
     crossings: IndexedHeapArrays
@@ -44,7 +45,7 @@ class ForwardRows(NamedTuple):
 
 
 class BackRows(NamedTuple):
-    """What the threads of a backward pass change: each array has an axis of threads in front."""
+    """What the threads of a backward pass change: each array has an axis of threads behind."""
 
     adjoint: AdjointState
     queue: HeapOrRingArrays
@@ -61,4 +62,3 @@ class Bars(NamedTuple):
     sample: Float  # (V,) dL/d(sampled voltage), in order of sample and time
     spike: Float  # (k,) dL/d(spike time): given, and in the end complete
     input: Float  # (I,) dL/d(input time), in order of sample and time
-    flat: Any  # (threads, N) gradient of each sample, laid out as by adjoint.event_pullback
