@@ -162,7 +162,7 @@ def _neuron_class(packages: _Packages) -> Any:
     """Return the LIF of the package with another voltage at time 0."""
     jnp = packages.jnp
 
-    class StartedLIF(packages.lif.LIF):  # type: ignore[misc, name-defined]
+    class StartedLIF(packages.lif.LIF):  # type: ignore[name-defined]
         start: Any
 
         def __init__(self, *, start: Any, **others: Any):
