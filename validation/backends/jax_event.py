@@ -25,14 +25,13 @@ from refsim.validate import LONGEST, integer, scalar
 from validation.backend import Answer, LossCotangents
 from validation.backends.jax_event_order import SPIKE, Log, event_log
 from validation.backends.jax_event_replay import Outputs, replay
-from validation.backends.jax_event_structure import (
+from validation.backends.jax_event_structure import Structure, problem
+from validation.backends.jax_layout import (
     Layout,
     Parameters,
-    Structure,
     gradient_of,
     in_given_order,
     padded,
-    problem,
 )
 from validation.backends.jax_setup import check_float64, float64, jax, jnp
 

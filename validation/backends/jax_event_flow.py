@@ -12,7 +12,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from validation.backends.jax_convolutions import cascade_gain, convolve2, convolve3
-from validation.backends.jax_event_structure import Parameters, Structure
+from validation.backends.jax_event_structure import Structure
+from validation.backends.jax_layout import Parameters
 from validation.backends.jax_setup import jnp
 
 Array = Any
@@ -50,7 +51,7 @@ class State(NamedTuple):
 def ports_of(parameters: Parameters, structure: Structure) -> Ports:
     """Return the rates of the ports."""
     r, s = 1.0 / parameters.tau[:, 0], 1.0 / parameters.tau[:, 1]
-    return Ports(r, s, jnp.where(structure.is_cascade, cascade_gain(r, s), 0.0))
+    return Ports(r, s, jnp.where(structure.synapses.is_cascade, cascade_gain(r, s), 0.0))
 
 
 def membrane_of(parameters: Parameters) -> Membrane:

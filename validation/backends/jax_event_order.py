@@ -21,7 +21,8 @@ from validation.backends.jax_event_flow import (
     received,
 )
 from validation.backends.jax_event_search import first_crossing
-from validation.backends.jax_event_structure import Parameters, Structure
+from validation.backends.jax_event_structure import Structure
+from validation.backends.jax_layout import Parameters
 from validation.backends.jax_setup import jax, jnp
 
 Array = Any
@@ -163,7 +164,7 @@ def _next_event(given: _Given, run: _Run) -> _Event:
         ]
     )
     kind = jnp.argmin(times)  # the first of equal ones
-    neurons = jnp.stack([spiking, released, _NONE, given.structure.post[synapse], _NONE])
+    neurons = jnp.stack([spiking, released, _NONE, given.structure.synapses.post[synapse], _NONE])
     return _Event(times[kind], kind, neurons[kind], synapse)
 
 
@@ -208,9 +209,9 @@ def _own_state(given: _Given, run: _Run, event: _Event) -> State:
     held_at = jnp.where(begins, given.parameters.v0[n], given.membrane.v_reset[n])
     own = own._replace(v=jnp.where(is_held, held_at, own.v))
     synapse = event.synapse
-    port = given.structure.port[synapse]
+    port = given.structure.synapses.port[synapse]
     weight = jnp.where(event.kind == ARRIVAL, given.parameters.weight[synapse], 0.0)
-    return received(own, port, given.structure.is_cascade[port], weight)
+    return received(own, port, given.structure.synapses.is_cascade[port], weight)
 
 
 def _begins(run: _Run, event: _Event) -> Array:
@@ -252,7 +253,7 @@ def _moved(given: _Given, run: _Run, event: _Event) -> _Queues:
     spike = given.parameters.input_times.shape[0] + run.log.n_spikes - 1
     dummy = queues.time.shape[0] - 1
     emission = jnp.where(emits, jnp.where(event.kind == SPIKE, spike, run.n_inputs), dummy)
-    waiting = emits & (given.structure.pre == source) & (queues.pending == _NONE)
+    waiting = emits & (given.structure.synapses.pre == source) & (queues.pending == _NONE)
     arrival = event.time + given.parameters.delay
     before = jnp.where(emits, queues.last[source], dummy)
     return queues._replace(

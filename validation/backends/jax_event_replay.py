@@ -25,7 +25,8 @@ from validation.backends.jax_event_flow import (
     slope,
 )
 from validation.backends.jax_event_order import ARRIVAL, NOTHING, RELEASE, SAMPLE, SPIKE, Log
-from validation.backends.jax_event_structure import Parameters, Structure
+from validation.backends.jax_event_structure import Structure
+from validation.backends.jax_layout import Parameters
 from validation.backends.jax_setup import jax, jnp
 
 Array = Any
@@ -82,7 +83,7 @@ def _rows(parameters: Parameters, structure: Structure, log: Log) -> _Row:
     synapse, neuron = log.item, log.neuron
     is_arrival = log.kind == ARRIVAL
     offset = jnp.where(is_arrival, parameters.delay[synapse], parameters.t_ref[neuron])
-    port = structure.port[synapse]
+    port = structure.synapses.port[synapse]
     return _Row(
         kind=log.kind,
         neuron=neuron,
@@ -91,7 +92,7 @@ def _rows(parameters: Parameters, structure: Structure, log: Log) -> _Row:
         offset=offset,
         weight=jnp.where(is_arrival, parameters.weight[synapse], 0.0),
         port=port,
-        is_cascade=structure.is_cascade[port],
+        is_cascade=structure.synapses.is_cascade[port],
         membrane=membrane_of(parameters).of(neuron),
     )
 
