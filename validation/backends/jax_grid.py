@@ -1,9 +1,9 @@
 """A time-stepped simulator in JAX, in float64 or float32, by the rules of refsim.GridScheme.
 
-An independent second opinion on refsim.simulate_grid and adjoint.grid_vjp: a scan over steps, with a
-ring of the latest spikes of each neuron that carries their times with the tangents, differentiated
-by JAX. Nothing numerical is shared with refsim. It runs on whatever device JAX has, and a batch of
-spike trains in one call.
+An independent second opinion on refsim.simulate_grid and adjoint.grid_vjp: a scan over steps, with
+a ring of the latest spikes of each neuron that carries their times with the tangents,
+differentiated by JAX. Nothing numerical is shared with refsim. It runs on whatever device JAX has,
+and a batch of spike trains in one call.
 
     answer = backend(network, inputs, duration, cotangents, dt=0.1)
 """
@@ -34,6 +34,8 @@ from validation.backends.jax_layout import Layout, Parameters, gradient_of, in_g
 from validation.backends.jax_setup import float64, jax, jnp
 
 Array = Any
+# What differs between the samples of a batch.
+OF_SAMPLE = ("input_times", "arrival_input", "arrival_synapse", "arrival_step")
 
 
 class GridOutputs(NamedTuple):
@@ -103,8 +105,7 @@ def batch_gradient(
     Parameters
     ----------
     parameters, structure
-        Of one sample, but ``parameters.input_times`` and ``arrival_input``, ``arrival_synapse``
-        and ``arrival_step`` of the structure with a first axis (B,).
+        Of one sample, but those members that OF_SAMPLE names with a first axis (B,).
     time_bar : (n, K) array
         As for `value_and_pullback`, the same for all samples.
     wrt_inputs : bool
@@ -117,10 +118,7 @@ def batch_gradient(
     gradient : Parameters
         Sums over the batch, apart from that by input times.
     """
-    of_sample = Parameters(*[None] * len(Parameters._fields))._replace(input_times=0)
-    names = ("arrival_input", "arrival_synapse", "arrival_step")
-    axes = GridStructure(*[None] * len(GridStructure._fields))._replace(**dict.fromkeys(names, 0))
-    many = jax.vmap(simulate, in_axes=(of_sample, axes))
+    many = jax.vmap(simulate, in_axes=(_axes(Parameters), _axes(GridStructure)))
 
     def outputs_of(differentiated: Parameters) -> GridOutputs:
         times = differentiated.input_times if wrt_inputs else parameters.input_times
@@ -133,6 +131,11 @@ def batch_gradient(
     bars = time_bar[jnp.arange(time_bar.shape[0]), jnp.where(known, nth, 0)]
     zeros = GridOutputs(*map(jnp.zeros_like, outputs))
     return outputs.part, pullback(zeros._replace(late=jnp.where(known, bars, 0.0)))[0]
+
+
+def _axes(kind: Any) -> Any:
+    """Return which members of a NamedTuple have an axis of samples."""
+    return kind(*(0 if name in OF_SAMPLE else None for name in kind._fields))
 
 
 def backend(

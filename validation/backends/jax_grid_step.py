@@ -173,7 +173,7 @@ def delivered(given: Fixed, carry: Carry, n: Array) -> Carry:
 
 
 def _arrivals(given: Fixed, carry: Carry, n: Array) -> tuple[Array, Array]:
-    """Return (n, P) weights of spikes of neurons that arrive in step ``n``, and these times late."""
+    """Return (n, P) weights of the spikes that arrive in step ``n``, and these times late."""
     structure, weight = given.structure, given.parameters.weight
     emitted = n - structure.first[:, None] - jnp.arange(CANDIDATES)
     slot = (emitted % structure.slots.shape[0], structure.synapses.pre[:, None])
