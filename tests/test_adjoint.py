@@ -5,7 +5,6 @@ import warnings
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
-from strategies import cases
 
 import adjoint
 import refsim
@@ -13,6 +12,7 @@ from adjoint.check import evaluate
 from refsim.cases import gradient_sizes
 from refsim.trace import emissions
 from validation import duality, finite_differences, high_precision, identities
+from validation.strategies import cases
 from validation.suite import stored_cases
 
 usual = settings(

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from strategies import DURATION, cases, spike_trains
 from test_interrupts import interrupted
 
 import adjoint
@@ -26,6 +25,7 @@ from refsim import (
     event_batch,
 )
 from refsim.threads import share_out
+from validation.strategies import DURATION, cases, spike_trains
 from validation.yinyang import to_spikes, yin_yang, yin_yang_network
 
 usual = settings(

@@ -24,10 +24,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, event, given, note, settings
 from naive import dense_spikes, port_currents
-from strategies import cases
 
 from refsim import SpikeLimitError, simulate
 from refsim.cases import to_dict
+from validation.strategies import cases
 
 mpmath = pytest.importorskip("mpmath", reason="the oracle needs mpmath")
 

@@ -6,12 +6,12 @@ import threading
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
-from strategies import cases, decimals
 from test_window_engine import balanced, with_delays
 
 import refsim
 from refsim import continuation, rows
 from refsim.window_engine import obstacle
+from validation.strategies import cases, decimals
 
 usual = settings(
     deadline=None,

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from naive import Dropping, Exact, Grid, dense_spikes
-from strategies import cases, decimals
 
 import adjoint
 import refsim
 from queues.dispatch import STRUCTURES
 from refsim.cases import to_dict
 from validation import zoo
+from validation.strategies import cases, decimals
 
 usual = settings(
     deadline=None,

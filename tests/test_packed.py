@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import cases
 
 import adjoint
 import refsim
@@ -22,6 +21,7 @@ from refsim import (
     rows,
 )
 from refsim.types import Rows
+from validation.strategies import cases
 
 usual = settings(deadline=None, max_examples=150)
 COLUMNS = ("pre", "post", "weight", "delay", "port")

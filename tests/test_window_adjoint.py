@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, event, given, settings
-from strategies import cases, decimals
 from test_window_engine import balanced, well_conditioned, with_delays
 
 import adjoint
@@ -14,6 +13,7 @@ from refsim import rows
 from refsim.engine import Run
 from refsim.window_engine import obstacle
 from validation import zoo
+from validation.strategies import cases, decimals
 from validation.suite import stored_cases
 
 usual = settings(

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
-from strategies import cases, decimals
 
 import adjoint
 import refsim
@@ -12,6 +11,7 @@ from refsim import window_engine
 from refsim.response import polynomial
 from refsim.window_engine import obstacle, time_to_peak, window_length
 from validation import zoo
+from validation.strategies import cases, decimals
 from validation.suite import stored_cases
 
 usual = settings(

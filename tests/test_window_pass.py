@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from strategies import cases, decimals, ports
 
 import adjoint
 import refsim
@@ -16,6 +15,7 @@ from adjoint.pullback import Pullback
 from adjoint.window_pullback import WindowPass, number_of_windows
 from refsim.rows import pack
 from validation import duality, identities, zoo
+from validation.strategies import cases, decimals, ports
 from validation.suite import stored_cases
 
 usual = settings(
