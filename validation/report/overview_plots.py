@@ -12,7 +12,6 @@ from validation.report.contents import worst_group
 from validation.report.svg import (
     ANSWER,
     FAINT,
-    INK,
     MARKERS,
     REFERENCE,
     SERIES,
@@ -40,7 +39,7 @@ class _Point(NamedTuple):
     series: str
 
 
-_LOOKS = {"pass": ("o", REFERENCE), "fail": ("X", ANSWER)}
+_LOOKS = {"pass": ("o", REFERENCE), "fail": ("X", ANSWER), "skip": ("D", FAINT)}
 _AXES = {
     "slope": "smallest dV/dt at a spike",
     "gap": "shortest gap of crossing and arrival (ms)",
@@ -154,7 +153,7 @@ def _convergence(certificate: Certificate, name: str) -> Picture | None:
         ax = drawn.ax
         labelled = set()
         for dt, error, verdict in lines:
-            marker, colour = _LOOKS.get(verdict, ("o", INK))
+            marker, colour = _LOOKS[verdict]
             label = None if verdict in labelled else verdict
             labelled.add(verdict)
             size = 3.0 if marker == "o" else 5.0

@@ -1,8 +1,8 @@
 """A report as one page of HTML that needs no other file and no network.
 
 Pictures are costly, about 50 kB and a third of a second a case, and say little of a case that
-passes: its points lie on a diagonal. So they are drawn for the cases that fail, for the one of each back end
-that passes with the least to spare, and for those that are asked for.
+passes: its points lie on a diagonal. So they are drawn for the cases that fail, for the one of each
+back end that passes with the least to spare, and for those that are asked for.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ SIGNS = {"pass": "✓ pass", "fail": "✗ FAIL", "skip": "○ skip"}
 # or, as the marks that turn the direction of writing do, would show another name.
 _HIDDEN = ("Cc", "Cs", "Cn", "Zl", "Zp")
 _TURNING = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-_MARKDOWN = "\\`*_{}[]()#+!|~$:@"
+_MARKDOWN = "\\`*_[]#|~$@"  # at the beginning of a line there is always a sign of our own
 
 
 def printable(text: object) -> str:
