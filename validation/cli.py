@@ -86,7 +86,7 @@ def _validate(arguments: argparse.Namespace) -> int:
     from adjoint.check import SpikeCountError
     from refsim.files import write_whole
     from validation import suite
-    from validation.report.command import write_rows
+    from validation.report.command import write_report
     from validation.report.writing import made_folder
 
     started = time.perf_counter()
@@ -125,7 +125,7 @@ def _validate(arguments: argparse.Namespace) -> int:
     if arguments.json:
         write_whole(arguments.json, lambda stream: _dump_rows(rows, stream))
     if arguments.report:
-        write_rows(rows, arguments.report)
+        write_report(arguments.report, rows=rows, title="refsim validate")
     return EXIT_USAGE if unreadable else EXIT_FAILED if failed else 0
 
 

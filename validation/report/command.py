@@ -1,22 +1,28 @@
-"""What ``refsim validate --report`` does."""
+"""What the option ``--report`` of the command line does."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from typing import Any
 
 from refsim.errors import MissingExtraError
+from validation.certificate import Certificate
 from validation.report.writing import FILES, require_page, write
+from validation.suite import Row
 
 
-def write_rows(rows: Iterable[Any], directory: str) -> None:
-    """Write a report of judgements, without the page where its libraries are missing."""
+def write_report(
+    directory: str,
+    certificates: Iterable[Certificate] = (),
+    rows: Iterable[Row] = (),
+    title: str = "",
+) -> None:
+    """Write a report and say where, without the page where its libraries are missing."""
     forms = list(FILES)
     try:
         require_page()
     except MissingExtraError as error:
         print(f"refsim: no {FILES['html']}: {error}", file=sys.stderr)
         forms.remove("html")
-    paths = write((), directory, rows=rows, title="refsim validate", forms=forms)
+    paths = write(certificates, directory, rows=rows, title=title, forms=forms)
     print("report: " + ", ".join(str(path) for path in paths.values()))

@@ -15,7 +15,7 @@ import numpy as np
 
 from adjoint.check import Judgement
 from refsim._version import __version__
-from refsim.cases import from_dict, to_dict
+from refsim.cases import Case, CaseFileError, from_dict, to_dict
 from refsim.simulation import Conditioning
 from validation.certificate import (
     CaseVerdict,
@@ -161,7 +161,7 @@ def _from_row(row: Row) -> dict[str, Any]:
 
 def from_document(document: dict[str, Any]) -> Report:
     """Return the report of a document that keeps to the schema."""
-    cases = [from_dict(case) for case in document["cases"]]
+    cases = [_read_case(case, f"$.cases[{i}]") for i, case in enumerate(document["cases"])]
     certificates = tuple(
         Certificate(
             backend=given["backend"],
@@ -180,7 +180,14 @@ def from_document(document: dict[str, Any]) -> Report:
     )
 
 
-def _to_case(given: dict[str, Any], cases: list[Any]) -> CaseVerdict:
+def _read_case(given: dict[str, Any], where: str) -> Case:
+    try:
+        return from_dict(given)
+    except CaseFileError as error:
+        raise CaseFileError(f"{where}.{error}") from None
+
+
+def _to_case(given: dict[str, Any], cases: list[Case]) -> CaseVerdict:
     first, cause = given["first_difference"], given["cause"]
     return CaseVerdict(
         case=cases[given["case"]],
