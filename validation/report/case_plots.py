@@ -124,11 +124,7 @@ def _convergence(case: CaseVerdict, name: str) -> Picture | None:
     if len(case.steps) < 2:
         return None
     dt = np.array([step.dt for step in case.steps])
-    names = list(dict.fromkeys(group for step in case.steps for group in step.error))
-    errors = {
-        group: np.array([step.error.get(group, np.nan) for step in case.steps]) for group in names
-    }
-    errors = {g: e for g, e in errors.items() if np.isfinite(e).any() and np.nanmax(e) > 0.0}
+    errors = _errors_by_group(case)
     if not errors:
         return None
     same = np.array([step.same_spikes for step in case.steps])
@@ -160,6 +156,15 @@ def _convergence(case: CaseVerdict, name: str) -> Picture | None:
     if not same.all():
         caption += " Dotted: steps with another number of spikes than the reference has."
     return Picture(title, caption, drawn.svg)
+
+
+def _errors_by_group(case: CaseVerdict) -> dict[str, NDArray[np.float64]]:
+    """Return the errors (steps,) of each group that has any to draw."""
+    names = dict.fromkeys(group for step in case.steps for group in step.error)
+    errors = {
+        group: np.array([step.error.get(group, np.nan) for step in case.steps]) for group in names
+    }
+    return {g: e for g, e in errors.items() if np.isfinite(e).any() and np.nanmax(e) > 0.0}
 
 
 def _moment(first: SpikeDifference) -> float:
