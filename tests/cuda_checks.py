@@ -143,7 +143,7 @@ def test_drawn_batches_are_those_of_the_cpu(drawn, seed):
     agree_all(pull_ours(*bars), total)
 
 
-def many(size=40):
+def many(size=40, most=8):
     """Return a small network, inputs of many samples, and an end."""
     synapses = [
         refsim.all_to_all([2], [0, 1], [[2.5, 1.5]], 1.0),
@@ -152,9 +152,20 @@ def many(size=40):
     network = refsim.Network(2, synapses, n_inputs=1, ports=refsim.ExpPort(5.0), tau_m=10.0)
     rng = np.random.default_rng(1)
     trains = [
-        refsim.SpikeTrain(rng.uniform(0.0, 12.0, k), [0] * k, 1) for k in rng.integers(0, 9, size)
+        refsim.SpikeTrain(rng.uniform(0.0, 1.5 * most, k), [0] * k, 1)
+        for k in rng.integers(0, most + 1, size)
     ]
     return network, trains, 20.0
+
+
+def test_sums_of_groups_that_lie_in_two_launches():
+    """Groups of three samples, and launches of 32: the order of a sum does not depend on it."""
+    network, trains, end = many(140, 3)
+    _, pull_theirs = adjoint.vjp_batch(network, trains, end)
+    ours, pull_ours = cuda_event.vjp_batch(network, trains, end, memory=1)
+    assert ours.counts.spikes > 100
+    bars = np.cos(np.arange(ours.counts.spikes))
+    agree_all(pull_ours(bars), pull_theirs(bars))
 
 
 @pytest.mark.parametrize("memory", [1, 2**30], ids=["parts", "whole"])

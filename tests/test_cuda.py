@@ -49,13 +49,13 @@ def checks(**environment):
 
 @pytest.mark.skipif(find_spec("numba.cuda") is None, reason="needs numba.cuda")
 def test_checks_pass_in_the_simulator():
-    assert checks(**SIMULATOR) >= 29
+    assert checks(**SIMULATOR) >= 30
 
 
 @pytest.mark.gpu
 @on_a_device
 def test_checks_pass_on_a_device():
-    assert checks(**DEVICE) >= 29
+    assert checks(**DEVICE) >= 30
 
 
 @pytest.mark.gpu

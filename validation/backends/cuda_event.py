@@ -89,7 +89,7 @@ def simulate_batch(
     InvalidValueError, InvalidTypeError, SpikeLimitError
         As :func:`refsim.simulate_batch`.
     """
-    run = _batch(network, inputs, duration, samples, queue, dt, max_spikes, room, memory)
+    run = prepared(network, inputs, duration, samples, queue, dt, max_spikes, room, memory)
     cuda_target.check_available()
     return run.execute()
 
@@ -129,7 +129,7 @@ def vjp_batch(
     IllConditionedWarning
         As :func:`adjoint.vjp_batch`.
     """
-    run = _batch(network, inputs, duration, samples, queue, dt, max_spikes, room, memory)
+    run = prepared(network, inputs, duration, samples, queue, dt, max_spikes, room, memory)
     name = _checked_queue("adjoint_queue", adjoint_queue, network)
     cuda_target.check_available()
     batch = run.execute()
@@ -160,18 +160,18 @@ def _checked_queue(name: str, queue: Any, network: Any) -> str:
     return choose_queue(queue, network, name)
 
 
-def _batch(
+def prepared(
     network: Any,
     inputs: Any,
     duration: Any,
-    samples: Any,
-    queue: Any,
-    dt: Any,
-    max_spikes: Any,
-    room: Any,
-    memory: Any,
+    samples: Any = None,
+    queue: Any = "auto",
+    dt: Any = None,
+    max_spikes: Any = MAX_SPIKES,
+    room: Any = None,
+    memory: Any = MEMORY,
 ) -> CudaBatch:
-    """Return a batch with checked arguments."""
+    """Return a batch that has not been simulated; arguments as of :func:`simulate_batch`."""
 
     def run(one: SpikeTrain | None, read: Samples | None) -> Run:
         return Run(network, one, duration, read, queue, dt, max_spikes, engine="event")
@@ -197,7 +197,7 @@ class CudaBatch(EventBatch):
     ):
         super().__init__(template, inputs, samples, 1, run)
         most = int(np.diff(self.given.start).max())
-        self._room = room or max(_LEAST_ROOM, 2 * (most + template.network.n_neurons))
+        self.room = room or max(_LEAST_ROOM, 2 * (most + template.network.n_neurons))
         self.memory = memory
         self._at_once, self._n_tasks = len(self), 1  # what comes back is one part
 
@@ -205,7 +205,7 @@ class CudaBatch(EventBatch):
         from validation.backends.cuda_passes import ForwardPass
 
         forward = ForwardPass(self.template, self.problem, self.arrays, self.memory)
-        which, room = np.arange(len(self)), self._room
+        which, room = np.arange(len(self)), self.room
         parts = []
         while which.size and not self.limited:
             for part in forward.parts(which, room):

@@ -84,7 +84,7 @@ class ForwardPass:
 
         Those that find no room leave nothing.
         """
-        rows: Any = rows_on_device(self._rows_of_one(room), len(which))
+        rows: Any = self.rows(len(which), room)
         status = cuda.device_array(len(which), np.int64)
         self.start(rows, cuda.to_device(which), status)
         self.status[which] = status.copy_to_host()
@@ -93,6 +93,10 @@ class ForwardPass:
         used = [(getattr(rows.tape, name), counts[:, SPIKES]) for name in _COLUMNS]
         used.append((rows.origin, counts[:, EMITTED]))
         return [_end_to_end(array.copy_to_host().T, size) for array, size in used]
+
+    def rows(self, threads: int, room: int) -> ForwardRows:
+        """Return what so many threads change, with room for so many spikes of each."""
+        return rows_on_device(self._rows_of_one(room), threads)
 
     def start(self, rows: ForwardRows, which: Any, status: Any) -> None:
         """Launch the kernel, and do not wait for it."""
@@ -178,7 +182,7 @@ class BackwardPass:
         for part in _parts(len(arrays.is_finite), each, self._memory):
             threads = part.stop - part.start
             flat = cuda.device_array((size, threads), np.float64)
-            batch: Any = _batch_of(arrays, part, flat)
+            batch: Any = self.batch_of(arrays, part, flat)
             self.start(batch, self.rows(threads), bars)
             n_groups = (part.stop - 1) // group - part.start // group + 1
             launched = cuda_kernels.add_in_order[_blocks(n_groups * size), THREADS]
@@ -197,19 +201,19 @@ class BackwardPass:
         launched = cuda_kernels.take_samples_back[_blocks(len(batch.is_finite)), THREADS]
         launched(self._problem, batch, rows, bars, self._kind)
 
-
-def _batch_of(arrays: BackArrays, part: slice, flat: Any) -> BackArrays:
-    """Return on the device what is to be known of a part of the samples, each its own group."""
-    bounds = slice(part.start, part.stop + 1)
-    return to_device(
-        arrays._replace(
-            input_start=arrays.input_start[bounds],
-            sample_start=arrays.sample_start[bounds],
-            spike_start=arrays.spike_start[bounds],
-            origin_start=arrays.origin_start[bounds],
-            arrivals=arrays.arrivals[part],
-            is_finite=np.zeros(part.stop - part.start, dtype=np.int64),
-            group=np.ones(1, dtype=np.int64),
-            sums=flat,
+    @staticmethod
+    def batch_of(arrays: BackArrays, part: slice, flat: Any) -> BackArrays:
+        """Return on the device what is to be known of a part of the samples, each its own group."""
+        bounds = slice(part.start, part.stop + 1)
+        return to_device(
+            arrays._replace(
+                input_start=arrays.input_start[bounds],
+                sample_start=arrays.sample_start[bounds],
+                spike_start=arrays.spike_start[bounds],
+                origin_start=arrays.origin_start[bounds],
+                arrivals=arrays.arrivals[part],
+                is_finite=np.zeros(part.stop - part.start, dtype=np.int64),
+                group=np.ones(1, dtype=np.int64),
+                sums=flat,
+            )
         )
-    )
