@@ -2,8 +2,8 @@
 
 Runs every back end of validation/peers.py that is installed on the cases of
 validation/peer_cases.py, one of each package on the stored cases too; with the time steps that are
-usual for it, and the observed order of convergence of the last two. Those of eventax compile for
-half a minute a network and see fewer cases.
+usual for it, and the observed order of convergence of the last two. Those that compile for each
+network see the cases that say something about them.
 """
 
 from __future__ import annotations
@@ -20,13 +20,18 @@ from validation.peers import available_peers, measure, reference
 from validation.suite import stored_cases
 
 PACKAGES = ("jax", "diffrax", "torch", "flax")
-# Half a minute of compilation for each network.
-COMPILED_FOR = (
-    "causality",
-    "feed-forward, reset below rest",
-    "recurrent, delays",
-    "identical neurons",
-)
+# Cases for those that compile for each network; the others see all.
+FEED_FORWARD = ("feed-forward", "feed-forward, reset below rest", "feed-forward, tau_m = 4 tau_s")
+CHAINS = ("chain, exponential", "chain, double exponential")
+ASKED = {
+    "adseq": (*CHAINS, "resets", "recurrent, delays"),
+    "adseq, constant gate": (*CHAINS, "resets"),
+    "adseq, constant gate, Ring": CHAINS[:1],
+    "eventax, checkpoint": ("causality", "recurrent, delays", "identical neurons"),
+    "eventax, EventProp": ("causality", "recurrent, delays"),
+    "jaxsnn, EventProp": ("causality", *FEED_FORWARD, "identical neurons", "recurrent, delays"),
+    "jaxsnn, analytical": (*FEED_FORWARD, "identical neurons"),
+}
 HEAD = f"{'peer':28} {'dt':>7} {'spikes':>6} {'lost':>4} {'more':>4} {'time/ms':>8}  gradients"
 
 
@@ -77,7 +82,7 @@ def order(rows):
     }
 
 
-def run_case(case, peers, steps):
+def run_case(case, peers, steps=None):
     """Run all peers on a case, and print as it goes."""
     exact = reference(case)
     print(f"\n{case.name}: {len(exact.simulation.spikes.time)} spikes\n{HEAD}")
@@ -101,16 +106,16 @@ def full(present):
     """Run the cases of the peers, the defaults of eventax on one, and the stored cases."""
     found = []
     for case in peer_cases():
-        peers = [p for p in present.values() if not p.slow or case.name in COMPILED_FOR]
-        found.append(run_case(case, peers, None))
+        peers = [p for p in present.values() if case.name in ASKED.get(p.name, (case.name,))]
+        found.append(run_case(case, peers))
+    one_each = {peer.distribution: peer for peer in reversed(present.values()) if not peer.slow}
+    found += [run_case(case, one_each.values(), 1) for case in stored_cases()]
     if "eventax, checkpoint" in present:
         coarse = partial(eventax_backend, solver="Euler", tolerance=1e-2)
         as_default = present["eventax, checkpoint"]._replace(
             name="eventax, Euler", function=coarse, steps=(0.1, 0.05)
         )
-        found.append(run_case(causality(), [as_default], None))
-    one_each = {peer.distribution: peer for peer in reversed(present.values()) if not peer.slow}
-    found += [run_case(case, one_each.values(), 2) for case in stored_cases()]
+        found.append(run_case(causality(), [as_default]))
     return found
 
 

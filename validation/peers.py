@@ -56,7 +56,7 @@ _ADSEQ = ("adseq", "adseq", "0.9.4")
 _EVENTAX = ("eventax", "eventax", "0.1.0")
 _NEST = ("nest", "nest-simulator", "3.10.0")
 _JAXSNN = ("jaxsnn", "jaxsnn", "0.3.0")
-_HALVED = (0.1, 0.05, 0.025)
+_HALVED = (0.1, 0.05)
 _TENTHS = (0.1, 0.01, 0.001)
 
 PEERS = (
