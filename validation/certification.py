@@ -1,0 +1,317 @@
+"""Certification of a back end: what it answers to each case, beside the reference.
+
+`certify` never fails because of the back end that it judges: whatever that raises or returns
+becomes a verdict with a note.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+
+from adjoint.check import Evaluation, evaluate
+from refsim._version import __version__
+from refsim.cases import Case, load
+from refsim.errors import IllConditionedWarning, InvalidTypeError, InvalidValueError, RefsimError
+from refsim.simulation import Conditioning
+from refsim.validate import choice, members, scalar, shown
+from validation.answers import AnswerError, CheckedAnswer, checked_answer
+from validation.backend import LossCotangents, NotExpressibleError
+from validation.certificate import CaseVerdict, Certificate, GroupVerdict
+from validation.comparison import first_difference, scales
+from validation.convergence import converged
+from validation.diagnosis import Suspect, diagnose
+from validation.judging import (
+    PRECISIONS,
+    Precision,
+    checked_groups,
+    checked_rtol,
+    judged,
+    yardstick,
+)
+
+LIBRARIES = ("numpy", "numba")
+MOST_OF_A_NOTE = 1000  # characters
+
+
+@dataclass(frozen=True)
+class Request:
+    """A back end and how it is to be judged."""
+
+    backend: Callable[..., Any]
+    steps: tuple[float, ...]  # ms, from long to short; empty for a back end without a step
+    required: tuple[str, ...]
+    rtol: float | dict[str, float] | None
+    precision: Precision
+
+
+def certify(
+    backend: Callable[..., Any],
+    cases: Iterable[Case | str | os.PathLike[str]] | None = None,
+    *,
+    steps: Sequence[float] | None = None,
+    name: str | None = None,
+    groups: Sequence[str] | None = None,
+    rtol: float | Mapping[str, float] | None = None,
+    precision: str | None = None,
+    on_case: Callable[[CaseVerdict], object] | None = None,
+) -> Certificate:
+    """Judge the spikes and gradients of a back end by those of the reference.
+
+    Parameters
+    ----------
+    backend : callable
+        ``backend(network, inputs, duration, cotangents)``, as `validation.backend` says; it
+        returns an Answer, or a tuple (spikes, gradient) or (spikes, gradient, voltages).
+    cases : iterable of Case or path, optional
+        Cases and case files; the standard suite if not given.
+    steps : sequence of float, optional
+        Time steps in ms of a back end with a grid, which takes each as the keyword ``dt``. It is
+        judged by whether its errors vanish with the step.
+    name : str, optional
+        Name for reports; that of the back end if not given.
+    groups : sequence of str, optional
+        Groups that must be offered, such as "delay" or "voltages".
+    rtol : float or mapping of str to float, optional
+        Tolerance relative to the largest entry of a group, for all or by group. By default one is
+        derived from rounding and from the condition of each case, see docs/certify.md.
+    precision : {"float64", "float32"}, optional
+        Format in which the back end computes; by default its attribute ``precision``, or float64.
+    on_case : callable, optional
+        Called with the CaseVerdict of each case when it is done.
+
+    Returns
+    -------
+    Certificate
+        Verdicts by case and by group of parameters, with the first spike that differs and a
+        probable cause.
+
+    Raises
+    ------
+    InvalidValueError, InvalidTypeError
+        If an argument is wrong, or a case file cannot be read. Never for what the back end does.
+    """
+    if not callable(backend):
+        raise InvalidTypeError(f"backend is {shown(backend)}; expected a function")
+    request = Request(
+        backend=backend,
+        steps=_checked_steps(steps),
+        required=checked_groups(groups),
+        rtol=checked_rtol(rtol),
+        precision=_checked_precision(backend, precision),
+    )
+    verdicts = []
+    for case in _loaded(cases):
+        verdict = certified_case(request, case)
+        verdicts.append(verdict)
+        if on_case is not None:
+            on_case(verdict)
+    return Certificate(
+        backend=_name_of(backend) if name is None else str(name),
+        versions=_versions(backend),
+        machine=f"{platform.machine()}, {os.cpu_count()} processors, {platform.system()}",
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        cases=tuple(verdicts),
+    )
+
+
+def certified_case(request: Request, case: Case) -> CaseVerdict:
+    """Judge one case."""
+    started = time.perf_counter()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", IllConditionedWarning)
+            reference = evaluate(case)
+            _ = reference.gradient
+    except RefsimError as error:
+        return _without_reference(case, f"there is no reference: {error}")
+    cotangents = _cotangents(reference)
+    answers: list[tuple[float, CheckedAnswer]] = []
+    try:
+        for dt in request.steps or (0.0,):
+            answers.append((dt, _asked(request, reference.case, cotangents, dt)))
+    except NotExpressibleError as error:
+        return _unanswered(reference, "skip", _noted(error), started)
+    except AnswerError as error:
+        return _unanswered(reference, "fail", _noted(error), started)
+    except (Exception, SystemExit) as error:
+        note = f"{type(error).__name__}: {_noted(error)}"
+        return _unanswered(reference, "fail", note, started)
+    seconds = time.perf_counter() - started
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", IllConditionedWarning)
+        return replace(_judged_answers(request, reference, answers), seconds=seconds)
+
+
+def _cotangents(reference: Evaluation) -> LossCotangents:
+    """Return what the back end is asked, in arrays that it cannot spoil."""
+    cotangents = LossCotangents.of(reference.case, reference.simulation.spikes.neuron)
+    time, voltage = cotangents.time.copy(), cotangents.voltage.copy()
+    for array in (time, voltage, cotangents.nth):
+        array.setflags(write=False)
+    return replace(cotangents, time=time, voltage=voltage)
+
+
+def _asked(request: Request, case: Case, cotangents: LossCotangents, dt: float) -> CheckedAnswer:
+    keywords = {"dt": dt} if dt else {}
+    given = request.backend(case.network, case.inputs, case.duration, cotangents, **keywords)
+    return checked_answer(given, case)
+
+
+def _judged_answers(
+    request: Request, reference: Evaluation, answers: list[tuple[float, CheckedAnswer]]
+) -> CaseVerdict:
+    """Judge the answers to a case, that of the shortest step above all."""
+    last = answers[-1][1]
+    if request.steps:
+        found = converged(reference, answers, request.precision, request.rtol, request.required)
+        groups, measure, steps, order = found
+    else:
+        measure = yardstick(reference, request.precision, request.rtol)
+        groups, steps, order = judged(reference, last, measure, request.required), (), {}
+    groups = (*groups, *_malformed(last))
+    verdict = _overall(groups)
+    cause = None
+    if verdict == "fail":
+
+        def ask(cotangents: LossCotangents) -> CheckedAnswer:
+            return _asked(request, reference.case, cotangents, answers[-1][0])
+
+        suspect = Suspect(reference, tuple(answers), groups, measure, ask, bool(request.steps))
+        cause = diagnose(suspect)
+    tolerance = measure.spike_times * scales(reference)["spike_times"]
+    return CaseVerdict(
+        **_of_reference(reference),
+        verdict=verdict,
+        note=_note(groups),
+        answer_time=last.time,
+        answer_neuron=last.neuron,
+        groups=groups,
+        first_difference=first_difference(reference, last, tolerance),
+        steps=steps,
+        order=order,
+        cause=cause,
+    )
+
+
+def _malformed(answer: CheckedAnswer) -> tuple[GroupVerdict, ...]:
+    """Return a row for what is wrong with a gradient as a whole."""
+    if "gradient" not in answer.problems:
+        return ()
+    empty = np.zeros(0)
+    note = answer.problems["gradient"]
+    return (GroupVerdict("gradient", "fail", np.nan, np.nan, -1, empty, empty, note),)
+
+
+def _overall(groups: Sequence[GroupVerdict]) -> str:
+    """Return "fail" if a group fails, "skip" if one lies too near to a change, else "pass"."""
+    verdicts = {row.verdict for row in groups}
+    undecided = any(row.verdict == "skip" and not np.isnan(row.error) for row in groups)
+    return "fail" if "fail" in verdicts else "skip" if undecided else "pass"
+
+
+def _note(groups: Sequence[GroupVerdict]) -> str:
+    """Return a sentence on what has failed, or why nothing can be said."""
+    failed = [row for row in groups if row.verdict == "fail"]
+    if failed:
+        shown_rows = [f"{row.group}: {row.note or f'off by {row.error:.1e}'}" for row in failed[:4]]
+        more = f"; {len(failed) - 4} more" if len(failed) > 4 else ""
+        return "; ".join(shown_rows) + more
+    undecided = [row for row in groups if row.verdict == "skip" and not np.isnan(row.error)]
+    return undecided[0].note if undecided else ""
+
+
+def _of_reference(reference: Evaluation) -> dict[str, Any]:
+    spikes = reference.simulation.spikes
+    return {
+        "case": reference.case,
+        "conditioning": reference.simulation.conditioning,
+        "reference_time": spikes.time,
+        "reference_neuron": spikes.neuron,
+    }
+
+
+def _unanswered(reference: Evaluation, verdict: str, note: str, started: float) -> CaseVerdict:
+    return CaseVerdict(
+        **_of_reference(reference),
+        verdict=verdict,
+        note=note,
+        answer_time=np.zeros(0),
+        answer_neuron=np.zeros(0, dtype=np.int64),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _without_reference(case: Case, note: str) -> CaseVerdict:
+    nothing, nobody = np.zeros(0), np.zeros(0, dtype=np.int64)
+    unknown = Conditioning(np.nan, -1, np.nan, np.nan)
+    return CaseVerdict(case, "skip", note, unknown, nothing, nobody, nothing, nobody)
+
+
+def _noted(error: BaseException) -> str:
+    """Return what an error says, on one line."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= MOST_OF_A_NOTE else text[: MOST_OF_A_NOTE - 3] + "..."
+
+
+def _checked_steps(steps: Any) -> tuple[float, ...]:
+    if steps is None:
+        return ()
+    given = members("steps", steps, "time steps in ms")
+    if not given:
+        raise InvalidValueError("steps is empty; expected time steps in ms, or None")
+    checked = [scalar(f"steps[{i}]", dt, 0.0, 1e6, strict=True) for i, dt in enumerate(given)]
+    return tuple(sorted(set(checked), reverse=True))
+
+
+def _checked_precision(backend: Any, precision: str | None) -> Precision:
+    named = getattr(backend, "precision", "float64") if precision is None else precision
+    return PRECISIONS[choice("precision", named, PRECISIONS)]
+
+
+def _loaded(cases: Any) -> list[Case]:
+    """Return cases, reading those that are files; all are read before any is judged."""
+    if cases is None:
+        from validation.suite import standard_cases
+
+        return standard_cases()
+    given = [cases] if isinstance(cases, Case | str | os.PathLike) else list(cases)
+    loaded = []
+    for i, case in enumerate(given):
+        if isinstance(case, str | os.PathLike):
+            case = load(case)
+        if not isinstance(case, Case):
+            raise InvalidTypeError(f"cases[{i}] is {shown(case)}; expected Case or a path")
+        loaded.append(case)
+    return loaded
+
+
+def _name_of(backend: Any) -> str:
+    for attribute in ("name", "__qualname__"):
+        found = getattr(backend, attribute, None)
+        if isinstance(found, str) and found:
+            return found
+    return type(backend).__name__
+
+
+def _versions(backend: Any) -> dict[str, str]:
+    """Return versions of what has judged, and those that the back end says of itself."""
+    found = {"refsim": __version__, "python": platform.python_version()}
+    for library in LIBRARIES:
+        try:
+            found[library] = version(library)
+        except PackageNotFoundError:
+            continue
+    declared = getattr(backend, "versions", {})
+    if callable(declared):
+        declared = declared()
+    return {str(key): str(value) for key, value in dict(declared).items()} | found

@@ -1,0 +1,140 @@
+"""Verdicts on answers with a time step: they must converge to the reference as it shrinks.
+
+A scheme of order p is off by c dt^p. What c may be depends on the case: a step moves every event by
+up to its length, and the outputs follow as sensitively as they do. So an error at the shortest step
+is measured by what random moves of all numbers by dt/tau do, tau being a typical time constant.
+An error well below that is what a step explains. One that is somewhat larger must shrink with the
+step, by an observed order of convergence. One that is far larger is wrong.
+
+Where such moves change the order of events at a neuron, a step does not resolve that order either,
+and gradients, which jump there, say nothing until the step is shorter.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+
+import numpy as np
+
+from adjoint.check import Evaluation
+from validation.answers import CheckedAnswer
+from validation.certificate import GroupVerdict, StepErrors
+from validation.comparison import compared, same_spikes, scales, typical_sizes
+from validation.judging import Precision, Yardstick, judged
+from validation.lateness import late_by_steps
+from validation.sensitivity import sensitivity
+
+# Multiples of what moves by dt/tau do. A correct grid of first order was off by 0.02 to 1.5 of it
+# in most groups of the standard suite, and by 5 at most: rounding to a grid is less random.
+EXPLAINED = 0.3
+MARGIN = 10.0
+JUMPS = 2.0
+LEAST_ORDER = 0.5  # schemes of first order scatter about 1: crossings fall anywhere in a step
+DRAWS = 6
+
+Answers = list[tuple[float, CheckedAnswer]]
+
+
+def converged(
+    reference: Evaluation,
+    answers: Answers,
+    precision: Precision,
+    rtol: float | dict[str, float] | None,
+    required: Collection[str],
+) -> tuple[tuple[GroupVerdict, ...], Yardstick, tuple[StepErrors, ...], dict[str, float]]:
+    """Judge answers by time step, from long steps to short ones.
+
+    Returns
+    -------
+    groups : tuple of GroupVerdict
+        For the shortest step.
+    measure : Yardstick
+        How far a correct answer of that step may be off.
+    steps : tuple of StepErrors
+        Errors by step.
+    order : dict of str to float
+        Observed order of convergence by group; nan where fewer than two steps tell.
+    """
+    steps = tuple(_errors(reference, dt, answer) for dt, answer in answers)
+    order = {group: _order(steps, group) for group in steps[-1].error}
+    measure = _grid_yardstick(reference, answers[-1][0], precision, rtol)
+    groups = judged(reference, answers[-1][1], measure, required)
+    if rtol is None:
+        groups = tuple(_by_order(row, order, measure) for row in groups)
+        groups = tuple(_not_late(row, reference, answers) for row in groups)
+    return groups, measure, steps, order
+
+
+def _errors(reference: Evaluation, dt: float, answer: CheckedAnswer) -> StepErrors:
+    pairs = compared(reference, answer)
+    errors = {group: pair.error for group, pair in pairs.items()}
+    return StepErrors(dt, same_spikes(reference, answer), errors)
+
+
+def _order(steps: tuple[StepErrors, ...], group: str) -> float:
+    """Return the slope of log error by log step, over steps that find the right spikes."""
+    rows = [
+        (math.log(row.dt), math.log(row.error[group]))
+        for row in steps
+        if row.same_spikes and row.error.get(group, 0.0) > 0.0
+    ]
+    if len(rows) < 2:
+        return math.nan
+    x, y = np.array(rows).T
+    return float(np.polyfit(x, y, 1)[0])
+
+
+def _grid_yardstick(
+    reference: Evaluation,
+    dt: float,
+    precision: Precision,
+    rtol: float | dict[str, float] | None,
+) -> Yardstick:
+    step = min(dt / typical_sizes(reference.case)["tau_m"], 0.1)
+    measured = sensitivity(reference, step, DRAWS)
+    scale = scales(reference)
+    tolerance = {
+        group: precision.floor + MARGIN * step * change / scale[group]
+        for group, change in measured.smooth.items()
+    }
+    if rtol is not None:
+        tolerance |= rtol if isinstance(rtol, dict) else dict.fromkeys(tolerance, rtol)
+    excusable = {group: JUMPS * change / scale[group] for group, change in measured.jump.items()}
+    if measured.spikes_change:
+        excusable = dict.fromkeys(excusable, math.inf)
+    unresolved = measured.spikes_change or measured.order_changes
+    reason = ""
+    if unresolved:
+        reason = f"a step of {dt:g} ms does not resolve the order of events of this case"
+    return Yardstick(tolerance, excusable, reason, unresolved)
+
+
+def _by_order(row: GroupVerdict, order: dict[str, float], measure: Yardstick) -> GroupVerdict:
+    """Let a group fail whose error is not explained by the step, and does not shrink with it."""
+    if row.verdict != "pass" or row.error <= row.tolerance * EXPLAINED / MARGIN:
+        return row
+    observed = order.get(row.group, math.nan)
+    if math.isnan(observed) or observed >= LEAST_ORDER:
+        return row
+    if row.error <= measure.excusable[row.group]:
+        return row._replace(verdict="skip", note=measure.reason)
+    note = f"off by {row.error:.1e}, and converges with order {observed:.1f} only"
+    return row._replace(verdict="fail", note=note)
+
+
+def _not_late(row: GroupVerdict, reference: Evaluation, answers: Answers) -> GroupVerdict:
+    """Let spike times fail that are off by the same number of steps whatever the step.
+
+    They do converge, as would those of any scheme, but what is late by a whole step is late by a
+    mistake: rounding to either end of a step makes half of one.
+    """
+    if row.group != "spike_times" or row.verdict != "pass" or len(answers) < 2:
+        return row
+    found = late_by_steps(reference, answers)
+    if found is None:
+        return row
+    fit, steps = found
+    when = "late" if steps > 0 else "early"
+    number = "a step" if abs(steps) == 1 else f"{abs(steps)} steps"
+    return row._replace(verdict="fail", note=f"every {fit.what} is {number} {when}")

@@ -1,0 +1,141 @@
+"""How far an answer moves when every number of a case is moved a little.
+
+A computation in floating point answers, at best, for a case whose numbers are off by some units in
+the last place. So all parameters, cotangents and sample times are moved at random by a relative
+step, some times over, and the change of every group of outputs is measured. Per unit of the step
+this is a condition number: multiplied by eps and by the number of roundings that stand in a row, it
+bounds what rounding may do to a correct answer, through chains of spikes and cancelling sums alike.
+
+Where a step changes the pattern of spikes, or the order of a spike, a release, a sample and an
+arrival at one neuron, outputs jump. A correct answer may then lie on the other side of the jump.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adjoint.api import vjp
+from adjoint.check import Evaluation
+from refsim.cases import Case
+from refsim.errors import RefsimError
+from refsim.inputs import Samples, SpikeTrain
+from refsim.simulation import Simulation
+from refsim.trace import emissions
+from validation.perturbation import value_of
+
+Vector = NDArray[np.float64]
+
+DRAWS = 4
+# Ranks of events of equal time, as in docs/mathematics.md.
+SPIKE, RELEASE, ARRIVAL, SAMPLE = range(4)
+
+
+class Sensitivity(NamedTuple):
+    """Changes of outputs, in their own units, by group."""
+
+    step: float  # relative size of the moves
+    smooth: dict[str, float]  # largest change by moves that keep all orders, per unit of the step
+    jump: dict[str, float]  # largest change by moves that do not
+    spikes_change: bool  # whether a move has changed the number of spikes of a neuron
+    order_changes: bool  # whether a move has changed the order of events at a neuron
+
+
+def sensitivity(evaluation: Evaluation, step: float, draws: int = DRAWS) -> Sensitivity:
+    """Measure changes of all outputs of a case by random moves of a relative size ``step``."""
+    rng = np.random.default_rng(7)
+    base = _outputs(evaluation, evaluation.case)
+    pattern = events_by_neuron(evaluation.simulation)
+    smooth = dict.fromkeys(base, 0.0)
+    jump = dict.fromkeys(base, 0.0)
+    spikes_change = order_changes = False
+    for _ in range(draws):
+        moved = _evaluated_nearby(evaluation, step, rng)
+        if moved is None:
+            spikes_change = True
+            continue
+        same = np.array_equal(events_by_neuron(moved.simulation), pattern)
+        order_changes |= not same
+        for group, values in _outputs(moved, evaluation.case).items():
+            change = float(np.max(np.abs(values - base[group]), initial=0.0))
+            if same:
+                smooth[group] = max(smooth[group], change / step)
+            else:
+                jump[group] = max(jump[group], change)
+    return Sensitivity(step, smooth, jump, spikes_change, order_changes)
+
+
+def _outputs(evaluation: Evaluation, case: Case) -> dict[str, Vector]:
+    """Return all outputs by group, spikes by neuron."""
+    spikes = evaluation.simulation.spikes
+    times = spikes.time[np.argsort(spikes.neuron, kind="stable")]
+    outputs = {"spike_times": times, "voltages": evaluation.simulation.voltages}
+    return outputs | dict(evaluation.gradient.items())
+
+
+def _moved(evaluation: Evaluation, step: float, rng: np.random.Generator) -> Case:
+    """Return the case with every number moved up or down; cotangents stay with their spikes."""
+    case = evaluation.case
+
+    def near(values: Vector) -> Vector:
+        return values * (1.0 + step * rng.choice([-1.0, 1.0], np.shape(values)))
+
+    names = [name for name, _ in evaluation.gradient.items() if name != "input_times"]
+    changes = {name: near(value_of(case, name)) for name in names}
+    inputs = SpikeTrain(near(case.inputs.times), case.inputs.sources, case.inputs.n_inputs)
+    times = np.minimum(near(case.samples.times), case.duration)
+    return replace(
+        case,
+        network=case.network.replace(**changes),
+        inputs=inputs,
+        samples=Samples(case.samples.neurons, times),
+        time_bar=near(evaluation.time_bar),
+        voltage_bar=near(case.voltage_bar),
+    )
+
+
+def _evaluated_nearby(
+    evaluation: Evaluation, step: float, rng: np.random.Generator
+) -> Evaluation | None:
+    """Evaluate a moved case, None where it has other spikes or no gradient."""
+    try:
+        case = _moved(evaluation, step, rng)
+        simulation, pullback = vjp(case.network, case.inputs, case.duration, samples=case.samples)
+        before, after = evaluation.simulation.spikes.neuron, simulation.spikes.neuron
+        if not np.array_equal(np.sort(before), np.sort(after)):
+            return None
+        # Moved spikes may swap places; each keeps its cotangent.
+        assert case.time_bar is not None
+        time_bar = np.empty(len(after))
+        time_bar[np.argsort(after, kind="stable")] = case.time_bar[
+            np.argsort(before, kind="stable")
+        ]
+        moved = Evaluation(replace(case, time_bar=time_bar), simulation, pullback)
+        _ = moved.gradient
+    except RefsimError:
+        return None
+    return moved
+
+
+def events_by_neuron(simulation: Simulation) -> NDArray[np.int64]:
+    """Return (neuron, kind) of all events at neurons, sorted by neuron, time and kind."""
+    wiring, spikes, samples = simulation.network.wiring, simulation.spikes, simulation.samples
+    time, source = emissions(simulation)
+    fan_out = np.diff(wiring.start)[source]
+    ends = np.cumsum(fan_out)
+    synapse = np.arange(ends[-1] if len(ends) else 0)
+    synapse += np.repeat(wiring.start[source] - (ends - fan_out), fan_out)
+    columns = [
+        (SPIKE, spikes.time, spikes.neuron),
+        (RELEASE, spikes.time + simulation.network.t_ref[spikes.neuron], spikes.neuron),
+        (ARRIVAL, np.repeat(time, fan_out) + wiring.delay[synapse], wiring.post[synapse]),
+        (SAMPLE, samples.times, samples.neurons),
+    ]
+    kind = np.concatenate([np.full(len(times), code) for code, times, _ in columns])
+    moment = np.concatenate([times for _, times, _ in columns])
+    neuron = np.concatenate([neurons for _, _, neurons in columns])
+    order = np.lexsort((kind, moment, neuron))
+    return np.stack([neuron[order], kind[order]])
