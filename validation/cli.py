@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 from refsim._version import __version__
 from refsim.errors import MissingExtraError, RefsimError
+from validation import cli_certify
 
 EXIT_FAILED = 1  # a judge rejects a gradient
 EXIT_USAGE = 2  # wrong arguments or files
@@ -36,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     validate.add_argument("--json", metavar="FILE", help="also write the table as JSON")
     validate.add_argument("--report", metavar="DIR", help="also write a report to a folder")
     validate.set_defaults(run=_validate)
+    cli_certify.add_parser(commands)
     run = commands.add_parser(
         "run",
         help="simulate a case file",

@@ -1,0 +1,137 @@
+"""Fixture ``refsim_case``: a test of a simulator runs once for each certified case.
+
+    def test_my_simulator(refsim_case):
+        refsim_case.check(my_backend)
+
+pytest finds this module through its entry point. It imports nothing of the project before a test
+asks for the fixture, so that it costs nothing where it is not used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from validation.certificate import CaseVerdict
+
+FIXTURE = "refsim_case"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option and the setting that choose cases."""
+    group = parser.getgroup("refsim", "certification of simulators by refsim")
+    group.addoption(
+        "--refsim-cases",
+        nargs="+",
+        default=None,
+        metavar="PATH",
+        help="case files, or folders of them, for the fixture refsim_case (the standard suite)",
+    )
+    parser.addini(
+        "refsim_cases", "case files, or folders of them, for the fixture refsim_case", type="paths"
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Let a test that asks for the fixture run once for each case."""
+    if FIXTURE not in metafunc.fixturenames:
+        return
+    from refsim.errors import RefsimError
+
+    try:
+        cases = _cases(metafunc.config)
+    except RefsimError as error:
+        raise pytest.UsageError(f"refsim_case: {error}") from None
+    metafunc.parametrize(FIXTURE, cases, ids=[case.name for case in cases], indirect=True)
+
+
+def _cases(config: pytest.Config) -> list[Any]:
+    """Return the cases that are asked for, read once in a session."""
+    key = pytest.StashKey[list[Any]]() if not hasattr(_cases, "key") else _cases.key
+    _cases.key = key  # type: ignore[attr-defined]
+    if key not in config.stash:
+        from refsim.cases import load
+        from validation.cli_certify import case_files
+        from validation.suite import standard_cases
+
+        paths = config.getoption("--refsim-cases") or config.getini("refsim_cases")
+        found = [load(path) for path in case_files(paths)] if paths else standard_cases()
+        config.stash[key] = found
+    return config.stash[key]
+
+
+@pytest.fixture
+def refsim_case(request: pytest.FixtureRequest) -> CertifiedCase:
+    """Return a case with a method ``check(backend, **options)``."""
+    return CertifiedCase(request.param)
+
+
+class CertifiedCase:
+    """A case by which a back end is judged.
+
+    Attributes
+    ----------
+    case : refsim.cases.Case
+        Network, inputs, duration, samples and cotangents.
+    """
+
+    def __init__(self, case: Any):
+        self.case = case
+
+    def __repr__(self) -> str:
+        return f"<case {self.case.name}>"
+
+    def check(self, backend: Any, **options: Any) -> CaseVerdict:
+        """Judge a back end by this case.
+
+        Parameters
+        ----------
+        backend : callable
+            As for :func:`validation.certify`.
+        **options
+            Other arguments of :func:`validation.certify`: steps, groups, rtol, precision.
+
+        Returns
+        -------
+        CaseVerdict
+            What was found; a test fails, or is skipped, with its reasons.
+        """
+        __tracebackhide__ = True
+        from validation.certification import certify
+
+        verdict = certify(backend, [self.case], **options).cases[0]
+        if verdict.verdict == "fail":
+            pytest.fail(message(verdict), pytrace=False)
+        if verdict.verdict == "skip":
+            pytest.skip(verdict.note)
+        return verdict
+
+
+def message(verdict: CaseVerdict) -> str:
+    """Return what is wrong in a case, in some lines."""
+    lines = [f"case {verdict.case.name}: {verdict.verdict}. {verdict.note}"]
+    if verdict.cause is not None:
+        lines.append(f"probable cause: {verdict.cause.name} ({verdict.cause.evidence})")
+    first = verdict.first_difference
+    if first is not None:
+        lines.append(
+            f"first spike that differs: number {first.nth} of neuron {first.neuron} is "
+            f"{first.kind}; reference {first.reference:.12g} ms, answer {first.answer:.12g} ms"
+        )
+    if verdict.groups:
+        lines.append(f"{'group':<12} {'verdict':<7} {'error':>9} {'tolerance':>9}  worst entry")
+        lines += [_row(row) for row in verdict.groups]
+    return "\n".join(lines)
+
+
+def _row(row: Any) -> str:
+    worst = ""
+    if row.worst >= 0 and row.verdict != "pass":
+        worst = (
+            f"[{row.worst}] is {row.answer[row.worst]:.9g}, the reference "
+            f"{row.reference[row.worst]:.9g}"
+        )
+    text = f"{row.group:<12} {row.verdict:<7} {row.error:>9.1e} {row.tolerance:>9.1e}  {worst}"
+    return f"{text} {row.note}".rstrip()
