@@ -10,6 +10,7 @@ and a batch of spike trains in one call.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import Any, NamedTuple
@@ -30,7 +31,13 @@ from validation.backends.jax_grid_step import (
     start,
 )
 from validation.backends.jax_grid_structure import GridStructure, grid_problem
-from validation.backends.jax_layout import Layout, Parameters, gradient_of, in_given_order
+from validation.backends.jax_layout import (
+    Layout,
+    Parameters,
+    gradient_of,
+    in_given_order,
+    padded,
+)
 from validation.backends.jax_setup import float64, jax, jnp
 
 Array = Any
@@ -200,3 +207,27 @@ def spikes_of(part: Array, dt: float) -> tuple[Array, Array]:
     time = np.where(inside == 1.0, (step + 1) * dt, step * dt + dt * inside)
     order = np.lexsort((neuron, time))
     return time[order], neuron[order]
+
+
+def batched(
+    problems: Sequence[tuple[Parameters, GridStructure]],
+) -> tuple[Parameters, GridStructure]:
+    """Return the arrays of many spike trains over one network, for `batch_gradient`.
+
+    Parameters
+    ----------
+    problems : sequence of (Parameters, GridStructure)
+        From `grid_problem`, for the same network, duration, step and scheme.
+    """
+    parameters, structure = problems[0]
+    for name in OF_SAMPLE[1:]:
+        columns = _of_one_length([getattr(one, name) for _, one in problems], -1)
+        structure = structure._replace(**{name: columns})
+    times = _of_one_length([one.input_times for one, _ in problems], np.inf)
+    return parameters._replace(input_times=times), structure
+
+
+def _of_one_length(columns: Sequence[Array], fill: float) -> Array:
+    """Return columns as rows of one array, filled up to the longest."""
+    longest = max(len(column) for column in columns)
+    return np.stack([padded(column, longest, fill) for column in columns])

@@ -184,7 +184,8 @@ def _arrivals(given: Fixed, carry: Carry, n: Array) -> tuple[Array, Array]:
     late += jnp.sum(count, axis=1) * moved(given.parameters.delay)
     rows = jnp.stack([weight * jnp.sum(count, axis=1), weight * late])
     sums = jnp.matmul(rows, given.into, precision=jax.lax.Precision.HIGHEST)
-    return tuple(sums.reshape(2, *carry.y.shape))  # type: ignore[return-value]
+    weights, times_late = sums.reshape(2, *carry.y.shape)
+    return weights, times_late
 
 
 def _arrival_step(given: Fixed, emitted: Array, part: Array) -> Array:
