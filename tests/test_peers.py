@@ -397,8 +397,8 @@ def test_jaxsnn_refuses_by_name():
 
 
 def silent_case():
-    """Two neurons that do not spike, and are read twice."""
-    synapses = refsim.Synapses([2, 2, 3], [0, 1, 1], [2.0, -1.0, 3.0], [1.04, 0.52, 2.1])
+    """Two neurons that do not spike; all times are multiples of 0.04 ms."""
+    synapses = refsim.Synapses([2, 2, 3], [0, 1, 1], [2.0, -1.0, 3.0], [1.04, 0.52, 2.12])
     network = refsim.Network(
         2,
         synapses,
