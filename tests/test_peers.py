@@ -199,6 +199,15 @@ def test_nest_has_our_spikes_where_its_delays_do_not_round(model, dt):
 
 
 @needs_nest
+@pytest.mark.parametrize("model", MODELS)
+def test_nest_has_the_closed_form_of_a_constant_current(model):
+    """tau_m ln(40 / 25) of its own test of accuracy, whose tolerance is 1e-13."""
+    network = refsim.Network(1, tau_m=10.0, v_th=15.0, i_ext=40.0)
+    answer = nest_precise(network, refsim.SpikeTrain.empty(), 6.0, None, model=model)
+    np.testing.assert_allclose(answer.time, [10.0 * np.log(1.6)], rtol=1e-13)
+
+
+@needs_nest
 def test_nest_rounds_delays_and_refractory_times():
     """Each of 3 stages has up to half a step of rounding, and the last spike gathers them."""
     case = chain_exponential()
