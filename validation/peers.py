@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 import adjoint
 from adjoint.types import Parameters
 from refsim.cases import Case
-from refsim.errors import IllConditionedWarning, InvalidValueError
+from refsim.errors import IllConditionedWarning, InvalidValueError, MissingExtraError
 from refsim.simulation import Simulation
 from validation.backend import Answer, LossCotangents, NotExpressibleError, nth_of_neuron
 from validation.backends.adseq_snn import adseq_snn
@@ -161,6 +161,8 @@ def measure(
         answer = function(case.network, case.inputs, case.duration, exact.cotangents, **options)
     except NotExpressibleError as error:
         return Measurement("refused", str(error))
+    except MissingExtraError:
+        raise
     except Exception as error:  # packages of others raise what they like
         first = (str(error).strip() or "no message").splitlines()[0]
         return Measurement("failed", f"{type(error).__name__}: {first}")
@@ -176,7 +178,7 @@ def _compared(answer: Answer, exact: Reference) -> Measurement:
     moved = [abs(known[key] - theirs[key]) for key in both]
     voltages = np.nan
     if answer.voltages is not None and len(exact.cotangents.samples):
-        voltages = float(np.abs(answer.voltages - exact.simulation.voltages).max())
+        voltages = float(np.abs(np.asarray(answer.voltages) - exact.simulation.voltages).max())
     groups = {
         name: (np.asarray(values), getattr(exact.gradient, name))
         for name, values in answer.gradient.items()
@@ -197,8 +199,8 @@ def _by_number(
     times: NDArray[np.float64], neurons: NDArray[np.integer]
 ) -> dict[tuple[int, int], float]:
     """Return spike times by (neuron, number among its spikes)."""
-    neurons = neurons.astype(np.int64)
-    pairs = zip(neurons.tolist(), nth_of_neuron(neurons).tolist(), strict=True)
+    nth = nth_of_neuron(neurons.astype(np.int64))
+    pairs = zip(neurons.tolist(), nth.tolist(), strict=True)
     return dict(zip(pairs, times.tolist(), strict=True))
 
 
