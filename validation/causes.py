@@ -109,7 +109,8 @@ class Suspect(NamedTuple):
             fractions.append(fraction)
             if off > max(self.most_left * pair.error, 0.0 if self.on_grid else 100.0 * allowed):
                 return None
-        return max(fractions) if fractions and max(fractions) < 1.0 else None
+        most = max(fractions, default=1.0)
+        return most if most <= max(self.most_left, 0.1) else None
 
     @property
     def most_left(self) -> float:

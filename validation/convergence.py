@@ -22,7 +22,7 @@ from validation.answers import CheckedAnswer
 from validation.certificate import GroupVerdict, StepErrors
 from validation.comparison import compared, same_spikes, scales, typical_sizes
 from validation.judging import Precision, Yardstick, judged
-from validation.lateness import late_by_steps
+from validation.lateness import in_steps, late_by_steps
 from validation.sensitivity import sensitivity
 
 # Multiples of what moves by dt/tau do. A correct grid of first order was off by 0.02 to 1.5 of it
@@ -95,7 +95,7 @@ def _grid_yardstick(
     measured = sensitivity(reference, step, DRAWS)
     scale = scales(reference)
     tolerance = {
-        group: precision.floor + MARGIN * step * change / scale[group]
+        group: precision.floor_of(group) + MARGIN * step * change / scale[group]
         for group, change in measured.smooth.items()
     }
     if rtol is not None:
@@ -131,10 +131,5 @@ def _not_late(row: GroupVerdict, reference: Evaluation, answers: Answers) -> Gro
     """
     if row.group != "spike_times" or row.verdict != "pass" or len(answers) < 2:
         return row
-    found = late_by_steps(reference, answers)
-    if found is None:
-        return row
-    fit, steps = found
-    when = "late" if steps > 0 else "early"
-    number = "a step" if abs(steps) == 1 else f"{abs(steps)} steps"
-    return row._replace(verdict="fail", note=f"every {fit.what} is {number} {when}")
+    fit = late_by_steps(reference, answers)
+    return row if fit is None else row._replace(verdict="fail", note=in_steps(fit))

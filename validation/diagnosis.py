@@ -31,12 +31,10 @@ def _explanations(suspect: Suspect) -> Iterator[Explanation]:
     spikes = [row for row in suspect.groups if row.group == "spike_times"]
     if any(row.verdict == "fail" for row in spikes):
         return chain(of_spikes(suspect), of_rounding(suspect))
-    if all(row.verdict == "pass" for row in spikes):
-        return chain(
-            of_groups(suspect),
-            of_loss(suspect),
-            of_terms(suspect),
-            of_the_future(suspect),
-            of_rounding(suspect),
-        )
-    return iter(())
+    return chain(
+        of_groups(suspect),
+        of_loss(suspect),
+        of_terms(suspect),
+        of_the_future(suspect),
+        of_rounding(suspect),
+    )

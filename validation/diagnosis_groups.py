@@ -103,6 +103,8 @@ def _follows_step(suspect: Suspect) -> bool:
 
 def _meaning(suspect: Suspect, factor: float) -> str:
     """Return what a factor could be, "" if nothing comes to mind."""
+    if abs(factor - 1.0) < 1e-3:
+        return ""  # right but for a little
     network = suspect.reference.case.network
     known = {"tau_m": network.tau_m[0], "tau": network.tau[0], "1000, ms in a second": 1000.0}
     known |= {"two": 2.0}

@@ -13,7 +13,7 @@ from refsim.network import Network
 from validation.causes import Explanation, Suspect, explanation
 from validation.comparison import first_difference, largest, same_spikes, scales
 from validation.judging import PRECISIONS, ROUNDINGS
-from validation.lateness import differences, late_by_steps, lateness
+from validation.lateness import differences, in_steps, late_by_steps, lateness
 
 # Back ends without a step are as exact as the reference: a shift explains all or nothing.
 SHIFT_LEFT = 1e-3
@@ -64,15 +64,9 @@ def _permuted(suspect: Suspect) -> Iterator[Explanation]:
 
 def _late(suspect: Suspect) -> Iterator[Explanation]:
     if suspect.on_grid:
-        found = late_by_steps(suspect.reference, list(suspect.answers))
-        if found is not None:
-            fit, steps = found
-            yield explanation(
-                "off by one step",
-                f"every {fit.what} is {_late_or_early(fit.shift)}, by {abs(steps)} "
-                f"step{'s' if abs(steps) > 1 else ''}, for every length of the step",
-                fit.left,
-            )
+        fit = late_by_steps(suspect.reference, suspect.answers)
+        if fit is not None:
+            yield explanation("off by one step", in_steps(fit), fit.left)
         return
     for fit in lateness(suspect.reference, suspect.answer):
         rounding = 100.0 * tolerance(suspect)
@@ -163,8 +157,8 @@ def of_rounding(suspect: Suspect) -> Iterator[Explanation]:
             if row.verdict == "fail":
                 return
             continue
-        condition = max(0.0, row.tolerance - exact.floor) / (ROUNDINGS * exact.eps)
-        if row.error > single.floor + ROUNDINGS * single.eps * condition:
+        excess = max(0.0, row.tolerance - exact.floor_of(row.group))
+        if row.error > single.tolerance(row.group, excess / (ROUNDINGS * exact.eps)):
             return
         worst = max(worst, row.error)
     numbers = "every number is one that float32 can hold, and " if suspect.answer.in_float32 else ""

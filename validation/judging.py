@@ -21,8 +21,9 @@ from validation.certificate import GroupVerdict
 from validation.comparison import GROUPS, OUTPUTS, Comparison, compared, same_spikes, scales
 from validation.sensitivity import Sensitivity, sensitivity
 
-# Of 3000 random networks whose gradients a second float64 implementation computed by matrix
-# exponentials, none was off by more than 3 eps condition; a tape of many spikes adds up more.
+# A second implementation in float64, by matrix exponentials, was off by at most @@ eps condition in
+# 2000 random networks where that exceeds the floor, and by 5e-12 where it does not: there by what
+# matrix exponentials lose at equal time constants.
 ROUNDINGS = 64.0
 # A jump measured at a few random moves is not the largest that there is.
 JUMPS = 10.0
@@ -33,13 +34,22 @@ class Precision(NamedTuple):
 
     name: str
     eps: float
-    floor: float  # of tolerances, relative
+    floor: float  # of tolerances of spike times and voltages, relative
+    gradient_floor: float  # of tolerances of gradients, which add up many terms
     step: float  # of moves that measure sensitivity: well above rounding, well below the numbers
+
+    def tolerance(self, group: str, condition: float) -> float:
+        """Return how far a group may be off whose relative condition number is given."""
+        return self.floor_of(group) + ROUNDINGS * self.eps * condition
+
+    def floor_of(self, group: str) -> float:
+        """Return how far any group may be off."""
+        return self.floor if group in OUTPUTS else self.gradient_floor
 
 
 PRECISIONS = {
-    "float64": Precision("float64", 2.0**-52, 1e-12, 2.0**-36),
-    "float32": Precision("float32", 2.0**-23, 1e-5, 2.0**-19),
+    "float64": Precision("float64", 2.0**-52, 1e-11, 1e-10, 2.0**-36),
+    "float32": Precision("float32", 2.0**-23, 1e-5, 1e-4, 2.0**-19),
 }
 
 
@@ -85,7 +95,7 @@ def yardstick(
     measured = sensitivity(evaluation, precision.step)
     scale = scales(evaluation)
     tolerance = {
-        group: precision.floor + ROUNDINGS * precision.eps * change / scale[group]
+        group: precision.tolerance(group, change / scale[group])
         for group, change in measured.smooth.items()
     }
     if rtol is not None:

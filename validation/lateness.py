@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -19,6 +19,7 @@ Rows = NDArray[np.int64]
 
 STEPS = (0.001, 0.01, 0.02, 0.025, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0)  # ms, that back ends often have
 NEAR_A_STEP = 0.3  # of a step; a scheme that reports ends of steps is late by half a step
+FEWEST = 6  # spikes, over all steps, for a mean that means something
 ROUNDS = 4
 
 
@@ -35,10 +36,10 @@ class Spiking(Protocol):
 
 
 class Lateness(NamedTuple):
-    """A shift in ms that explains differences of spike times."""
+    """A shift that explains differences of spike times."""
 
-    what: str  # "spike" or "arrival"
-    shift: float
+    what: str  # "spike", "arrival" or, on a grid, "first spike"
+    shift: float  # ms, on a grid in steps
     left: float  # of the differences, by root mean square
 
 
@@ -109,22 +110,58 @@ def _tried(
 
 
 def late_by_steps(
-    reference: Evaluation, answers: list[tuple[float, CheckedAnswer]]
-) -> tuple[Lateness, int] | None:
-    """Return a shift by the same whole number of steps for every step, with that number."""
-    found: dict[str, list[tuple[Lateness, int]]] = {"spike": [], "arrival": []}
-    for dt, answer in answers[-2:]:
-        for fit in lateness(reference, answer):
-            steps = round(fit.shift / dt)
-            near = abs(fit.shift / dt - steps) < NEAR_A_STEP
-            if steps != 0 and near and fit.left < 0.5:
-                found[fit.what].append((fit, steps))
-    whole = [
-        fits[-1]
-        for fits in found.values()
-        if len(fits) == len(answers[-2:]) and len({steps for _, steps in fits}) == 1
-    ]
-    return min(whole, key=lambda pair: pair[0].left, default=None)
+    reference: Evaluation, answers: Sequence[tuple[float, CheckedAnswer]]
+) -> Lateness | None:
+    """Return by how many steps spikes are late on a grid, if by a whole number of them.
+
+    Looked at are first spikes that input spikes alone have caused: no reset, which schemes do early
+    or late in their step, has come before. Rounding of arrivals and of spikes scatters them by a
+    fraction of a step, about 0 or about half of a step; by a mistake in the counting of steps
+    they are late by one.
+    """
+    case, spikes = reference.case, reference.simulation.spikes
+    rows = _caused_by_inputs(reference)
+    if not len(rows):
+        return None
+    _, dot = jvp(case.network, case.inputs, case.duration, {"delay": 1.0})
+    steps = []
+    for dt, answer in answers:
+        mine, other = matched(spikes, answer)
+        late = np.full(len(spikes.time), np.nan)
+        late[mine] = answer.time[other] - spikes.time[mine]
+        steps += list(late[rows] / dot.time[rows] / dt)
+    found = np.array([step for step in steps if np.isfinite(step)])
+    if len(found) < FEWEST:
+        return None
+    mean, scatter = float(np.mean(found)), float(np.std(found) / np.sqrt(len(found)))
+    whole = round(mean)
+    if whole == 0 or abs(mean - whole) > NEAR_A_STEP or scatter > NEAR_A_STEP / 2.0:
+        return None
+    return Lateness("first spike", float(whole), 0.1)
+
+
+def in_steps(fit: Lateness) -> str:
+    """Return a sentence on a lateness by steps."""
+    number = "a step" if abs(fit.shift) == 1 else f"{abs(fit.shift):g} steps"
+    when = "late" if fit.shift > 0 else "early"
+    return f"spikes that only inputs have caused are {number} {when}, whatever the step"
+
+
+def _caused_by_inputs(reference: Evaluation) -> Rows:
+    """Return rows of first spikes of neurons that no neuron has reached, but inputs have."""
+    case, spikes = reference.case, reference.simulation.spikes
+    network = case.network
+    first = np.full(network.n_neurons, np.inf)
+    np.minimum.at(first, spikes.neuron, spikes.time)
+    of_neurons = network.pre < network.n_neurons
+    arrival = first[network.pre[of_neurons]] + network.delay[of_neurons]
+    reached = np.full(network.n_neurons, np.inf)
+    np.minimum.at(reached, network.post[of_neurons], arrival)
+    driven = np.zeros(network.n_neurons, dtype=bool)
+    driven[network.post[~of_neurons]] = True
+    neuron = spikes.neuron
+    chosen = (spikes.time == first[neuron]) & (spikes.time < reached[neuron]) & driven[neuron]
+    return np.flatnonzero(chosen)
 
 
 def _rms(values: Vector) -> float:

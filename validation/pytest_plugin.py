@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from validation.certificate import CaseVerdict
 
 FIXTURE = "refsim_case"
+_CASES = pytest.StashKey[list[Any]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -24,10 +25,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("refsim", "certification of simulators by refsim")
     group.addoption(
         "--refsim-cases",
-        nargs="+",
-        default=None,
+        action="append",
+        default=[],
         metavar="PATH",
-        help="case files, or folders of them, for the fixture refsim_case (the standard suite)",
+        help="a case file, or a folder of them, for the fixture refsim_case; can be repeated "
+        "(the standard suite)",
     )
     parser.addini(
         "refsim_cases", "case files, or folders of them, for the fixture refsim_case", type="paths"
@@ -49,17 +51,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def _cases(config: pytest.Config) -> list[Any]:
     """Return the cases that are asked for, read once in a session."""
-    key = pytest.StashKey[list[Any]]() if not hasattr(_cases, "key") else _cases.key
-    _cases.key = key  # type: ignore[attr-defined]
-    if key not in config.stash:
+    if _CASES not in config.stash:
         from refsim.cases import load
         from validation.cli_certify import case_files
         from validation.suite import standard_cases
 
         paths = config.getoption("--refsim-cases") or config.getini("refsim_cases")
         found = [load(path) for path in case_files(paths)] if paths else standard_cases()
-        config.stash[key] = found
-    return config.stash[key]
+        config.stash[_CASES] = found
+    return config.stash[_CASES]
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from collections.abc import Collection
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import expm, expm_frechet
 
 from adjoint.types import Parameters
 from refsim.cases import gradient_sizes
@@ -27,6 +26,7 @@ from validation.plain import (
     Sample,
     Spike,
     Vector,
+    exponential,
     matrix,
     peak_time,
     simulate,
@@ -104,10 +104,11 @@ class _Flows:
             t = peak_time(r, s)
             # gain = 1/c with c the response at its peak, which does not move it to first order.
             cascade = np.array([[-r, 0.0], [1.0, -s]]) * t
+            by_rate = np.zeros((2, 2, 2))
+            by_rate[0, 0, 0] = by_rate[1, 1, 1] = -t
+            by = _exponential_with(cascade, by_rate)[1]
             for k, place in ((0, first), (1, last)):
-                by_rate = np.zeros((2, 2))
-                by_rate[k, k] = -t
-                slope = -gain * gain * expm_frechet(cascade, by_rate, compute_expm=False)[1, 0]
+                slope = -gain * gain * by[k, 1, 0]
                 found.append((place - 1, last, first, -slope * stages.rate[place - 1] ** 2))
         return found
 
@@ -125,12 +126,18 @@ class _Flows:
     def of(self, flow: Flow, constant: bool) -> tuple[Matrix, Matrix]:
         """Return the propagator, and d(state after)/dp (1 + K, m)."""
         a, by = self.generators(flow.neuron, flow.held, constant)
-        m = len(a)
-        doubled = np.zeros((len(by), 2 * m, 2 * m))
-        doubled[:, :m, :m] = doubled[:, m:, m:] = a * flow.dt
-        doubled[:, :m, m:] = by * flow.dt
-        flowed = expm(doubled)
-        return flowed[0, :m, :m], flowed[:, :m, m:] @ flow.z
+        flowed, derivatives = _exponential_with(a * flow.dt, by * flow.dt)
+        return flowed, derivatives @ flow.z
+
+
+def _exponential_with(a: Matrix, by: NDArray[np.float64]) -> tuple[Matrix, NDArray[np.float64]]:
+    """Return exp(A) and its derivatives in the directions ``by`` (d, m, m)."""
+    m = len(a)
+    doubled = np.zeros((len(by), 2 * m, 2 * m))
+    doubled[:, :m, :m] = doubled[:, m:, m:] = a
+    doubled[:, :m, m:] = by
+    flowed = exponential(doubled)
+    return flowed[0, :m, :m], flowed[:, :m, m:]
 
 
 class _Backward:
