@@ -16,25 +16,15 @@ from typing import Any
 import numba.cuda
 import numpy as np
 
-from adjoint.batch_loop import BackArrays, BackCursor, run_samples_back
+from adjoint.batch_loop import BackArrays, run_samples_back
 from adjoint.keep import KeepsAll
-from adjoint.reverse import Pending, ReverseProblem, ReverseTransit, ReverseWork, WiringBar
+from adjoint.reverse import ReverseProblem, ReverseTransit
 from queues.jit import inner_kernel
-from queues.types import HeapOrRingArrays, IndexedHeapArrays
-from refsim.batch_loop import Cursor, run_samples
-from refsim.event_loop import Counts, Margins, Problem, Transit, Work
-from refsim.lif_vjp import AdjointState, ModelBar
+from refsim.batch_loop import run_samples
+from refsim.event_loop import Problem, Transit
 from refsim.lossy import NoLosses
-from refsim.types import (
-    InputArrays,
-    ModelTangent,
-    SampleArrays,
-    Scratch,
-    State,
-    StateTangent,
-    Tape,
-    WiringTangent,
-)
+from refsim.types import InputArrays, ModelTangent, SampleArrays, WiringTangent
+from validation.backends import cuda_rows
 from validation.backends.cuda_target import share_kernels
 
 share_kernels()
@@ -84,90 +74,6 @@ def _problem(given):
     )
 
 
-@inner_kernel
-def _state(state, b):
-    return State(
-        time=state.time[:, b],
-        v=state.v[:, b],
-        current=state.current[:, :, b],
-        release=state.release[:, b],
-        last_spike=state.last_spike[:, b],
-        last_arrival=state.last_arrival[:, b],
-    )
-
-
-@inner_kernel
-def _tape(tape, b):
-    return Tape(
-        time=tape.time[:, b],
-        neuron=tape.neuron[:, b],
-        slope_before=tape.slope_before[:, b],
-        slope_after=tape.slope_after[:, b],
-        tangent=tape.tangent[:, b],
-    )
-
-
-@inner_kernel
-def _counts(counts, b):
-    return Counts(
-        spikes=counts.spikes[:, b],
-        emitted=counts.emitted[:, b],
-        inputs=counts.inputs[:, b],
-        samples=counts.samples[:, b],
-        arrivals=counts.arrivals[:, b],
-        searches=counts.searches[:, b],
-    )
-
-
-@inner_kernel
-def _scratch(scratch, b):
-    return Scratch(
-        current=scratch.current[:, b],
-        current_tangent=scratch.current_tangent[:, b],
-        roots=scratch.roots[:, b],
-        roots_next=scratch.roots_next[:, b],
-    )
-
-
-@inner_kernel
-def _work(rows, b):
-    """Return what thread ``b`` of a forward pass changes."""
-    state = _state(rows.state, b)
-    crossings = rows.crossings
-    return Work(
-        state=state,
-        state_dot=StateTangent(v=state.v, current=state.current, release=state.release),
-        crossings=IndexedHeapArrays(
-            time=crossings.time[:, b],
-            item=crossings.item[:, b],
-            position=crossings.position[:, b],
-            size=crossings.size[:, b],
-        ),
-        is_exact=rows.is_exact[:, b],
-        tape=_tape(rows.tape, b),
-        origin=rows.origin[:, b],
-        counts=_counts(rows.counts, b),
-        margins=Margins(gap=rows.margins.gap[:, b], release_gap=rows.margins.release_gap[:, b]),
-        scratch=_scratch(rows.scratch, b),
-    )
-
-
-@inner_kernel
-def _queue(queue, kind, b):
-    """Return the queue of thread ``b``, empty, which takes arrivals as ``kind`` says."""
-    own = HeapOrRingArrays(
-        time=queue.time[:, b],
-        order=queue.order[:, b],
-        payload=queue.payload[:, b],
-        tangent=queue.tangent[:, b],
-        head=queue.head[:, b],
-        kind=queue.kind[:, b],
-        size=queue.size[:, b],
-    )
-    own.kind[0] = kind
-    return own
-
-
 @cuda.jit
 def simulate_samples(given, batch, rows, kind, which, status):
     """Simulate the samples ``which``, one a thread, and write how each of them ended.
@@ -177,22 +83,11 @@ def simulate_samples(given, batch, rows, kind, which, status):
     """
     b = cuda.grid(1)
     if b < which.shape[0]:
-        cursor = Cursor(
-            sample=rows.cursor.sample[:, b],
-            stop=rows.cursor.stop[:, b],
-            begun=rows.cursor.begun[:, b],
-            spikes=rows.cursor.spikes[:, b],
-            emitted=rows.cursor.emitted[:, b],
-        )
-        cursor.sample[0] = which[b]
-        cursor.stop[0] = which[b] + 1
-        cursor.begun[0] = 0
-        cursor.spikes[0] = 0
-        cursor.emitted[0] = 0
+        cursor = cuda_rows.cursor(rows.cursor, which[b], b)
         transit = Transit(
-            queue=_queue(rows.queue, kind, b), losses=NoLosses(none=given.wiring.post[0:0])
+            queue=cuda_rows.queue(rows.queue, kind, b), losses=NoLosses(none=given.wiring.post[0:0])
         )
-        work = _work(rows, b)
+        work = cuda_rows.work(rows, b)
         status[b] = run_samples(_problem(given), work, transit, batch, cursor, _ALL)
 
 
@@ -211,56 +106,6 @@ def _reverse_problem(given, sample_bar):
         dt=given.dt,
         pending=given.pending,
         walks=True,
-    )
-
-
-@inner_kernel
-def _adjoint(adj, b):
-    return AdjointState(
-        time=adj.time[:, b],
-        v=adj.v[:, b],
-        x=adj.x[:, :, b],
-        rate_v=adj.rate_v[:, b],
-        rate_x=adj.rate_x[:, :, b],
-        own=adj.own[:, :, b],
-        cross=adj.cross[:, :, b],
-        after=adj.after[:, b],
-        held=adj.held[:, b],
-        spike=adj.spike[:, b],
-    )
-
-
-@inner_kernel
-def _model_bar(flat, s, n, k):
-    """Return the parts of a gradient behind those of the ``s`` weights and delays."""
-    a = 2 * s
-    b = a + 6 * n
-    return ModelBar(
-        rate=flat[a : a + n],
-        drive=flat[a + n : a + 2 * n],
-        v_th=flat[a + 2 * n : a + 3 * n],
-        v_reset=flat[a + 3 * n : a + 4 * n],
-        t_ref=flat[a + 4 * n : a + 5 * n],
-        v0=flat[a + 5 * n : b],
-        port_rate=flat[b : b + k],
-        port_gain=flat[b + k : flat.shape[0]],
-    )
-
-
-@inner_kernel
-def _reverse_work(given, rows, bars, flat, b):
-    """Return what thread ``b`` of a backward pass changes; its gradient is ``flat``."""
-    s = given.wiring.weight.shape[0]
-    n = given.model.neurons.rate.shape[0]
-    return ReverseWork(
-        adjoint=_adjoint(rows.adjoint, b),
-        model_bar=_model_bar(flat, s, n, given.model.ports.rate.shape[0]),
-        wiring_bar=WiringBar(weight=flat[0:s], delay=flat[s : 2 * s]),
-        spike_bar=bars.spike,
-        input_bar=bars.input,
-        spikes=rows.spikes[:, b],
-        samples=rows.samples[:, b],
-        pending=rows.pending[:, b],
     )
 
 
@@ -290,26 +135,17 @@ def take_samples_back(given, batch, rows, bars, kind):
     """
     b = cuda.grid(1)
     if b < batch.is_finite.shape[0]:
-        cursor = BackCursor(
-            sample=rows.cursor.sample[:, b],
-            stop=rows.cursor.stop[:, b],
-            begun=rows.cursor.begun[:, b],
-        )
-        cursor.sample[0] = b
-        cursor.stop[0] = b + 1
-        cursor.begun[0] = 0
+        cursor = cuda_rows.back_cursor(rows.cursor, b, b)
         none = given.wiring.post[0:0]
         transit = ReverseTransit(
-            queue=_queue(rows.queue, kind, b),
+            queue=cuda_rows.queue(rows.queue, kind, b),
             losses=NoLosses(none=none),
             kept=KeepsAll(none=none),
         )
-        last = Pending(
-            time=rows.last.time[:, b], order=rows.last.order[:, b], synapse=rows.last.synapse[:, b]
-        )
+        last = cuda_rows.pending(rows.last, b)
         problem = _reverse_problem(given, bars.sample)
         flat = batch.sums[:, b]
-        work = _reverse_work(given, rows, bars, flat, b)
+        work = cuda_rows.reverse_work(given, rows, bars, flat, b)
         by_sample = _by_sample(batch)
         run_samples_back(problem, work, transit, by_sample, cursor, flat, last, _ALL)
 
