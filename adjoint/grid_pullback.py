@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from adjoint.grid_pieces import Pieces
-from adjoint.grid_reverse import last_arrivals, run_back, spikes_before
+from adjoint.grid_reverse import last_arrivals, note_last_spikes, run_back, spikes_before
 from adjoint.grid_types import GridAdjoint, GridBar, GridReverse, GridReverseWork
 from adjoint.layout import as_given, gradient
 from adjoint.pullback import check_finite, checked_names
@@ -86,8 +86,10 @@ class GridPullback:
         by_row[self._rows] = spike_bar
         n, n_states = run.work.state.x.shape
         calendar = empty_calendar(len(run.work.calendar.first), len(self._origin))
+        adjoint = GridAdjoint(np.zeros(n), np.zeros((n, n_states)), *np.zeros((3, n), np.int64))
+        note_last_spikes(run.problem, run.work.tape, adjoint, self._last_spike)
         return GridReverseWork(
-            adjoint=GridAdjoint(np.zeros(n), np.zeros((n, n_states)), self._last_spike.copy()),
+            adjoint=adjoint,
             bar=_zeros(run.network),
             spike_bar=by_row,
             input_bar=np.zeros(len(run.inputs)),

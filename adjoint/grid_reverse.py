@@ -44,20 +44,26 @@ def spikes_before(neuron, before, last):
         last[neuron[row]] = row
 
 
-@inner_kernel
-def _release_step(problem, tape, row):
-    n = tape.neuron[row]
-    return tape.step[row] + 1 + problem.rules.hold + problem.t_ref[n]
+@kernel
+def note_spike(problem, tape, adj, n, row):
+    """Make the spike in ``row``, if any, the last one of neuron ``n``."""
+    adj.spike[n] = row
+    adj.fired[n] = NONE
+    adj.free[n] = 0
+    if row != NONE:
+        adj.fired[n] = tape.step[row]
+        adj.free[n] = tape.step[row] + 1 + problem.rules.hold + problem.t_ref[n]
+
+
+@kernel
+def note_last_spikes(problem, tape, adj, last):
+    """Begin with the last spikes of all neurons, in the rows ``last``."""
+    for n in range(last.shape[0]):
+        note_spike(problem, tape, adj, n, last[n])
 
 
 @inner_kernel
-def _is_free(problem, tape, spike, now):
-    """Return whether a neuron whose last spike is in row ``spike`` is free in a step."""
-    return spike == NONE or now >= _release_step(problem, tape, spike)
-
-
-@inner_kernel
-def _receive_vjp(problem, tape, work, k, now):
+def _receive_vjp(problem, work, k, now):
     """Read the adjoint at an arrival over synapse ``k``; return dL/d(its time)."""
     wiring, ports, adj = problem.wiring, problem.model.ports, work.adjoint
     n, p = wiring.post[k], wiring.port[k]
@@ -65,7 +71,7 @@ def _receive_vjp(problem, tape, work, k, now):
     late = ports.rate[i] * adj.x[n, i]
     if ports.order[p] == 2:
         late -= ports.gain[p] * adj.x[n, i + 1]
-    elif problem.rules.full and _is_free(problem, tape, adj.spike[n], now):
+    elif problem.rules.full and now >= adj.free[n]:
         late -= problem.model.neurons.rate[n] * adj.v[n]
     late *= wiring.weight[k]
     work.bar.weight[k] += adj.x[n, i]
@@ -90,7 +96,7 @@ def _deliver_entry_vjp(problem, tape, work, entry, now):
             step = arrival_step(problem.rules, emitted, delay, earliest, problem.n_steps)
             if step != now:
                 break
-        total += _receive_vjp(problem, tape, work, k, now)
+        total += _receive_vjp(problem, work, k, now)
         k -= 1
     if origin >= 0:
         work.spike_bar[origin] += total
@@ -137,12 +143,11 @@ def _release_all_vjp(problem, tape, work, now):
         return
     adj, bar = work.adjoint, work.bar
     for n in range(adj.v.shape[0]):
-        row = adj.spike[n]
-        if row != NONE and _release_step(problem, tape, row) == now:
-            moved = adj.v[n] * tape.slope_after[row]
+        if adj.spike[n] != NONE and adj.free[n] == now:
+            moved = adj.v[n] * tape.slope_after[adj.spike[n]]
             bar.v_reset[n] += adj.v[n]
             bar.t_ref[n] -= moved
-            work.spike_bar[row] -= moved
+            work.spike_bar[adj.spike[n]] -= moved
             adj.v[n] = 0.0
 
 
@@ -232,13 +237,12 @@ def _flow_all_vjp(problem, tape, reverse, record, work, now):
     for n in range(adj.v.shape[0]):
         v = record.v[row, n]
         _flow_filters_vjp(problem, work.bar, adj.x, x, n)
-        spike = adj.spike[n]
-        if spike != NONE and tape.step[spike] == now:
-            _flow_free_vjp(problem, tape, work, v, x, n, spike)
-            adj.spike[n] = reverse.before[spike]
-        elif _is_free(problem, tape, spike, now):
+        if adj.fired[n] == now:
+            _flow_free_vjp(problem, tape, work, v, x, n, adj.spike[n])
+            note_spike(problem, tape, adj, n, reverse.before[adj.spike[n]])
+        elif now >= adj.free[n]:
             _flow_free_vjp(problem, tape, work, v, x, n, NONE)
-        elif problem.rules.hold == 1 and tape.step[spike] + 1 == now:
+        elif problem.rules.hold == 1 and adj.fired[n] + 1 == now:
             _end_hold_vjp(problem, work, v, x, n)
 
 

@@ -14,6 +14,8 @@ class GridAdjoint(NamedTuple):
     v: Float  # (n,)
     x: Float  # (n, K)
     spike: Int  # (n,) row of the tape of the last spike before this step, -1 for none
+    fired: Int  # (n,) step of that spike, -1 for none
+    free: Int  # (n,) step from which the neuron is free after it
 
 
 class GridBar(NamedTuple):
