@@ -40,7 +40,8 @@ class Fixed(NamedTuple):
     r: Array  # (P,) 1/ms
     s: Array  # (P,)
     gain: Array  # (P,)
-    into: Array  # (S, n P) 1 where a synapse leads
+    weight: Array  # (G, n P) of all synapses of a group
+    weight_late: Array  # (G, n P) times how late the delay is: zero, with tangents
     count: Array  # (steps + 1, n, P) weights of input spikes that arrive
     late: Array  # (steps + 1, n, P) the same times how late they are: zero, with tangents
 
@@ -76,13 +77,22 @@ def fixed(parameters: Parameters, structure: GridStructure) -> Fixed:
     gain = jnp.where(structure.synapses.is_cascade, cascade_gain(r, s), 0.0)
     rate = 1.0 / parameters.tau_m
     coefficients = _coefficients(parameters, structure, rate, r, s, gain)
-    synapses = structure.synapses
-    n, n_ports = rate.shape[0], r.shape[0]
-    place = synapses.post * n_ports + synapses.port
-    into = (place[:, None] == jnp.arange(n * n_ports)).astype(rate.dtype)
-    count, late = _inputs(parameters, structure, (n, n_ports))
+    shape = (rate.shape[0], r.shape[0])
     plain = jax.lax.stop_gradient((rate, r, s, gain))
-    return Fixed(parameters, structure, coefficients, *plain, into, count, late)
+    weights = _group_weights(parameters, structure, shape)
+    arrivals = _inputs(parameters, structure, shape)
+    return Fixed(parameters, structure, coefficients, *plain, *weights, *arrivals)
+
+
+def _group_weights(
+    parameters: Parameters, structure: GridStructure, shape: tuple[int, int]
+) -> tuple[Array, Array]:
+    """Return what a spike adds to each port when it arrives, by groups, and that times late."""
+    synapses, weight = structure.synapses, parameters.weight
+    place = synapses.post * shape[1] + synapses.port
+    at = (structure.groups.of_synapse, place)  # group G is nowhere
+    empty = jnp.zeros((structure.groups.pre.shape[0], shape[0] * shape[1]), weight.dtype)
+    return empty.at[at].add(weight), empty.at[at].add(weight * moved(parameters.delay))
 
 
 def _coefficients(
@@ -174,29 +184,31 @@ def delivered(given: Fixed, carry: Carry, n: Array) -> Carry:
 
 def _arrivals(given: Fixed, carry: Carry, n: Array) -> tuple[Array, Array]:
     """Return (n, P) weights of the spikes that arrive in step ``n``, and these times late."""
-    structure, weight = given.structure, given.parameters.weight
-    emitted = n - structure.first[:, None] - jnp.arange(CANDIDATES)
-    slot = (emitted % structure.slots.shape[0], structure.synapses.pre[:, None])
+    structure, groups = given.structure, given.structure.groups
+    emitted = n - groups.first[:, None] - jnp.arange(CANDIDATES)
+    slot = (emitted % structure.slots.shape[0], groups.pre[:, None])
     part = carry.slot_part[slot]
-    arrives = (part >= 0.0) & (_arrival_step(given, emitted, part) == n)
-    count = arrives.astype(weight.dtype)
-    late = jnp.sum(count * carry.slot_late[slot], axis=1)
-    late += jnp.sum(count, axis=1) * moved(given.parameters.delay)
-    rows = jnp.stack([weight * jnp.sum(count, axis=1), weight * late])
-    sums = jnp.matmul(rows, given.into, precision=jax.lax.Precision.HIGHEST)
-    weights, times_late = sums.reshape(2, *carry.y.shape)
-    return weights, times_late
+    arrives = (part >= 0.0) & (_arrival_step(structure, emitted, part) == n)
+    count = jnp.sum(arrives, axis=1).astype(part.dtype)
+    late = jnp.sum(jnp.where(arrives, carry.slot_late[slot], 0.0), axis=1)
+    weights = _product(count, given.weight)
+    weights_late = _product(late, given.weight) + _product(count, given.weight_late)
+    return weights.reshape(carry.y.shape), weights_late.reshape(carry.y.shape)
 
 
-def _arrival_step(given: Fixed, emitted: Array, part: Array) -> Array:
+def _product(row: Array, matrix: Array) -> Array:
+    return jnp.matmul(row, matrix, precision=jax.lax.Precision.HIGHEST)
+
+
+def _arrival_step(structure: GridStructure, emitted: Array, part: Array) -> Array:
     """Return the step in which spikes arrive that were emitted in steps ``emitted``."""
-    structure = given.structure
+    groups = structure.groups
     if part.dtype == jnp.float64:
-        time = _spike_time(structure, emitted, part) + given.parameters.delay[:, None]
+        time = _spike_time(structure, emitted, part) + groups.delay[:, None]
         steps = jnp.round(time / structure.dt).astype(jnp.int32) + structure.rules.latency
     else:  # absolute times have too few digits
-        beyond = jnp.round(part + structure.delay_steps[:, None]).astype(jnp.int32)
-        steps = emitted + structure.even_steps[:, None] + beyond
+        rest = jnp.round(part + groups.rest_steps[:, None]).astype(jnp.int32)
+        steps = emitted + groups.even_steps[:, None] + rest
     return jnp.maximum(steps, emitted + 1)
 
 

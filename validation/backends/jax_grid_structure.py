@@ -36,6 +36,7 @@ _END = 1e-9  # steps by which a duration may miss a multiple of the step, or a s
 _SHARED = {
     "neurons": (8, 4),
     "synapses": (32, 8),
+    "groups": (32, 8),
     "ports": (4, 2),
     "inputs": (16, 4),
     "samples": (4, 8),
@@ -44,7 +45,6 @@ _SHARED = {
     "arrivals": (256, 8),
     "spikes": (128, 4),  # of one neuron
 }
-_TIGHT: dict[str, tuple[int, int]] = dict.fromkeys(_SHARED, (1, 2))
 
 
 class Rules(NamedTuple):
@@ -61,13 +61,22 @@ class Rules(NamedTuple):
     latency: Array  # () steps
 
 
+class Groups(NamedTuple):
+    """Synapses of one source and one delay: what arrives at one of them arrives at all."""
+
+    pre: Array  # (G,) source, n - 1 for padding
+    delay: Array  # (G,) ms
+    first: Array  # (G,) steps after its own in which a spike may arrive at the earliest
+    even_steps: Array  # (G,) an even number of steps, not more than the delay, and the latency
+    rest_steps: Array  # (G,) the rest of the delay, in steps
+    of_synapse: Array  # (S,) group of a synapse; G for those of input channels, and for padding
+
+
 class GridStructure(NamedTuple):
     """What cannot be differentiated, padded."""
 
-    synapses: Synapses  # pre is n - 1 where a channel comes before
-    first: Array  # (S,) steps after its own in which a spike may arrive at the earliest
-    delay_steps: Array  # (S,) delay as a number of steps, less an even number of them
-    even_steps: Array  # (S,) that number
+    synapses: Synapses
+    groups: Groups
     held_steps: Array  # (n,) t_ref as a whole number of steps
     arrival_input: Array  # (Q,) input spike of an arrival
     arrival_synapse: Array  # (Q,)
@@ -102,7 +111,7 @@ def grid_problem(
     is_tight: bool = False,
 ) -> tuple[Parameters, GridStructure, Layout]:
     """Return padded arrays, with sizes that networks share or hardly any padding."""
-    sizes: Sizes = _TIGHT if is_tight else _SHARED
+    sizes: Sizes = {} if is_tight else _SHARED
     if scheme.membrane == "euler":
         _check_euler(network, dt)
     layout = layout_of(network, inputs, samples, sizes)
@@ -142,19 +151,13 @@ def _structure(
     scheme: GridScheme,
 ) -> GridStructure:
     network, n = layout.network, layout.n_neurons
-    synapses = synapses_of(layout)
-    steps = padded(network.delay, len(synapses.pre)) / dt
-    # The first candidate lies a little early, in case that the quotient is rounded up.
-    first = np.maximum(np.floor(steps + 0.5 - 1e-6).astype(np.int64) + scheme.latency, 1)
-    even = 2 * np.floor(steps / 2).astype(np.int64)
+    groups = _groups(layout, dt, scheme.latency)
     n_steps = n_steps_of(duration, dt)
     v = layout.size("samples", len(samples))
     arrivals = input_arrivals(layout, inputs, dt, scheme.latency)
     return GridStructure(
-        synapses=synapses._replace(pre=np.where(synapses.pre < n, synapses.pre, n - 1)),
-        first=first,
-        delay_steps=steps - even,
-        even_steps=even + scheme.latency,
+        synapses=synapses_of(layout),
+        groups=groups,
         held_steps=padded(np.rint(network.t_ref / dt).astype(np.int64), n),
         arrival_input=arrivals[0],
         arrival_synapse=arrivals[1],
@@ -165,8 +168,31 @@ def _structure(
         last_part=np.float64((duration - (n_steps - 1) * dt) / dt + _END),
         dt=np.float64(dt),
         time=np.arange(layout.size("steps", n_steps + 1) + 1) * dt,
-        slots=np.zeros(layout.size("slots", int(first.max()) + CANDIDATES), dtype=np.int32),
+        slots=np.zeros(layout.size("slots", int(groups.first.max()) + CANDIDATES), dtype=np.int32),
         rules=_rules(scheme),
+    )
+
+
+def _groups(layout: Layout, dt: float, latency: int) -> Groups:
+    network = layout.network
+    is_inner = network.pre < network.n_neurons
+    pairs = np.stack([network.pre[is_inner], network.delay[is_inner]], axis=1)
+    unique, number = np.unique(pairs, axis=0, return_inverse=True)
+    size = layout.size("groups", len(unique))
+    of_synapse = np.full(layout.size("synapses", len(network.synapses)), size)
+    of_synapse[np.flatnonzero(is_inner)] = number.reshape(-1)
+    delay = padded(unique[:, 1], size)
+    steps = delay / dt
+    even = 2 * np.floor(steps / 2).astype(np.int64)
+    # The first candidate lies a little early, in case that the quotient is rounded up.
+    first = np.floor(steps + 0.5 - 1e-6).astype(np.int64) + latency
+    return Groups(
+        pre=padded(unique[:, 0].astype(np.int64), size, layout.n_neurons - 1),
+        delay=delay,
+        first=np.maximum(first, 1),
+        even_steps=even + latency,
+        rest_steps=steps - even,
+        of_synapse=of_synapse,
     )
 
 

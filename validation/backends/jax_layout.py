@@ -16,7 +16,8 @@ from refsim.network import Network
 from refsim.ports import DoubleExpPort
 
 Array = Any  # a jax.Array or numpy array
-Sizes = Mapping[str, tuple[int, int]]  # least padded size, and the factor from one to the next
+# Least padded size and the factor from one to the next, by what is counted; no padding if missing.
+Sizes = Mapping[str, tuple[int, int]]
 
 NEURON_GROUPS = ("tau_m", "v_th", "v_reset", "v_rest", "i_ext", "t_ref", "v0")
 _QUIET = {"tau_m": 1.0, "v_th": 1.0}  # parameters of neurons that never spike; others are 0
@@ -57,6 +58,8 @@ class Layout(NamedTuple):
 
     def size(self, kind: str, count: int) -> int:
         """Return the size of the arrays that hold ``count`` things of a kind."""
+        if kind not in self.sizes:
+            return max(count, 1)
         size, factor = self.sizes[kind]
         while size < count:
             size *= factor
