@@ -305,6 +305,8 @@ def from_dict(data: Any, name: str = "case") -> Case:
     format_ = _member(data, "format", str, "")
     if format_ != FORMAT:
         raise CaseFileError(f"format is {shown(format_)}; expected {FORMAT!r}")
+    _optional(data, "description", str, "", "")
+    _optional(data, "conditioning", dict, "", {})
     try:
         network = _network(data)
         given = _member(data, "inputs", dict, "")

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 
 import adjoint
-from validation.suite import stored_cases
+from validation.suite import given_cases
 from validation.zoo import zoo
 
 
@@ -32,6 +32,6 @@ def digest_of(case):
 
 
 if __name__ == "__main__":
-    for chosen in [*stored_cases(), *zoo()]:
+    for chosen in [*given_cases(), *zoo()]:
         if len(sys.argv) == 1 or chosen.name in sys.argv[1:]:
             print(chosen.name, digest_of(chosen))

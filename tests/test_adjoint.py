@@ -13,7 +13,7 @@ from refsim.cases import gradient_sizes
 from refsim.trace import emissions
 from validation import duality, finite_differences, high_precision, identities
 from validation.strategies import cases
-from validation.suite import stored_cases
+from validation.suite import given_cases
 
 usual = settings(
     deadline=None,
@@ -106,7 +106,7 @@ def test_the_gradient_is_linear_and_repeatable(case):
         assert np.array_equal(2.0 * values, getattr(doubled, name))
 
 
-@pytest.mark.parametrize("case", stored_cases(), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", given_cases(), ids=lambda case: case.name)
 def test_stored_cases(case):
     """Values known to 30 digits: 1e-14 where well conditioned, and never worse than 1e-12."""
     evaluation = evaluate(case)

@@ -14,7 +14,7 @@ from refsim.engine import Run
 from refsim.window_engine import obstacle
 from validation import zoo
 from validation.strategies import cases, decimals
-from validation.suite import stored_cases
+from validation.suite import given_cases
 
 usual = settings(
     deadline=None,
@@ -68,7 +68,7 @@ def test_the_zoo(case):
     )
 
 
-@pytest.mark.parametrize("case", stored_cases(), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", given_cases(), ids=lambda case: case.name)
 def test_stored_cases(case):
     """Gradients of 30 digits."""
     if obstacle(case.network, case.duration) is not None:

@@ -12,7 +12,7 @@ from refsim.response import polynomial
 from refsim.window_engine import obstacle, time_to_peak, window_length
 from validation import zoo
 from validation.strategies import cases, decimals
-from validation.suite import stored_cases
+from validation.suite import given_cases
 
 usual = settings(
     deadline=None,
@@ -97,7 +97,7 @@ def test_gradients_of_the_zoo(case):
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10 * scale, err_msg=name)
 
 
-@pytest.mark.parametrize("case", stored_cases(), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", given_cases(), ids=lambda case: case.name)
 def test_stored_cases(case):
     """Spike times of 30 digits; a case without delays between neurons has windows all the same."""
     if obstacle(case.network, case.duration) is not None:

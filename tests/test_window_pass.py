@@ -16,7 +16,7 @@ from adjoint.window_pullback import WindowPass, number_of_windows
 from refsim.rows import pack
 from validation import duality, identities, zoo
 from validation.strategies import cases, decimals, ports
-from validation.suite import stored_cases
+from validation.suite import given_cases
 
 usual = settings(
     deadline=None,
@@ -91,7 +91,7 @@ def test_the_zoo(case, longest, n_blocks):
     )
 
 
-@pytest.mark.parametrize("case", stored_cases(), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", given_cases(), ids=lambda case: case.name)
 def test_stored_cases(case):
     """Values known to 30 digits, with the bound of the event engine."""
     if number_of_windows(case.network, case.duration) == 0:

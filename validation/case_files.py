@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adjoint.check import Evaluation, Judgement
+from validation.tolerances import gradient_rounding, time_rounding, voltage_rounding
 
+# More where a crossing grazes, see `validation.tolerances`.
 SPIKE_TOLERANCE = 1e-12
 GRADIENT_TOLERANCE = 1e-10
 
@@ -60,12 +62,14 @@ def judge(evaluation: Evaluation) -> Judgement:
     difference = _other_spikes(evaluation)
     if difference:
         return Judgement(case.name, "known values", "fail", np.inf, 0.0, "spikes", difference)
+    of_voltages = max(SPIKE_TOLERANCE, voltage_rounding(simulation))
+    of_gradient = max(GRADIENT_TOLERANCE, gradient_rounding(simulation))
     if known.spike_times is not None:
         late = np.abs(simulation.spikes.time - known.spike_times)
-        size = np.maximum(np.abs(simulation.spikes.time), np.finfo(np.float64).tiny)
+        size = np.abs(simulation.spikes.time) + time_rounding(simulation) / SPIKE_TOLERANCE
         errors["spike_times"] = (float(np.max(late / size, initial=0.0)), SPIKE_TOLERANCE)
     if known.voltages is not None:
-        errors["voltages"] = (relative(simulation.voltages, known.voltages), SPIKE_TOLERANCE)
+        errors["voltages"] = (relative(simulation.voltages, known.voltages), of_voltages)
     bounds = {"t_ref": case.network.t_ref == 0.0, "delay": case.network.delay == 0.0}
     for name, values in known.gradient.items():
         ours = getattr(evaluation.gradient, name)
@@ -73,7 +77,7 @@ def judge(evaluation: Evaluation) -> Judgement:
             values, halved = _without_half(ours, values, bounds[name])
             if halved:
                 notes.append(f"{name} at 0: file holds half of the derivative from the right")
-        errors[name] = (relative(ours, values), GRADIENT_TOLERANCE)
+        errors[name] = (relative(ours, values), of_gradient)
     if not errors:
         return Judgement(case.name, "known values", "skip", np.nan, np.nan, "", "none in the case")
     worst = max(errors, key=lambda name: errors[name][0] / errors[name][1])

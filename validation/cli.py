@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 from refsim._version import __version__
 from refsim.errors import MissingExtraError, RefsimError
-from validation import cli_certify
+from validation import cli_cases, cli_certify
 
 EXIT_FAILED = 1  # a judge rejects a gradient
 EXIT_USAGE = 2  # wrong arguments or files
@@ -36,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     validate.add_argument("files", nargs="*", metavar="FILE.json", help="case files to check")
     validate.add_argument("--json", metavar="FILE", help="also write the table as JSON")
     validate.add_argument("--report", metavar="DIR", help="also write a report to a folder")
+    validate.add_argument("--all", action="store_true", help="every judge on every built-in case")
     validate.set_defaults(run=_validate)
     cli_certify.add_parser(commands)
     run = commands.add_parser(
@@ -57,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     grad.set_defaults(run=_grad)
     info = commands.add_parser("info", help="versions, threads and cache")
     info.set_defaults(run=_info)
+    cli_cases.register(commands)
     return parser
 
 
@@ -102,12 +104,16 @@ def _validate(arguments: argparse.Namespace) -> int:
     _progress("preparing ...")
     judges, absent = suite.available_judges()
     cases, unreadable = _readable_cases(arguments.files)
+    whole = bool(arguments.all or arguments.files)
     rows = []
+    left_out = 0
     judged = 0
     for number, (origin, case) in enumerate(cases, start=1):
         _progress(f"[{number}/{len(cases)}] {case.name} ...")
+        asked = judges if whole else suite.usual_judges(case, judges)
+        left_out += len(asked) < len(judges)
         try:
-            for row in suite.run([case], judges):
+            for row in suite.run([case], asked):
                 _progress("")
                 _print_row(row)
                 rows.append(row)
@@ -124,6 +130,9 @@ def _validate(arguments: argparse.Namespace) -> int:
     )
     for name, reason in absent.items():
         print(f"not asked: {name} ({reason})")
+    if left_out:
+        costly = " and ".join(name for name in suite.COSTLY if name in judges)
+        print(f"left out: {costly} of {left_out} generated cases (refsim validate --all)")
     if arguments.json:
         write_whole(arguments.json, lambda stream: _dump_rows(rows, stream))
     if arguments.report:

@@ -19,7 +19,7 @@ from adjoint.types import Parameters
 from refsim.cases import to_dict
 from validation.duality import random_direction
 from validation.perturbation import BOUNDED, PatternChangedError, value_of
-from validation.tolerances import slope_condition
+from validation.tolerances import gradient_rounding, slope_condition
 
 DIGITS = 40
 STEP = Fraction(1, 10**14)
@@ -139,7 +139,8 @@ def _gradient_error(evaluation: Evaluation, data: dict[str, Any], base: Any, kap
     )
     weight = float(np.abs(terms).sum())
     difference = abs(float(terms.sum()) - known)
-    return difference / (weight * kappa) if weight > 0.0 else difference
+    allowed = max(kappa, gradient_rounding(evaluation.simulation) / TOLERANCE)
+    return difference / (weight * allowed) if weight > 0.0 else difference
 
 
 def _matched(evaluation: Evaluation, *runs: Any) -> list[tuple]:

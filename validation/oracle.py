@@ -57,7 +57,7 @@ class OracleRun(NamedTuple):
     digits: int
 
 
-class _Model(NamedTuple):
+class Model(NamedTuple):
     """A case with its numbers as exact fractions."""
 
     values: dict[str, list[Fraction]]  # by gradient group
@@ -86,12 +86,12 @@ def simulate(case: Mapping[str, Any], digits: int = 50) -> OracleRun:
     OracleRun
         Spikes up to and including the duration, slopes before them, and sampled voltages.
     """
-    return _run(_read(case), digits)
+    return run_model(read_model(case), digits)
 
 
 def loss(case: Mapping[str, Any], run: OracleRun) -> Real:
     """Cotangents times spike times plus sample cotangents times voltages."""
-    return _loss(case, run.spike_times, run.voltages, run.digits)
+    return weighed_loss(case, run.spike_times, run.voltages, run.digits)
 
 
 def gradient(
@@ -130,16 +130,16 @@ def gradient(
     A delay, a refractory time or an input time of zero cannot be made smaller. Its derivative is
     the one from the right, ``(-3 L(0) + 4 L(h) - L(2h)) / 2h``, also of second order.
     """
-    mp = _mpmath()
-    model = _read(case)
-    base = _run(model, digits)
+    mp = require_mpmath()
+    model = read_model(case)
+    base = run_model(model, digits)
     relative = Fraction(1, 10 ** (digits // 3)) if step is None else Fraction(str(step))
     wanted = {group: range(len(model.values[group])) for group in GROUPS}
     chosen = wanted if entries is None else entries
 
     def shifted_loss(group: str, index: int, shift: Fraction) -> Real:
-        run = _run(_shifted(model, group, index, shift), digits)
-        return _loss(case, _matched(base, run, f"{group}[{index}]"), run.voltages, digits)
+        run = run_model(_shifted(model, group, index, shift), digits)
+        return weighed_loss(case, matched(base, run, f"{group}[{index}]"), run.voltages, digits)
 
     def derivative(group: str, index: int) -> Real:
         value = model.values[group][index]
@@ -150,7 +150,7 @@ def gradient(
             change = 4 * right - right2 - 3 * loss(case, base)
         else:
             change = right - shifted_loss(group, index, -h)
-        return change / (2 * _real(h))
+        return change / (2 * real(h))
 
     with mp.workdps(digits + GUARD):
         table = {group: {i: derivative(group, i) for i in chosen[group]} for group in chosen}
@@ -162,7 +162,7 @@ def gradient(
 # --- reading ------------------------------------------------------------------------------------
 
 
-def _mpmath() -> ModuleType:
+def require_mpmath() -> ModuleType:
     """Import mpmath, or say how to get it."""
     try:
         import mpmath
@@ -171,9 +171,9 @@ def _mpmath() -> ModuleType:
     return mpmath
 
 
-def _real(value: Fraction) -> Real:
+def real(value: Fraction) -> Real:
     """Round an exact number to the current precision."""
-    return _mpmath().mpf(value.numerator) / value.denominator
+    return require_mpmath().mpf(value.numerator) / value.denominator
 
 
 def _exact(values: Iterable[Any]) -> list[Fraction]:
@@ -181,7 +181,7 @@ def _exact(values: Iterable[Any]) -> list[Fraction]:
     return [Fraction(str(value)) for value in values]
 
 
-def _read(case: Mapping[str, Any]) -> _Model:
+def read_model(case: Mapping[str, Any]) -> Model:
     """Check a case and take its numbers as exact fractions."""
     neurons, synapses, inputs = case["neurons"], case["synapses"], case["inputs"]
     if case.get("format", FORMAT) != FORMAT or neurons.get("model", "lif") != "lif":
@@ -195,7 +195,7 @@ def _read(case: Mapping[str, Any]) -> _Model:
     values["tau"] = _exact(port[name] for port in ports for name in PORT_TAUS[port["kind"]])
     values["input_times"] = _exact(inputs["times"])
     samples = case.get("voltage_samples") or []
-    model = _Model(
+    model = Model(
         values=values,
         port_kinds=[port["kind"] for port in ports],
         pre=synapses["pre"],
@@ -205,11 +205,11 @@ def _read(case: Mapping[str, Any]) -> _Model:
         samples=[(_exact([sample["time"]])[0], sample["neuron"]) for sample in samples],
         duration=_exact([case["duration"]])[0],
     )
-    _check(model)
+    check_model(model)
     return model
 
 
-def _check(model: _Model) -> None:
+def check_model(model: Model) -> None:
     """Refuse what has no meaning."""
     values = model.values
     if len({len(values[group]) for group in NEURON_GROUPS}) > 1:
@@ -229,16 +229,16 @@ def _check(model: _Model) -> None:
         raise ValueError("voltage samples must lie between 0 and the duration")
 
 
-def _shifted(model: _Model, group: str, index: int, shift: Fraction) -> _Model:
+def _shifted(model: Model, group: str, index: int, shift: Fraction) -> Model:
     """Copy a model with one number changed."""
     column = list(model.values[group])
     column[index] += shift
     changed = model._replace(values={**model.values, group: column})
-    _check(changed)
+    check_model(changed)
     return changed
 
 
-def _distinct(taus: Iterable[Fraction], digits: int) -> list[Fraction]:
+def separated(taus: Iterable[Fraction], digits: int) -> list[Fraction]:
     """Separate equal time constants by less than the digits asked for can see."""
     distinct: list[Fraction] = []
     for tau in taus:
@@ -248,7 +248,7 @@ def _distinct(taus: Iterable[Fraction], digits: int) -> list[Fraction]:
     return distinct
 
 
-def _lost_digits(taus: Iterable[Fraction]) -> int:
+def lost_digits(taus: Iterable[Fraction]) -> int:
     """Count the digits that coefficients lose to the gaps between neighbouring time constants."""
     gaps = ((high - low) / high for low, high in pairwise(sorted(taus)))
     return sum(math.ceil(-math.log10(gap)) for gap in gaps)
@@ -259,7 +259,7 @@ def _lost_digits(taus: Iterable[Fraction]) -> int:
 
 def _value(terms: Terms, t: Real) -> Real:
     """Evaluate a sum of exponentials."""
-    exp = _mpmath().exp
+    exp = require_mpmath().exp
     return sum(a * exp(-r * t) if r else a for r, a in terms)
 
 
@@ -277,7 +277,7 @@ def _roots(terms: Terms, end: Real, epsilon: Real) -> list[Real]:
     terms = [(r - slowest, a) for r, a in terms]
     if len(terms) == 2:
         (_, a), (r, b) = terms
-        t = _mpmath().log(-b / a) / r
+        t = require_mpmath().log(-b / a) / r
         return [t] if 0 < t < end else []
     breaks = [end * 0, *_roots(_derivative(terms), end, epsilon), end]
     values = [_value(terms, t) for t in breaks]
@@ -290,7 +290,7 @@ def _roots(terms: Terms, end: Real, epsilon: Real) -> list[Real]:
 
 def _solve(terms: Terms, bracket: Sequence[Real], f_low: Real, epsilon: Real) -> Real:
     """Solve for the root on a monotone piece by Newton, kept inside the bracket by bisection."""
-    exp = _mpmath().exp
+    exp = require_mpmath().exp
     low, high = bracket
     t, step = (low + high) / 2, high - low
     # Well above rounding, which is GUARD digits away; the last step was quadratic and goes beyond.
@@ -327,18 +327,18 @@ def _first_crossing(terms: Terms, end: Real, epsilon: Real) -> Real | None:
 # --- the simulation -----------------------------------------------------------------------------
 
 
-class _Neuron:
+class Neuron:
     """One neuron: its state at its own last event, and the closed form from there."""
 
-    def __init__(self, model: _Model, index: int, taus: Sequence[Fraction], digits: int) -> None:
-        column = {group: _real(model.values[group][index]) for group in NEURON_GROUPS}
+    def __init__(self, model: Model, index: int, taus: Sequence[Fraction], digits: int) -> None:
+        column = {group: real(model.values[group][index]) for group in NEURON_GROUPS}
         self.index = index
         self.v_th, self.v_reset, self.v = column["v_th"], column["v_reset"], column["v0"]
         self.drive, self.t_ref = column["v_rest"] + column["i_ext"], column["t_ref"]
-        self.tau_m, *self.taus = map(_real, taus)
+        self.tau_m, *self.taus = map(real, taus)
         self.factors, self.port_slices = _port_factors(model.port_kinds, self.taus)
         self.currents = [0 * tau for tau in self.taus]
-        self.epsilon = _mpmath().mpf(10) ** -digits  # of the way from v_reset to v_th
+        self.epsilon = require_mpmath().mpf(10) ** -digits  # of the way from v_reset to v_th
         self.time = 0 * self.v
         self.held = False
         self.crossing: Real | None = None
@@ -360,7 +360,7 @@ class _Neuron:
 
     def advance(self, time: Real) -> None:
         """Move the state to a time before the neuron's next event."""
-        exp = _mpmath().exp
+        exp = require_mpmath().exp
         self.v = self.voltage(time)
         pairs = zip(self.currents, self.taus, strict=True)
         self.currents = [i * exp(-(time - self.time) / tau) if i else i for i, tau in pairs]
@@ -377,7 +377,7 @@ class _Neuron:
 
 def _port_factors(kinds: Iterable[str], taus: Sequence[Real]) -> tuple[list[Real], list[slice]]:
     """Return the factors c_k of all currents, and which currents belong to each port."""
-    mp = _mpmath()
+    mp = require_mpmath()
     factors: list[Real] = []
     slices = []
     for kind in kinds:
@@ -393,31 +393,31 @@ def _port_factors(kinds: Iterable[str], taus: Sequence[Real]) -> tuple[list[Real
     return factors, slices
 
 
-def _run(model: _Model, digits: int) -> OracleRun:
+def run_model(model: Model, digits: int) -> OracleRun:
     """Simulate at a working precision that leaves `digits` good ones."""
     tau_m, tau = model.values["tau_m"], model.values["tau"]
-    taus = [_distinct([own, *tau], digits) for own in tau_m]
-    with _mpmath().workdps(digits + GUARD + max(_lost_digits(own) for own in taus)):
-        neurons = [_Neuron(model, i, taus[i], digits) for i in range(len(taus))]
-        return _Simulation(model, neurons).finish(digits)
+    taus = [separated([own, *tau], digits) for own in tau_m]
+    with require_mpmath().workdps(digits + GUARD + max(lost_digits(own) for own in taus)):
+        neurons = [Neuron(model, i, taus[i], digits) for i in range(len(taus))]
+        return EventLoop(model, neurons).finish(digits)
 
 
-class _Simulation:
+class EventLoop:
     """All neurons and one sorted list of pending events ``(time, rank, order, index)``."""
 
-    def __init__(self, model: _Model, neurons: list[_Neuron]) -> None:
+    def __init__(self, model: Model, neurons: list[Neuron]) -> None:
         self.model, self.neurons = model, neurons
-        self.duration = _real(model.duration)
-        self.weights = [_real(weight) for weight in model.values["weight"]]
-        self.delays = [_real(delay) for delay in model.values["delay"]]
+        self.duration = real(model.duration)
+        self.weights = [real(weight) for weight in model.values["weight"]]
+        self.delays = [real(delay) for delay in model.values["delay"]]
         self.pending: list[tuple[Real, int, int, int]] = []
         self.emitted = 0
         self.spikes: list[tuple[Real, int, Real]] = []  # (time, neuron, slope)
         self.voltages: dict[int, Real] = {}  # by sample
         for order, time in enumerate(model.values["input_times"]):
-            self.schedule(_real(time), INPUT, order, model.input_channels[order])
+            self.schedule(real(time), INPUT, order, model.input_channels[order])
         for order, (time, neuron) in enumerate(model.samples):
-            self.schedule(_real(time), SAMPLE, order, neuron)
+            self.schedule(real(time), SAMPLE, order, neuron)
         for each in neurons:
             self.predict(each)
 
@@ -426,7 +426,7 @@ class _Simulation:
         if time <= self.duration:
             insort(self.pending, (time, rank, order, index))
 
-    def predict(self, neuron: _Neuron) -> None:
+    def predict(self, neuron: Neuron) -> None:
         """Look for a crossing up to the neuron's next known arrival."""
         arrivals = (
             time
@@ -442,7 +442,7 @@ class _Simulation:
                 self.schedule(time + self.delays[synapse], ARRIVAL, self.emitted, synapse)
         self.emitted += 1
 
-    def spike(self, neuron: _Neuron, time: Real) -> None:
+    def spike(self, neuron: Neuron, time: Real) -> None:
         """Record, reset, hold, send."""
         slope = _value(_derivative(neuron.terms()), time - neuron.time)
         self.spikes.append((time, neuron.index, slope))
@@ -495,7 +495,7 @@ class _Simulation:
 # --- the loss -----------------------------------------------------------------------------------
 
 
-def _loss(
+def weighed_loss(
     case: Mapping[str, Any], times: Sequence[Real], voltages: Sequence[Real], digits: int
 ) -> Real:
     """Weigh spike times and voltages with the cotangents of the case."""
@@ -503,12 +503,12 @@ def _loss(
     sampled = _exact(sample["cotangent"] for sample in case.get("voltage_samples") or [])
     if len(cotangents) != len(times):
         raise ValueError(f"{len(cotangents)} cotangents for {len(times)} spikes")
-    mp = _mpmath()
+    mp = require_mpmath()
     with mp.workdps(digits + GUARD):
-        return mp.fdot(map(_real, cotangents), times) + mp.fdot(map(_real, sampled), voltages)
+        return mp.fdot(map(real, cotangents), times) + mp.fdot(map(real, sampled), voltages)
 
 
-def _matched(base: OracleRun, run: OracleRun, what: str) -> list[Real]:
+def matched(base: OracleRun, run: OracleRun, what: str) -> list[Real]:
     """Put the spike times of a run in the order of the base run, by neuron and ordinal."""
     if sorted(base.spike_neurons) != sorted(run.spike_neurons):
         raise PatternChangedError(f"the spike pattern changes with {what}")

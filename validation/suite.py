@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from adjoint.check import Evaluation, Judge, Judgement, SpikeCountError, evaluate
 from refsim.cases import Case, load
+from refsim.errors import IllConditionedWarning
 from refsim.simulation import Conditioning
 from validation import case_files, duality, finite_differences, high_precision, identities
+
+Result = TypeVar("Result")
 
 JUDGES: dict[str, Judge] = {
     "known values": case_files.judge,
@@ -20,6 +24,12 @@ JUDGES: dict[str, Judge] = {
     "finite differences": finite_differences.judge,
     "mpmath oracle": high_precision.judge,
 }
+
+# Case files that were given; the others are made by `validation.case_suite`.
+GIVEN = ("chain", "double_exp", "driven", "equal_tau", "refractory", "two_ports", "voltage")
+# Judges that simulate a case dozens of times, or in many digits. What they would say of a generated
+# file has been said when it was made.
+COSTLY = ("finite differences", "mpmath oracle")
 
 
 class Row(NamedTuple):
@@ -33,6 +43,25 @@ def stored_cases() -> list[Case]:
     """Return the case files that come with the package."""
     folder = Path(str(files("validation.cases")))
     return [load(path) for path in sorted(folder.glob("*.json"))]
+
+
+def given_cases() -> list[Case]:
+    """Return the seven case files that were given."""
+    folder = Path(str(files("validation.cases")))
+    return [load(folder / f"{name}.json") for name in GIVEN]
+
+
+def generated_names() -> set[str]:
+    """Return the names of the stored cases that were made by the oracle."""
+    folder = Path(str(files("validation.cases")))
+    return {path.stem for path in folder.glob("*.json")} - set(GIVEN)
+
+
+def usual_judges(case: Case, judges: dict[str, Judge]) -> dict[str, Judge]:
+    """Return the judges that see a case of the suite unless all are asked to."""
+    if case.name not in generated_names():
+        return judges
+    return {name: judge for name, judge in judges.items() if name not in COSTLY}
 
 
 def standard_cases() -> list[Case]:
@@ -53,6 +82,13 @@ def _evaluate(case: Case) -> Evaluation:
         return evaluate(replace(case, time_bar=None))
 
 
+def _quietly(function: Callable[[Any], Result], argument: Any) -> Result:
+    """Call a function without warnings of ill conditioning, which the table shows in columns."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", IllConditionedWarning)
+        return function(argument)
+
+
 def available_judges() -> tuple[dict[str, Judge], dict[str, str]]:
     """Return the judges that can be asked, and why the others cannot."""
     reason = high_precision.reason_of_absence()
@@ -65,9 +101,9 @@ def available_judges() -> tuple[dict[str, Judge], dict[str, str]]:
 def run(cases: Iterable[Case], judges: dict[str, Judge] = JUDGES) -> Iterator[Row]:
     """Let every judge see every case; rows come as they are made."""
     for case in cases:
-        evaluation = _evaluate(case)
+        evaluation = _quietly(_evaluate, case)
         for name, judge in judges.items():
-            judgement = judge(evaluation)._replace(judge=name)
+            judgement = _quietly(judge, evaluation)._replace(judge=name)
             if name == "known values" and judgement.verdict == "skip":
                 continue
             yield Row(judgement, evaluation.simulation.conditioning)

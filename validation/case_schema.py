@@ -1,0 +1,45 @@
+"""The JSON Schema of case files, and comparison of a document with it."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from importlib import import_module
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from refsim.errors import MissingExtraError
+
+SCHEMA_FILE = "case.schema.json"
+
+
+@lru_cache(maxsize=1)
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of ``snn-gradient-case/1``."""
+    return json.loads(files("refsim").joinpath(SCHEMA_FILE).read_text(encoding="utf-8"))
+
+
+def reason_of_absence() -> str:
+    """Return why nothing can be compared with the schema, "" if it can."""
+    return "" if find_spec("jsonschema") else 'needs jsonschema: pip install "refsim[schema]"'
+
+
+def problems(document: Path | Any) -> list[str]:
+    """Return in which places a document, or the file at a path, is not as the schema says.
+
+    Raises
+    ------
+    MissingExtraError
+        If jsonschema is not installed.
+    """
+    if reason_of_absence():
+        raise MissingExtraError(f"the schema {reason_of_absence()}")
+    jsonschema: Any = import_module("jsonschema")  # which has no types
+    data = document
+    if isinstance(document, Path):
+        data = json.loads(document.read_text(encoding="utf-8"))
+    checker = jsonschema.Draft202012Validator(schema())
+    found = sorted(checker.iter_errors(data), key=lambda error: list(map(str, error.absolute_path)))
+    return [f"{error.json_path}: {error.message}"[:300] for error in found]
