@@ -158,7 +158,7 @@ def answers(tmp_path_factory):
     """Answers of our backward pass with one rule changed, by case and bug."""
     out = tmp_path_factory.mktemp("planted") / "answers.pickle"
     env = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    subprocess.run([sys.executable, str(HERE / "planted.py"), str(out)], check=True, env=env)
+    subprocess.run([sys.executable, str(HERE / "planted_bugs.py"), str(out)], check=True, env=env)
     return pickle.loads(out.read_bytes())
 
 
@@ -173,7 +173,7 @@ TERMS = {
 }
 
 
-@pytest.mark.parametrize("bug", ["", *planted.BUGS])
+@pytest.mark.parametrize("bug", ["", *planted_bugs.BUGS])
 def test_a_term_left_out_of_our_own_backward_pass_is_named(answers, bug):
     found = []
     for case in stored_cases():
