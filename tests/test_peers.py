@@ -533,6 +533,20 @@ def test_eventax_checkpoints_are_right():
 
 @needs_eventax
 @pytest.mark.slow
+def test_eventax_shares_gradients_of_spikes_at_the_same_time():
+    """Of two neurons without a synapse between them; sums over both are right."""
+    case = identical_neurons()
+    exact = reference(case)
+    answer = eventax_backend(case.network, case.inputs, case.duration, exact.cotangents)
+    np.testing.assert_allclose(answer.time, exact.simulation.spikes.time, atol=1e-10)
+    assert peers.group_error(answer.gradient["i_ext"], exact.gradient.i_ext) > 0.1
+    np.testing.assert_allclose(
+        answer.gradient["i_ext"].sum(), exact.gradient.i_ext.sum(), rtol=1e-8
+    )
+
+
+@needs_eventax
+@pytest.mark.slow
 def test_eventax_eventprop_is_wrong_with_delays():
     found = measured(eventax_backend, recurrent_delays(), adjoint="eventprop")
     assert found.time_error < 1e-10
