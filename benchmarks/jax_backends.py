@@ -44,28 +44,33 @@ DURATION, DT = 30.0, 0.1  # ms
 
 
 def timed(call, repeats):
-    """Return seconds of the first call, and the median of the others."""
+    """Return (wall, processor) seconds of the first call, and the medians of the others."""
     seconds = []
     for _ in range(repeats + 1):
-        started = time.perf_counter()
+        started = time.perf_counter(), time.process_time()
         call()
-        seconds.append(time.perf_counter() - started)
-    return seconds[0], statistics.median(seconds[1:])
+        seconds.append((time.perf_counter() - started[0], time.process_time() - started[1]))
+    later = tuple(map(statistics.median, zip(*seconds[1:], strict=True)))
+    return seconds[0], later
 
 
-def row(label, first, median, events, samples=1):
+def row(label, first, later, events, samples=1):
+    median = later[0]
     found = {
         "workload": label,
-        "compile_s": round(first - median, 3),
+        "compile_s": round(first[0] - median, 3),
+        "compile_cpu_s": round(first[1] - later[1], 3),
         "run_s": median,
+        "run_cpu_s": later[1],
         "us_per_sample": 1e6 * median / samples,
         "ns_per_event": 1e9 * median / events,
         "samples": samples,
         "synaptic_events": events,
     }
     print(
-        f"{label:<44} {found['us_per_sample']:12.1f} us a sample {found['ns_per_event']:10.0f} ns "
-        f"an event   compilation {found['compile_s']:6.1f} s",
+        f"{label:<40} {found['us_per_sample']:10.0f} us a sample (processor "
+        f"{1e6 * later[1] / samples:8.0f}) {found['ns_per_event']:9.0f} ns an event, "
+        f"compilation {found['compile_s']:5.1f} s ({found['compile_cpu_s']:.1f})",
         flush=True,
     )
     return found
@@ -158,6 +163,7 @@ def gradient_of_chunks(chunks, dtype):
 def main():
     parser = options(__doc__)
     parser.add_argument("--chunk", type=int, default=1024, help="samples in one call")
+    parser.add_argument("--sizes", default="64,1024,8192", help="sizes of the batches")
     arguments = parser.parse_args()
     device = device_name()
     found = {"machine": machine("jax", "jaxlib") | {"device": device}, "rows": []}
@@ -166,7 +172,7 @@ def main():
         print("JAX has no GPU here: all of this is on the CPU.")
     quick = arguments.quick
     names = ("chain-8",) if quick else ("recurrent", "yin-yang 21/0")
-    sizes = (64,) if quick else (64, 1024, 8192)
+    sizes = (64,) if quick else tuple(map(int, arguments.sizes.split(",")))
     repeats = 3 if quick else 5
     rows = (*single_rows(names, repeats), *batch_rows(sizes, arguments.chunk, repeats))
     found["rows"] = list(rows)
