@@ -118,8 +118,8 @@ class _OfJax(_Adapted):
         structure = _structure(network, inputs, duration, cotangents)
         wide = self.precision == "float64"
         # Older versions of JAX have the switch in jax.experimental.
-        switch = getattr(self.jax, "enable_x64", None) or self.jax.experimental.enable_x64
-        with switch(wide):
+        home = self.jax if hasattr(self.jax, "enable_x64") else self.jax.experimental
+        with home.enable_x64(wide):
             jnp = self.jax.numpy
             dtype = jnp.float64 if wide else jnp.float32
             parameters = {
@@ -169,7 +169,7 @@ class _OfTorch(_Adapted):
         if voltages is not None:
             outputs.append((voltages, cotangents.voltage))
         of_graph = [
-            (tensor, torch.as_tensor(bar, dtype=tensor.dtype))
+            (tensor, torch.tensor(np.array(bar), dtype=tensor.dtype))
             for tensor, bar in outputs
             if getattr(tensor, "requires_grad", False)
         ]

@@ -144,11 +144,11 @@ def loaded_backend(name: str) -> Callable[..., Any]:
         found: Any = importlib.import_module(module)
     except ImportError as error:
         raise InvalidValueError(
-            f"backend is {name!r}; {module} cannot be imported: {error}"
+            f"backend is {name!r}; expected a module that can be imported: {error}"
         ) from None
     for part in attribute.split("."):
         if not hasattr(found, part):
-            raise InvalidValueError(f"backend is {name!r}; {module} has no {attribute!r}")
+            raise InvalidValueError(f"backend is {name!r}; expected {module} to have {attribute!r}")
         found = getattr(found, part)
     if not callable(found):
         raise InvalidValueError(

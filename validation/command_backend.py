@@ -35,7 +35,7 @@ class CommandBackend:
             self.words = shlex.split(command)
         except ValueError as error:
             raise InvalidValueError(
-                f"command is {shown(command)}; cannot be read: {error}"
+                f"command is {shown(command)}; expected words as a shell has them: {error}"
             ) from None
         if not any("{case}" in word for word in self.words[1:]):
             raise InvalidValueError(

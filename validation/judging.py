@@ -21,9 +21,9 @@ from validation.certificate import GroupVerdict
 from validation.comparison import GROUPS, OUTPUTS, Comparison, compared, same_spikes, scales
 from validation.sensitivity import Sensitivity, sensitivity
 
-# A second implementation in float64, by matrix exponentials, was off by at most @@ eps condition in
-# 2000 random networks where that exceeds the floor, and by 5e-12 where it does not: there by what
-# matrix exponentials lose at equal time constants.
+# A second implementation in float64 was off by 0.3 eps condition at most, of 2000 random networks,
+# where that exceeds the floor. This leaves room for formulas that lose two digits, as differences
+# of exponentials do for time constants that are a few per cent apart.
 ROUNDINGS = 64.0
 # A jump measured at a few random moves is not the largest that there is.
 JUMPS = 10.0

@@ -1,0 +1,179 @@
+"""Programs as back ends, and the command ``refsim certify``."""
+
+import json
+import os
+import shlex
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import refsim
+from refsim.cases import save
+from validation import certify, cli
+from validation.command_backend import from_command
+from validation.suite import stored_cases
+
+HERE = Path(__file__).parent
+CASE = stored_cases()[0]
+CHAIN = str(HERE.parent / "validation" / "cases" / "chain.json")
+PROGRAM = shlex.join([sys.executable, str(HERE / "program.py")])
+
+
+@pytest.fixture(autouse=True)
+def interpreted(monkeypatch):
+    """Programs are quick to start and small."""
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(HERE), str(HERE.parent), *sys.path]))
+
+
+def judged(how, out="{out}", **options):
+    backend = from_command(f"{PROGRAM} {{case}} {out} {how}", **options)
+    return certify(backend, [CASE]).cases[0]
+
+
+def test_a_correct_program_passes():
+    verdict = judged("well")
+    assert verdict.verdict == "pass", verdict.note
+    assert all(row.verdict == "pass" for row in verdict.groups)
+
+
+def test_an_answer_can_be_printed():
+    assert judged("well", out="-").verdict == "pass"
+
+
+def test_a_program_may_offer_some_groups():
+    verdict = judged("partial")
+    assert verdict.verdict == "pass"
+    offered = [row.group for row in verdict.groups if row.verdict == "pass"]
+    assert offered == ["spike_times", "weight"]
+
+
+def test_a_spike_that_a_program_drops_is_found():
+    verdict = judged("dropped")
+    assert verdict.verdict == "fail"
+    assert verdict.cause.name == "spike dropped"
+    assert verdict.first_difference.kind == "missing"
+
+
+@pytest.mark.parametrize(
+    ("how", "note"),
+    [
+        ("fail", "exit code 1: the array is too short"),
+        ("silent", "has written no file {out}"),
+        ("garbage", "the answer is not JSON"),
+        ("nan", "expected a finite number"),
+        ("short", "expected.gradient.weight has 8 entries; expected 9"),
+    ],
+)
+def test_a_program_that_fails_is_a_verdict_with_a_note(how, note):
+    verdict = judged(how)
+    assert verdict.verdict == "fail"
+    assert note in verdict.note
+
+
+def test_a_program_can_say_that_it_has_no_words_for_a_case():
+    verdict = judged("skip")
+    assert (verdict.verdict, verdict.note) == ("skip", "no ports of this kind")
+
+
+def test_a_program_that_does_not_end_is_stopped():
+    started = time.perf_counter()
+    verdict = judged("sleep", timeout=2.0)
+    assert "stopped after 2 s" in verdict.note
+    assert time.perf_counter() - started < 30.0
+
+
+def test_a_program_that_crashes_is_a_verdict():
+    code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    command = f"{shlex.join([sys.executable, '-c', code])} {{case}} {{out}}"
+    assert "ended by SIGKILL" in certify(from_command(command), [CASE]).cases[0].note
+
+
+def test_the_step_goes_to_the_program():
+    command = f"{PROGRAM} {{case}} {{out}} well {{dt}}"
+    assert "no time steps are given" in certify(from_command(command), [CASE]).cases[0].note
+    verdict = certify(from_command(command), [CASE], steps=[0.5, 0.25]).cases[0]
+    assert verdict.verdict == "pass", verdict.note
+    assert [step.dt for step in verdict.steps] == [0.5, 0.25]
+    without = certify(from_command(f"{PROGRAM} {{case}} {{out}} well"), [CASE], steps=[0.5])
+    assert "no {dt}" in without.cases[0].note
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("", "expected a program and {case}"),
+        ("prog", "expected a program and {case}"),
+        ("no-such-program-here {case}", "expected a program that can be run"),
+        ("prog '{case}", "expected words as a shell has them"),
+    ],
+)
+def test_commands_that_cannot_be_run_are_named(command, message):
+    with pytest.raises(refsim.InvalidValueError, match=message):
+        from_command(command)
+
+
+# --- refsim certify -------------------------------------------------------------------------------
+
+
+def test_the_command_certifies_a_program(capsys, tmp_path):
+    table = tmp_path / "verdicts.json"
+    arguments = ["certify", "--exec", f"{PROGRAM} {{case}} {{out}} well", "--cases", CHAIN]
+    assert cli.main([*arguments, "--json", str(table), "--name", "mine"]) == 0
+    text = capsys.readouterr().out
+    assert "mine: 1 cases passed, 0 failed, 0 skipped" in text
+    document = json.loads(table.read_text())
+    assert (document["format"], document["verdict"]) == ("refsim-certificate/1", "pass")
+    assert document["cases"][0]["groups"][0]["group"] == "spike_times"
+
+
+def test_the_command_certifies_a_function_and_names_the_cause(capsys, tmp_path, monkeypatch):
+    (tmp_path / "my_simulator.py").write_text(
+        "from certify_tools import ours, spoiled, times\nbackend = spoiled(times(-1.0, 'delay'))\n"
+    )
+    save(CASE, tmp_path / "case.json")
+    monkeypatch.chdir(tmp_path)
+    table = tmp_path / "out.json"
+    arguments = ["--cases", str(tmp_path), "--json", str(table), "--groups", "delay,weight"]
+    table.unlink(missing_ok=True)
+    assert cli.main(["certify", "--backend", "my_simulator:backend", *arguments]) == 1
+    text = capsys.readouterr().out
+    assert "FAIL" in text
+    assert "wrong sign: delay has the opposite sign" in text
+    assert json.loads(table.read_text())["cases"][0]["cause"]["name"] == "wrong sign"
+
+
+def test_the_command_judges_steps_and_float32(capsys):
+    steps = ["--backend", "grid_example:backend", "--cases", CHAIN, "--steps", "0.05,0.025,0.0125"]
+    assert cli.main(["certify", *steps]) == 0
+    single = "certify_tools:in_single"
+    assert cli.main(["certify", "--backend", single, "--cases", CHAIN]) == 1
+    assert "float32: " in capsys.readouterr().out
+    assert cli.main(["certify", "--backend", single, "--cases", CHAIN, "--float32"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--backend", "nothing"], "expected 'module:function'"),
+        (["--backend", "no_such_module:f"], "expected a module that can be imported"),
+        (["--backend", "certify_tools:nothing"], "expected certify_tools to have 'nothing'"),
+        (["--backend", "certify_tools:np"], "expected a function"),
+        (["--exec", "no-such-program {case}"], "expected a program that can be run"),
+        (["--backend", "certify_tools:ours", "--cases", "nothing.json"], "cannot be read"),
+        (["--backend", "certify_tools:ours", "--cases", str(HERE)], "has no case file"),
+        (["--backend", "certify_tools:ours", "--rtol", "-1"], "rtol is -1"),
+    ],
+)
+def test_wrong_arguments_of_the_command(arguments, message, capsys):
+    assert cli.main(["certify", *arguments]) == cli.EXIT_USAGE
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["--backend", "a:b", "--steps", "fine"]])
+def test_arguments_that_cannot_be_parsed(arguments, capsys):
+    with pytest.raises(SystemExit) as error:
+        cli.main(["certify", *arguments])
+    assert error.value.code == cli.EXIT_USAGE
