@@ -2,6 +2,7 @@
 
 import warnings
 
+import grid_example
 import numpy as np
 import pytest
 from certify_tools import in_float32, ours, spoiled, times, with_groups
@@ -13,7 +14,7 @@ import refsim
 import validation
 from refsim.cases import make_case, save
 from validation import Answer, NotExpressibleError, certify, variants
-from validation.certification import _checked_steps
+from validation.request import checked_steps
 from validation.suite import stored_cases
 from validation.zoo import feed_forward_chain
 
@@ -213,6 +214,17 @@ FAULTS = {
 }
 
 
+@pytest.mark.parametrize("factor", [1e200, 1e300, np.finfo(float).max])
+@pytest.mark.parametrize("steps", [None, [0.2, 0.1]])
+def test_huge_answers_fail_in_silence(factor, steps):
+    def huge(values, network):
+        return np.full(len(values), factor)
+
+    spoil = with_groups(huge, ["weight", "delay"])
+    backend = spoiled(spoil, grid_example.backend if steps else ours)
+    assert only(backend, steps=steps).verdict == "fail"
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_of_a_back_end_is_a_verdict_with_a_note(fault):
     backend, note = FAULTS[fault]
@@ -306,7 +318,7 @@ def test_wrong_arguments_are_named(keywords, message):
 
 
 def test_steps_go_from_long_to_short():
-    assert _checked_steps([0.1, 0.4, 0.2, 0.1]) == (0.4, 0.2, 0.1)
+    assert checked_steps([0.1, 0.4, 0.2, 0.1]) == (0.4, 0.2, 0.1)
 
 
 def test_a_back_end_without_a_step_says_so_when_it_gets_one():

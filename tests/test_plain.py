@@ -13,6 +13,7 @@ from refsim.cases import make_case
 from refsim.lif import cascade_gain, cascade_gain_derivatives
 from validation import plain, variants
 from validation.backend import LossCotangents
+from validation.plain_flow import exponential, peak_gain
 from validation.suite import stored_cases
 
 
@@ -83,7 +84,7 @@ def test_exponentials_keep_all_digits_of_nearly_equal_rates(gap):
     """SciPy's expm loses them all at a gap of one unit in the last place."""
     mpmath = pytest.importorskip("mpmath", reason="needs mpmath")
     r, s, t = 0.16210083, 0.16210083 * (1.0 + gap), 2.239
-    found = plain.exponential(np.array([[-r, 0.0], [0.44, -s]]) * t)
+    found = exponential(np.array([[-r, 0.0], [0.44, -s]]) * t)
     with mpmath.workdps(50):
         exact = mpmath.expm(mpmath.matrix([[-r, 0], [0.44, -s]]) * t)
         known = np.array([[float(exact[i, j]) for j in range(2)] for i in range(2)])
@@ -93,7 +94,7 @@ def test_exponentials_keep_all_digits_of_nearly_equal_rates(gap):
 @pytest.mark.parametrize(("rise", "decay"), [(1.0, 5.0), (5.0, 1.0), (4.0, 4.0), (4.0, 4.0 + 1e-9)])
 def test_the_gain_of_a_double_exp_and_its_derivatives(rise, decay):
     r, s = 1.0 / rise, 1.0 / decay
-    assert plain.peak_gain(r, s) == pytest.approx(cascade_gain(r, s), rel=1e-14)
+    assert peak_gain(r, s) == pytest.approx(cascade_gain(r, s), rel=1e-14)
     network = refsim.Network(1, ports=refsim.DoubleExpPort(rise, decay))
     case = make_case("port", network, None, 1.0)
     flows = variants._Flows(plain.simulate(case))

@@ -5,7 +5,8 @@ A back end is a simulator whose gradients are to be judged: a function
     backend(network, inputs, duration, cotangents) -> Answer
 
 of which `cotangents` defines the loss, sum of cotangent times spike time and of cotangent times
-sampled voltage. One with a time step takes it as the keyword ``dt``.
+sampled voltage. One with a time step takes it as the keyword ``dt``. It may have attributes: a
+``name``, a mapping ``versions``, and ``precision``, "float64" (if it has none) or "float32".
 """
 
 from __future__ import annotations

@@ -28,8 +28,10 @@ class GroupVerdict(NamedTuple):
     """A group of outputs or of parameters: "spike_times", "voltages", "weight", "delay", ..."""
 
     group: str
-    verdict: str  # "pass", "fail" or "skip" (not offered)
-    error: float  # largest difference, relative to the largest entry of the reference
+    verdict: str  # "pass", "fail" or "skip": not offered (no error), or see CaseVerdict
+    # Largest difference, relative to the largest entry of the reference, or to a thousandth of what
+    # is typical where that is larger; inf for other spikes, nan where nothing can be compared.
+    error: float
     tolerance: float
     worst: int  # index of the largest difference, -1 for none
     reference: Vector
@@ -61,7 +63,8 @@ class CaseVerdict:
     case : Case
         The case, with cotangents of all spikes.
     verdict : str
-        "pass", "fail", or "skip" where the back end cannot express the case.
+        "pass", "fail", or "skip" where the back end cannot express the case, or where the case is
+        so near to a change of its spike pattern that what differs says nothing.
     note : str
         Why it was skipped, or how it failed, in a sentence.
     conditioning : Conditioning

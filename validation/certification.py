@@ -11,47 +11,26 @@ import platform
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
 
 from adjoint.check import Evaluation, evaluate
-from refsim._version import __version__
-from refsim.cases import Case, load
-from refsim.errors import IllConditionedWarning, InvalidTypeError, InvalidValueError, RefsimError
+from refsim.cases import Case
+from refsim.errors import IllConditionedWarning, RefsimError
 from refsim.simulation import Conditioning
-from refsim.validate import choice, members, scalar, shown
 from validation.answers import AnswerError, CheckedAnswer, checked_answer
 from validation.backend import LossCotangents, NotExpressibleError
 from validation.certificate import CaseVerdict, Certificate, GroupVerdict
 from validation.comparison import first_difference, scales
 from validation.convergence import converged
 from validation.diagnosis import Suspect, diagnose
-from validation.judging import (
-    PRECISIONS,
-    Precision,
-    checked_groups,
-    checked_rtol,
-    judged,
-    yardstick,
-)
+from validation.judging import judged, yardstick
+from validation.request import Request, loaded, name_of, request_of, versions_of
 
-LIBRARIES = ("numpy", "numba")
 MOST_OF_A_NOTE = 1000  # characters
-
-
-@dataclass(frozen=True)
-class Request:
-    """A back end and how it is to be judged."""
-
-    backend: Callable[..., Any]
-    steps: tuple[float, ...]  # ms, from long to short; empty for a back end without a step
-    required: tuple[str, ...]
-    rtol: float | dict[str, float] | None
-    precision: Precision
 
 
 def certify(
@@ -100,24 +79,16 @@ def certify(
     InvalidValueError, InvalidTypeError
         If an argument is wrong, or a case file cannot be read. Never for what the back end does.
     """
-    if not callable(backend):
-        raise InvalidTypeError(f"backend is {shown(backend)}; expected a function")
-    request = Request(
-        backend=backend,
-        steps=_checked_steps(steps),
-        required=checked_groups(groups),
-        rtol=checked_rtol(rtol),
-        precision=_checked_precision(backend, precision),
-    )
+    request = request_of(backend, steps, groups, rtol, precision)
     verdicts = []
-    for case in _loaded(cases):
+    for case in loaded(cases):
         verdict = certified_case(request, case)
         verdicts.append(verdict)
         if on_case is not None:
             on_case(verdict)
     return Certificate(
-        backend=_name_of(backend) if name is None else str(name),
-        versions=_versions(backend),
+        backend=name_of(backend) if name is None else str(name),
+        versions=versions_of(backend),
         machine=f"{platform.machine()}, {os.cpu_count()} processors, {platform.system()}",
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         cases=tuple(verdicts),
@@ -147,7 +118,8 @@ def certified_case(request: Request, case: Case) -> CaseVerdict:
         note = f"{type(error).__name__}: {_noted(error)}"
         return _unanswered(reference, "fail", note, started)
     seconds = time.perf_counter() - started
-    with warnings.catch_warnings():
+    # What a back end has answered may be huge.
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore", IllConditionedWarning)
         return replace(_judged_answers(request, reference, answers), seconds=seconds)
 
@@ -261,57 +233,3 @@ def _noted(error: BaseException) -> str:
     """Return what an error says, on one line."""
     text = " ".join(str(error).split())
     return text if len(text) <= MOST_OF_A_NOTE else text[: MOST_OF_A_NOTE - 3] + "..."
-
-
-def _checked_steps(steps: Any) -> tuple[float, ...]:
-    if steps is None:
-        return ()
-    given = members("steps", steps, "time steps in ms")
-    if not given:
-        raise InvalidValueError("steps is empty; expected time steps in ms, or None")
-    checked = [scalar(f"steps[{i}]", dt, 0.0, 1e6, strict=True) for i, dt in enumerate(given)]
-    return tuple(sorted(set(checked), reverse=True))
-
-
-def _checked_precision(backend: Any, precision: str | None) -> Precision:
-    named = getattr(backend, "precision", "float64") if precision is None else precision
-    return PRECISIONS[choice("precision", named, PRECISIONS)]
-
-
-def _loaded(cases: Any) -> list[Case]:
-    """Return cases, reading those that are files; all are read before any is judged."""
-    if cases is None:
-        from validation.suite import standard_cases
-
-        return standard_cases()
-    given = [cases] if isinstance(cases, Case | str | os.PathLike) else list(cases)
-    loaded = []
-    for i, case in enumerate(given):
-        if isinstance(case, str | os.PathLike):
-            case = load(case)
-        if not isinstance(case, Case):
-            raise InvalidTypeError(f"cases[{i}] is {shown(case)}; expected Case or a path")
-        loaded.append(case)
-    return loaded
-
-
-def _name_of(backend: Any) -> str:
-    for attribute in ("name", "__qualname__"):
-        found = getattr(backend, attribute, None)
-        if isinstance(found, str) and found:
-            return found
-    return type(backend).__name__
-
-
-def _versions(backend: Any) -> dict[str, str]:
-    """Return versions of what has judged, and those that the back end says of itself."""
-    found = {"refsim": __version__, "python": platform.python_version()}
-    for library in LIBRARIES:
-        try:
-            found[library] = version(library)
-        except PackageNotFoundError:
-            continue
-    declared = getattr(backend, "versions", {})
-    if callable(declared):
-        declared = declared()
-    return {str(key): str(value) for key, value in dict(declared).items()} | found

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import math
 import os
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from refsim.errors import InvalidValueError, MissingExtraError
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
-FORMAT = "refsim-certificate/1"
 
 
 def add_parser(commands: Any) -> None:
@@ -92,6 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     if arguments.json:
         from refsim.files import write_whole
+        from validation.verdicts import dump
 
         write_whole(arguments.json, lambda stream: dump(certificate, stream))
     if arguments.report:
@@ -189,58 +188,6 @@ def _worst(case: Any) -> Any:
 
 def _figure(value: float) -> str:
     return "-" if not math.isfinite(value) else f"{value:.1e}"
-
-
-def dump(certificate: Any, stream: TextIO) -> None:
-    """Write the verdicts of a certificate as JSON."""
-    document = {
-        "format": FORMAT,
-        "backend": certificate.backend,
-        "verdict": certificate.verdict,
-        "versions": certificate.versions,
-        "machine": certificate.machine,
-        "date": certificate.date,
-        "cases": [_case_document(case) for case in certificate.cases],
-    }
-    json.dump(document, stream, indent=1, allow_nan=False)
-
-
-def _case_document(case: Any) -> dict[str, Any]:
-    first = case.first_difference
-    return {
-        "name": case.case.name,
-        "verdict": case.verdict,
-        "note": case.note,
-        "cause": None if case.cause is None else case.cause._asdict(),
-        "first_difference": None if first is None else _plain(first._asdict()),
-        "groups": [
-            _plain(
-                {
-                    "group": row.group,
-                    "verdict": row.verdict,
-                    "error": row.error,
-                    "tolerance": row.tolerance,
-                    "worst": row.worst,
-                    "note": row.note,
-                }
-            )
-            for row in case.groups
-        ],
-        "steps": [
-            {"dt": step.dt, "same_spikes": step.same_spikes, "error": _plain(step.error)}
-            for step in case.steps
-        ],
-        "order": _plain(case.order),
-        "seconds": case.seconds,
-    }
-
-
-def _plain(record: dict[str, Any]) -> dict[str, Any]:
-    """Return a record in which null stands for numbers that JSON does not have."""
-    return {
-        key: None if isinstance(value, float) and not math.isfinite(value) else value
-        for key, value in record.items()
-    }
 
 
 def _report_writer() -> Callable[..., Any]:

@@ -77,7 +77,7 @@ def _order(steps: tuple[StepErrors, ...], group: str) -> float:
     rows = [
         (math.log(row.dt), math.log(row.error[group]))
         for row in steps
-        if row.same_spikes and row.error.get(group, 0.0) > 0.0
+        if row.same_spikes and 0.0 < row.error.get(group, 0.0) < math.inf
     ]
     if len(rows) < 2:
         return math.nan

@@ -17,20 +17,8 @@ from adjoint.types import Parameters
 from refsim.cases import gradient_sizes
 from refsim.network import Network
 from validation.backend import Answer, LossCotangents
-from validation.plain import (
-    Arrival,
-    Flow,
-    Log,
-    Matrix,
-    Release,
-    Sample,
-    Spike,
-    Vector,
-    exponential,
-    matrix,
-    peak_time,
-    simulate,
-)
+from validation.plain import Arrival, Flow, Log, Release, Sample, Spike, simulate
+from validation.plain_flow import Matrix, Vector, exponential, matrix, peak_time
 
 BUGS = {
     "no_reset_term": "lambda_V+ V'+ is left out at spikes",

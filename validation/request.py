@@ -1,0 +1,101 @@
+"""What is asked of a certification: its arguments, checked before any work starts."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from refsim._version import __version__
+from refsim.cases import Case, load
+from refsim.errors import InvalidTypeError, InvalidValueError
+from refsim.validate import choice, members, scalar, shown
+from validation.judging import PRECISIONS, Precision, checked_groups, checked_rtol
+
+LIBRARIES = ("numpy", "numba")
+
+
+@dataclass(frozen=True)
+class Request:
+    """A back end and how it is to be judged."""
+
+    backend: Callable[..., Any]
+    steps: tuple[float, ...]  # ms, from long to short; empty for a back end without a step
+    required: tuple[str, ...]  # groups that must be offered
+    rtol: float | dict[str, float] | None
+    precision: Precision
+
+
+def request_of(backend: Any, steps: Any, groups: Any, rtol: Any, precision: Any) -> Request:
+    """Return the arguments of a certification, checked."""
+    if not callable(backend):
+        raise InvalidTypeError(f"backend is {shown(backend)}; expected a function")
+    return Request(
+        backend=backend,
+        steps=checked_steps(steps),
+        required=checked_groups(groups),
+        rtol=checked_rtol(rtol),
+        precision=_checked_precision(backend, precision),
+    )
+
+
+def checked_steps(steps: Any) -> tuple[float, ...]:
+    """Return time steps from long to short, none for None."""
+    if steps is None:
+        return ()
+    given = members("steps", steps, "time steps in ms")
+    if not given:
+        raise InvalidValueError("steps is empty; expected time steps in ms, or None")
+    checked = [scalar(f"steps[{i}]", dt, 0.0, 1e6, strict=True) for i, dt in enumerate(given)]
+    return tuple(sorted(set(checked), reverse=True))
+
+
+def _checked_precision(backend: Any, precision: str | None) -> Precision:
+    named = getattr(backend, "precision", "float64") if precision is None else precision
+    return PRECISIONS[choice("precision", named, PRECISIONS)]
+
+
+def loaded(cases: Any) -> list[Case]:
+    """Return cases, reading those that are files; all are read before any is judged."""
+    if cases is None:
+        from validation.suite import standard_cases
+
+        return standard_cases()
+    single = isinstance(cases, Case | str | os.PathLike)
+    given = [cases] if single else members("cases", cases, "Case objects and paths")
+    found = []
+    for i, case in enumerate(given):
+        if isinstance(case, str | os.PathLike):
+            case = load(case)
+        if not isinstance(case, Case):
+            raise InvalidTypeError(f"cases[{i}] is {shown(case)}; expected Case or a path")
+        found.append(case)
+    return found
+
+
+def name_of(backend: Any) -> str:
+    """Return what a back end calls itself."""
+    if isinstance(backend, partial):
+        return name_of(backend.func)
+    for attribute in ("name", "__qualname__"):
+        found = getattr(backend, attribute, None)
+        if isinstance(found, str) and found:
+            return found
+    return type(backend).__name__
+
+
+def versions_of(backend: Any) -> dict[str, str]:
+    """Return versions of what has judged, and those that the back end says of itself."""
+    found = {"refsim": __version__, "python": platform.python_version()}
+    for library in LIBRARIES:
+        try:
+            found[library] = version(library)
+        except PackageNotFoundError:
+            continue
+    declared = getattr(backend, "versions", None)
+    own = declared if isinstance(declared, Mapping) else {}
+    return {str(key): str(value) for key, value in own.items()} | found
