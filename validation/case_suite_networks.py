@@ -81,7 +81,7 @@ def ring() -> Document:
     )
 
 
-def recurrent() -> Document:
+def recurrent_exp() -> Document:
     """Eight neurons, all connected, excitatory and inhibitory: errors grow from spike to spike."""
     rng = Random(3)
     pairs = [(i, j) for i in range(8) for j in range(8) if i != j]
@@ -188,6 +188,6 @@ def hundred_equal() -> Document:
 
 
 CASES = [
-    *(layers, ring, recurrent, recurrent_double_exp, recurrent_strong, heterogeneous),
+    *(layers, ring, recurrent_exp, recurrent_double_exp, recurrent_strong, heterogeneous),
     *(heterogeneous_delays, inhibition_of_winners, long_run, hundred_sparse, hundred_equal),
 ]

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from refsim.simulation import Simulation
 
 EPS = float(np.finfo(np.float64).eps)
-ROUNDINGS = 16.0  # of a voltage at a crossing
+ROUNDINGS = 4.0  # of a voltage at a crossing
 
 
 def slope_condition(simulation: Simulation) -> NDArray[np.float64]:
