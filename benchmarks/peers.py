@@ -119,6 +119,15 @@ def full(present):
     return found
 
 
+def without_nan(found):
+    """Return results with None in place of nan, which JSON does not have."""
+    if isinstance(found, dict):
+        return {key: without_nan(value) for key, value in found.items()}
+    if isinstance(found, list):
+        return [without_nan(value) for value in found]
+    return None if isinstance(found, float) and math.isnan(found) else found
+
+
 def main():
     arguments = options(__doc__).parse_args()
     found = {"machine": machine(*PACKAGES), "cases": []}
@@ -138,7 +147,7 @@ def main():
         )
     else:
         found["cases"] = full(present)
-    write_json(arguments.json, found)
+    write_json(arguments.json, without_nan(found))
 
 
 if __name__ == "__main__":
