@@ -45,13 +45,17 @@ class Peer(NamedTuple):
 
     @property
     def installed(self) -> str | None:
-        """Return the version that is installed, or None."""
+        """Return the version that is installed, or None where something is missing."""
         try:
+            for name in _NEEDS.get(self.distribution, ()):
+                version(name)
             return version(self.distribution)
         except PackageNotFoundError:
             return None
 
 
+# What a distribution does not ask for itself, and its adapter needs.
+_NEEDS = {"adseq": ("flax",)}
 _ADSEQ = ("adseq", "adseq", "0.9.4")
 _EVENTAX = ("eventax", "eventax", "0.1.0")
 _NEST = ("nest", "nest-simulator", "3.10.0")
@@ -97,7 +101,7 @@ def available_peers() -> tuple[dict[str, Peer], dict[str, str]]:
     """Return the peers that are installed, and why the others are absent."""
     present = {peer.name: peer for peer in PEERS if peer.installed}
     absent = {
-        peer.name: f'{peer.distribution} is not installed: pip install "refsim[{peer.extra}]"'
+        peer.name: f'{peer.distribution} is not installed, or not whole: pip install "refsim[{peer.extra}]"'
         for peer in PEERS
         if not peer.installed
     }
