@@ -17,9 +17,8 @@ from refsim.grid_types import GridCounts, Recorder
 from refsim.status import SPIKE_LIMIT
 from refsim.types import Int
 
-_RECORDED = (
-    4_000_000  # numbers of one piece, 32 MB, where that is not less than sqrt(n_steps) steps
-)
+# Numbers of one piece, 32 MB, where these are not less than sqrt(n_steps) steps.
+_RECORDED = 4_000_000
 _OF_EMISSIONS = ("link", "cursor")  # columns of the calendar that later steps change
 
 
@@ -56,11 +55,11 @@ class Pieces:
         run = self._run
         for start in range(0, run.n_steps, self._length):
             self._snapshots.append(self._snapshot())
-            is_last = start + self._length >= run.n_steps
-            if is_last:
-                self._start_recording(len(self) - 1)
-                self._recorded = len(self) - 1
-            run.advance(run.n_steps + 1 if is_last else start + self._length)
+            piece = len(self) - 1
+            if self._stop(piece) > run.n_steps:
+                self._start_recording(piece)
+                self._recorded = piece
+            run.advance(self._stop(piece))
             if run.status == SPIKE_LIMIT:
                 return
 
@@ -68,13 +67,18 @@ class Pieces:
         """Return the first step of a piece."""
         return piece * self._length
 
+    def _stop(self, piece: int) -> int:
+        """Return the step after a piece; to the last one belongs the half step at the end."""
+        stop = self.start(piece + 1)
+        return stop if stop < self._run.n_steps else self._run.n_steps + 1
+
     def states(self, piece: int) -> Recorder:
         """Return the states of a piece."""
         if self._recorded != piece:
             self._recorded = -1  # until it is complete
             self._restore(self._snapshots[piece])
             self._start_recording(piece)
-            self._run.advance(min(self.start(piece + 1), self._run.n_steps))
+            self._run.advance(self._stop(piece))
             self._recorded = piece
         return self._record
 

@@ -231,6 +231,22 @@ def test_pieces_change_no_bit(make, scheme, rows, monkeypatch):
             assert np.array_equal(values, getattr(expected, name)), name
 
 
+def test_pieces_know_of_releases_in_other_pieces_and_at_the_end(monkeypatch):
+    """Refractoriness that ends pieces after its spike, and in the very last half step."""
+    network = refsim.Network(1, i_ext=3.0, tau_m=10.0, t_ref=2.5)
+    step = int(refsim.simulate_grid(network, None, 30.0, 0.1).spikes.step[3])
+    end = (step + 1 + 25) * 0.1
+    whole, pullback = adjoint.grid_vjp(network, None, end, 0.1, samples=([0], [end]))
+    assert whole.n_steps == step + 26
+    expected = pullback(1.0, 5.0)
+    monkeypatch.setattr(grid_pieces, "_RECORDED", 14)
+    monkeypatch.setattr(grid_pieces.math, "isqrt", lambda _: 7)
+    pullback = adjoint.grid_vjp(network, None, end, 0.1, samples=([0], [end]))[1]
+    for _ in range(3):
+        for name, values in pullback(1.0, 5.0).items():
+            assert np.array_equal(values, getattr(expected, name)), name
+
+
 @settings(usual, max_examples=20)
 @given(case=cases(min_spikes=1), dt=STEPS, scheme=schemes(), share=st.integers(3, 9))
 def test_a_longer_run_has_the_same_gradient(case, dt, scheme, share):
