@@ -25,7 +25,7 @@ from refsim.errors import RefsimError
 from refsim.inputs import Samples, SpikeTrain
 from refsim.simulation import Simulation
 from refsim.trace import emissions
-from validation.perturbation import value_of
+from validation.perturbation import BOUNDED, value_of
 
 Vector = NDArray[np.float64]
 
@@ -44,16 +44,32 @@ class Sensitivity(NamedTuple):
     order_changes: bool  # whether a move has changed the order of events at a neuron
 
 
-def sensitivity(evaluation: Evaluation, step: float, draws: int = DRAWS) -> Sensitivity:
-    """Measure changes of all outputs of a case by random moves of a relative size ``step``."""
+def sensitivity(
+    evaluation: Evaluation, step: float, draws: int = DRAWS, late: float = 0.0
+) -> Sensitivity:
+    """Measure changes of all outputs of a case by random moves.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        The reference.
+    step : float
+        Relative size of the moves.
+    draws : int
+        Number of moves.
+    late : float
+        Times (of inputs and samples, delays and refractory times) are moved by up to so many ms in
+        place of their relative moves; once all of them later, and once all of them earlier.
+    """
     rng = np.random.default_rng(7)
     base = _outputs(evaluation, evaluation.case)
     pattern = events_by_neuron(evaluation.simulation)
     smooth = dict.fromkeys(base, 0.0)
     jump = dict.fromkeys(base, 0.0)
     spikes_change = order_changes = False
-    for _ in range(draws):
-        moved = _evaluated_nearby(evaluation, step, rng)
+    for draw in range(draws):
+        together = {0: 1.0, 1: -1.0}.get(draw) if late else None
+        moved = _evaluated_nearby(evaluation, Move(step, late, together), rng)
         if moved is None:
             spikes_change = True
             continue
@@ -76,33 +92,50 @@ def _outputs(evaluation: Evaluation, case: Case) -> dict[str, Vector]:
     return outputs | dict(evaluation.gradient.items())
 
 
-def _moved(evaluation: Evaluation, step: float, rng: np.random.Generator) -> Case:
-    """Return the case with every number moved up or down; cotangents stay with their spikes."""
+class Move(NamedTuple):
+    """How numbers are moved."""
+
+    step: float  # relative
+    late: float  # ms, of times
+    together: float | None  # the part of ``late`` by which all times move; at random if None
+
+    def near(self, values: Vector, rng: np.random.Generator) -> Vector:
+        """Return numbers moved up or down."""
+        return values * (1.0 + self.step * rng.choice([-1.0, 1.0], np.shape(values)))
+
+    def near_times(self, values: Vector, rng: np.random.Generator) -> Vector:
+        """Return times moved to and fro."""
+        if not self.late:
+            return self.near(values, rng)
+        by = rng.uniform(-1.0, 1.0, np.shape(values)) if self.together is None else self.together
+        return np.maximum(values + self.late * by, 0.0)
+
+
+def _moved(evaluation: Evaluation, move: Move, rng: np.random.Generator) -> Case:
+    """Return the case with every number moved; cotangents stay with their spikes."""
     case = evaluation.case
-
-    def near(values: Vector) -> Vector:
-        return values * (1.0 + step * rng.choice([-1.0, 1.0], np.shape(values)))
-
-    names = [name for name, _ in evaluation.gradient.items() if name != "input_times"]
-    changes = {name: near(value_of(case, name)) for name in names}
-    inputs = SpikeTrain(near(case.inputs.times), case.inputs.sources, case.inputs.n_inputs)
-    times = np.minimum(near(case.samples.times), case.duration)
+    changes = {}
+    for name, _ in evaluation.gradient.items():
+        of_time = name in BOUNDED
+        changes[name] = (move.near_times if of_time else move.near)(value_of(case, name), rng)
+    inputs = SpikeTrain(changes.pop("input_times"), case.inputs.sources, case.inputs.n_inputs)
+    times = np.minimum(move.near_times(case.samples.times, rng), case.duration)
     return replace(
         case,
         network=case.network.replace(**changes),
         inputs=inputs,
         samples=Samples(case.samples.neurons, times),
-        time_bar=near(evaluation.time_bar),
-        voltage_bar=near(case.voltage_bar),
+        time_bar=move.near(evaluation.time_bar, rng),
+        voltage_bar=move.near(case.voltage_bar, rng),
     )
 
 
 def _evaluated_nearby(
-    evaluation: Evaluation, step: float, rng: np.random.Generator
+    evaluation: Evaluation, move: Move, rng: np.random.Generator
 ) -> Evaluation | None:
     """Evaluate a moved case, None where it has other spikes or no gradient."""
     try:
-        case = _moved(evaluation, step, rng)
+        case = _moved(evaluation, move, rng)
         simulation, pullback = vjp(case.network, case.inputs, case.duration, samples=case.samples)
         before, after = evaluation.simulation.spikes.neuron, simulation.spikes.neuron
         if not np.array_equal(np.sort(before), np.sort(after)):
