@@ -101,7 +101,7 @@ def available_peers() -> tuple[dict[str, Peer], dict[str, str]]:
     """Return the peers that are installed, and why the others are absent."""
     present = {peer.name: peer for peer in PEERS if peer.installed}
     absent = {
-        peer.name: f'{peer.distribution} is not installed, or not whole: pip install "refsim[{peer.extra}]"'
+        peer.name: f'{peer.distribution} is not installed: pip install "refsim[{peer.extra}]"'
         for peer in PEERS
         if not peer.installed
     }
