@@ -11,13 +11,13 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from naive_queues import NAIVE
-from strategies import DURATION, cases, spike_trains
 
 import adjoint
 import refsim
 from validation.backend import LossCotangents
 from validation.backends import cuda_event, cuda_queues
 from validation.backends.cuda_target import is_simulated
+from validation.strategies import DURATION, cases, spike_trains
 from validation.suite import stored_cases
 
 usual = settings(

@@ -2,7 +2,7 @@
 
 Run as a script, interpreted (NUMBA_DISABLE_JIT=1), so that the rules of `refsim.model` can be
 replaced: ``python planted.py OUT`` writes the answers to the stored cases by bug, as a pickle.
-Nothing of `validation.variants` is used.
+Nothing of `validation.diagnosis.variants` is used.
 """
 
 import pickle

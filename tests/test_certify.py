@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 from certify_tools import in_float32, ours, spoiled, times, with_groups
 from hypothesis import HealthCheck, given, settings
-from strategies import cases
 
 import adjoint
 import refsim
 import validation
 from refsim.cases import make_case, save
-from validation import Answer, NotExpressibleError, certify, variants
-from validation.request import checked_steps
+from validation import Answer, NotExpressibleError, certify
+from validation.certification.request import checked_steps
+from validation.diagnosis import variants
+from validation.strategies import cases
 from validation.suite import stored_cases
 from validation.zoo import feed_forward_chain
 

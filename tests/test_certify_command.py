@@ -12,7 +12,7 @@ import pytest
 import refsim
 from refsim.cases import save
 from validation import certify, cli
-from validation.command_backend import from_command
+from validation.backends.command import from_command
 from validation.suite import stored_cases
 
 HERE = Path(__file__).parent

@@ -10,7 +10,7 @@ import pytest
 import refsim
 from refsim.cases import make_case
 from validation import certify
-from validation.adapt import from_jax, from_torch
+from validation.backends.frameworks import from_jax, from_torch
 
 TAU = 6.0
 

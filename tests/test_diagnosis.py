@@ -26,8 +26,8 @@ from certify_tools import (
 import refsim
 from refsim.cases import make_case
 from validation.backend import Answer, LossCotangents
-from validation.certification import certify
-from validation.diagnosis import CAUSES
+from validation.certification.certify import certify
+from validation.diagnosis.diagnose import CAUSES
 from validation.suite import stored_cases
 from validation.zoo import feed_forward_chain, two_ports
 

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import HealthCheck, assume, given, note, settings
 from hypothesis import strategies as st
 from naive_grid import Twin
-from strategies import cases
 from test_grid_engine import STEPS, schemes
 
 import adjoint
@@ -18,6 +17,7 @@ import refsim
 from adjoint import grid_pieces
 from refsim import GridScheme
 from refsim.grid_scheme import MEMBRANES
+from validation.strategies import cases
 from validation.zoo import balanced, equal_delays, refractory, two_ports
 
 TOLERANCE = 1e-12  # of the weight of duality; see there

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from naive_grid import Twin
-from strategies import cases, decimals
 
 import refsim
 from refsim import GridScheme
 from refsim.grid_scheme import MEMBRANES, RECEIVES, RESETS, SPIKE_TIMES
+from validation.strategies import cases, decimals
 from validation.zoo import two_ports
 
 usual = settings(

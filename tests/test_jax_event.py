@@ -8,11 +8,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from jax_cases import evaluated, gradient_errors, usual
-from strategies import cases
 
 import refsim
 from adjoint.check import evaluate
 from validation.backend import LossCotangents
+from validation.strategies import cases
 from validation.suite import standard_cases
 
 jax = pytest.importorskip("jax", reason="needs the extra jax")

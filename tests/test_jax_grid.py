@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax_cases import VOLTAGES, usual
-from strategies import cases
 
 import adjoint
 import refsim
@@ -17,6 +16,7 @@ from adjoint.check import evaluate
 from refsim.errors import InvalidTypeError, InvalidValueError
 from refsim.grid_scheme import MEMBRANES, RECEIVES, RESETS, SPIKE_TIMES, GridScheme
 from validation.backend import LossCotangents, nth_of_neuron
+from validation.strategies import cases
 from validation.suite import stored_cases
 from validation.tolerances import EPS
 

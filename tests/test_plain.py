@@ -5,15 +5,15 @@ import warnings
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
-from strategies import cases
 
 import refsim
 from adjoint.check import evaluate
 from refsim.cases import make_case
 from refsim.lif import cascade_gain, cascade_gain_derivatives
-from validation import plain, variants
 from validation.backend import LossCotangents
-from validation.plain_flow import exponential, peak_gain
+from validation.diagnosis import plain, variants
+from validation.diagnosis.plain_flow import exponential, peak_gain
+from validation.strategies import cases
 from validation.suite import stored_cases
 
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from strategies import cases, decimals
 from test_window_pass import (
     TOLERANCE,
     bars_of,
@@ -26,6 +25,7 @@ from refsim import window_engine
 from refsim.cases import gradient_sizes
 from refsim.rows import pack
 from validation import zoo
+from validation.strategies import cases, decimals
 from validation.tolerances import rounding_weight
 
 GROUPS = ("weight", "delay", "tau_m", "tau", "v_th", "v_reset", "v_rest", "i_ext", "t_ref", "v0")

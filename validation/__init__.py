@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from validation.backend import Answer, LossCotangents, NotExpressibleError
     from validation.certificate import Certificate
-    from validation.certification import certify
+    from validation.certification.certify import certify
 
 # Loaded on first use, as in refsim.
 _HOMES = {
@@ -16,7 +16,7 @@ _HOMES = {
     "Certificate": "certificate",
     "LossCotangents": "backend",
     "NotExpressibleError": "backend",
-    "certify": "certification",
+    "certify": "certification.certify",
 }
 
 __all__ = ["Answer", "Certificate", "LossCotangents", "NotExpressibleError", "certify"]

@@ -50,7 +50,7 @@ class StepErrors(NamedTuple):
 class Cause(NamedTuple):
     """A probable cause of a failure."""
 
-    name: str  # one of validation.diagnosis.CAUSES
+    name: str  # one of validation.diagnosis.causes.CAUSES
     evidence: str  # a sentence with numbers
 
 

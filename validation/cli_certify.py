@@ -66,7 +66,7 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
-    from validation.certification import certify
+    from validation.certification.certify import certify
 
     started = time.perf_counter()
     if arguments.report:
@@ -90,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     if arguments.json:
         from refsim.files import write_whole
-        from validation.verdicts import dump
+        from validation.certification.verdicts import dump
 
         write_whole(arguments.json, lambda stream: dump(certificate, stream))
     if arguments.report:
@@ -126,7 +126,7 @@ def _names(text: str) -> list[str]:
 
 def _backend(arguments: argparse.Namespace) -> Callable[..., Any]:
     if arguments.program is not None:
-        from validation.command_backend import from_command
+        from validation.backends.command import from_command
 
         return from_command(arguments.program, arguments.timeout)
     return loaded_backend(arguments.backend)

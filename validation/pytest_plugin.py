@@ -99,7 +99,7 @@ class CertifiedCase:
             What was found; a test fails, or is skipped, with its reasons.
         """
         __tracebackhide__ = True
-        from validation.certification import certify
+        from validation.certification.certify import certify
 
         verdict = certify(backend, [self.case], **options).cases[0]
         if verdict.verdict == "fail":

@@ -3,18 +3,18 @@
 Each hypothesis says what the answer would be if it were true; of those that explain all groups that
 fail, and leave all others as they are, the one that leaves least wins. Hypotheses are shifts of the
 spikes, other values of a parameter, factors, signs and permutations of the reference gradient,
-and the gradients of `validation.variants`, in which one term of the adjoint is left out.
+and the gradients of `validation.diagnosis.variants`, in which one term of the adjoint is left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from validation.causes import CAUSES, PERFECT, Explanation, Suspect
 from validation.certificate import Cause
-from validation.diagnosis_groups import of_groups
-from validation.diagnosis_spikes import of_rounding, of_spikes
-from validation.diagnosis_terms import of_loss, of_terms, of_the_future
+from validation.diagnosis.causes import CAUSES, PERFECT, Explanation, Suspect
+from validation.diagnosis.groups import of_groups
+from validation.diagnosis.spikes import of_rounding, of_spikes
+from validation.diagnosis.terms import of_loss, of_terms, of_the_future
 
 __all__ = ["CAUSES", "Suspect", "diagnose"]
 

@@ -10,10 +10,10 @@ import numpy as np
 from refsim.engine import simulate
 from refsim.errors import RefsimError
 from refsim.network import Network
-from validation.causes import Explanation, Suspect, explanation
-from validation.comparison import first_difference, largest, same_spikes, scales
-from validation.judging import PRECISIONS, ROUNDINGS
-from validation.lateness import differences, in_steps, late_by_steps, lateness
+from validation.certification.comparison import first_difference, largest, same_spikes, scales
+from validation.certification.judging import PRECISIONS, ROUNDINGS
+from validation.certification.lateness import differences, in_steps, late_by_steps, lateness
+from validation.diagnosis.causes import Explanation, Suspect, explanation
 
 # Back ends without a step are as exact as the reference: a shift explains all or nothing.
 SHIFT_LEFT = 1e-3

@@ -19,12 +19,12 @@ from collections.abc import Collection
 import numpy as np
 
 from adjoint.check import Evaluation
-from validation.answers import CheckedAnswer
 from validation.certificate import GroupVerdict, StepErrors
-from validation.comparison import compared, same_spikes, scales, typical_sizes
-from validation.judging import Precision, Yardstick, judged
-from validation.lateness import in_steps, late_by_steps
-from validation.sensitivity import sensitivity
+from validation.certification.answers import CheckedAnswer
+from validation.certification.comparison import compared, same_spikes, scales, typical_sizes
+from validation.certification.judging import Precision, Yardstick, judged
+from validation.certification.lateness import in_steps, late_by_steps
+from validation.certification.sensitivity import sensitivity
 
 # Multiples of what moves do. A correct grid of first order, with steps down to 0.025 ms, was off by
 # 4 of them at most in 87 networks that it resolves, by 1 in 95 % of the groups, and converged with

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from refsim.errors import RefsimError
-from validation import plain, variants
 from validation.backend import LossCotangents
-from validation.causes import Explanation, Suspect, explanation
-from validation.comparison import largest
+from validation.certification.comparison import largest
+from validation.diagnosis import plain, variants
+from validation.diagnosis.causes import Explanation, Suspect, explanation
 
 # Spikes and arrivals of a case whose variants are computed: a second or two.
 LARGEST = 10_000

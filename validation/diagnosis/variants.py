@@ -1,9 +1,9 @@
 """A slow adjoint that anyone can believe, and what it becomes with a term left out.
 
-`gradient` goes backwards through the log of `validation.plain`, with one rule for each entry, as in
-docs/mathematics.md; flows and their derivatives by time constants are matrix exponentials. Without
-a bug it is a second implementation of all gradients. With one it says what a back end would answer
-that has this bug.
+`gradient` goes backwards through the log of `validation.diagnosis.plain`, with one rule for each
+entry, as in docs/mathematics.md; flows and their derivatives by time constants are matrix
+exponentials. Without a bug it is a second implementation of all gradients. With one it says what a
+back end would answer that has this bug.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from adjoint.types import Parameters
 from refsim.cases import gradient_sizes
 from refsim.network import Network
 from validation.backend import Answer, LossCotangents
-from validation.plain import Arrival, Flow, Log, Release, Sample, Spike, simulate
-from validation.plain_flow import Matrix, Vector, exponential, matrix, peak_time
+from validation.diagnosis.plain import Arrival, Flow, Log, Release, Sample, Spike, simulate
+from validation.diagnosis.plain_flow import Matrix, Vector, exponential, matrix, peak_time
 
 BUGS = {
     "no_reset_term": "lambda_V+ V'+ is left out at spikes",

@@ -25,9 +25,9 @@ from refsim.inputs import Samples, SpikeTrain
 from refsim.network import Network
 from refsim.ports import Port
 from refsim.validate import choice, shown
-from validation.answers import AnswerError
 from validation.backend import Answer, LossCotangents
-from validation.comparison import GROUPS
+from validation.certification.answers import AnswerError
+from validation.certification.comparison import GROUPS
 
 Vector = NDArray[np.float64]
 

@@ -4,7 +4,7 @@ Between events the state z = (V - b, synaptic states) of a neuron obeys z' = A z
 a matrix exponential. Threshold crossings are looked for on a fine grid, at the maxima between
 its points, and finished by Brent's method. Nothing of the engines, their closed forms or their
 kernels is used. Every flow, arrival, spike, release and sample is logged, and
-`validation.variants` goes through the log backwards.
+`validation.diagnosis.variants` goes through the log backwards.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from refsim.cases import Case
-from validation.plain_flow import Matrix, Stages, Vector, exponential, matrix, stages_of
+from validation.diagnosis.plain_flow import Matrix, Stages, Vector, exponential, matrix, stages_of
 
 GRID = 4  # points in the shortest time constant
 _RELEASE, _INPUT, _ARRIVAL, _SAMPLE = range(4)  # rank among events of equal time
@@ -79,7 +79,7 @@ class Log:
     time: list[float] = field(default_factory=list)  # of spikes
     neuron: list[int] = field(default_factory=list)
     voltages: Vector = field(default_factory=lambda: np.zeros(0))
-    # What `validation.variants` has computed of flows, by their number and kind.
+    # What `validation.diagnosis.variants` has computed of flows, by their number and kind.
     flows: dict[tuple, tuple[Matrix, Matrix]] = field(default_factory=dict)
 
 

@@ -21,14 +21,14 @@ from adjoint.check import Evaluation, evaluate
 from refsim.cases import Case
 from refsim.errors import IllConditionedWarning, RefsimError
 from refsim.simulation import Conditioning
-from validation.answers import AnswerError, CheckedAnswer, checked_answer
 from validation.backend import LossCotangents, NotExpressibleError
 from validation.certificate import CaseVerdict, Certificate, GroupVerdict
-from validation.comparison import first_difference, scales
-from validation.convergence import converged
-from validation.diagnosis import Suspect, diagnose
-from validation.judging import judged, yardstick
-from validation.request import Request, loaded, name_of, request_of, versions_of
+from validation.certification.answers import AnswerError, CheckedAnswer, checked_answer
+from validation.certification.comparison import first_difference, scales
+from validation.certification.convergence import converged
+from validation.certification.judging import judged, yardstick
+from validation.certification.request import Request, loaded, name_of, request_of, versions_of
+from validation.diagnosis.diagnose import Suspect, diagnose
 
 MOST_OF_A_NOTE = 1000  # characters
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from adjoint.check import Evaluation
 from adjoint.types import Parameters
 from refsim.cases import Case
-from validation.answers import CheckedAnswer
 from validation.certificate import SpikeDifference
+from validation.certification.answers import CheckedAnswer
 
 Vector = NDArray[np.float64]
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from validation.causes import Explanation, Suspect, explanation, listed
-from validation.comparison import Comparison, largest
-from validation.lateness import STEPS
+from validation.certification.comparison import Comparison, largest
+from validation.certification.lateness import STEPS
+from validation.diagnosis.causes import Explanation, Suspect, explanation, listed
 from validation.perturbation import value_of
 
 Vector = NDArray[np.float64]

@@ -1,9 +1,9 @@
 """Verdicts on the groups of an answer without a time step, by tolerances with a reason.
 
 A tolerance is a floor, for the roundings of a few operations, and ROUNDINGS roundings in a row
-times the condition number that `validation.sensitivity` measures. An answer beyond it is wrong,
-unless the case lies so near to a change of its pattern that a correct answer may be on the other
-side: then it says nothing as long as it is no further away than such a change takes it.
+times the condition number that `validation.certification.sensitivity` measures. An answer beyond it
+is wrong, unless the case lies so near to a change of its pattern that a correct answer may be on
+the other side: then it says nothing as long as it is no further away than such a change takes it.
 """
 
 from __future__ import annotations
@@ -16,10 +16,17 @@ import numpy as np
 from adjoint.check import Evaluation
 from refsim.errors import InvalidValueError
 from refsim.validate import members, scalar, shown
-from validation.answers import CheckedAnswer
 from validation.certificate import GroupVerdict
-from validation.comparison import GROUPS, OUTPUTS, Comparison, compared, same_spikes, scales
-from validation.sensitivity import Sensitivity, sensitivity
+from validation.certification.answers import CheckedAnswer
+from validation.certification.comparison import (
+    GROUPS,
+    OUTPUTS,
+    Comparison,
+    compared,
+    same_spikes,
+    scales,
+)
+from validation.certification.sensitivity import Sensitivity, sensitivity
 
 # A second implementation in float64 was off by 0.3 eps condition at most, of 2000 random networks,
 # where that exceeds the floor. This leaves room for formulas that lose two digits, as differences

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adjoint.check import Evaluation
-from validation.answers import CheckedAnswer
 from validation.backend import LossCotangents
 from validation.certificate import Cause, GroupVerdict
-from validation.comparison import Comparison, compared, largest
-from validation.judging import Yardstick
+from validation.certification.answers import CheckedAnswer
+from validation.certification.comparison import Comparison, compared, largest
+from validation.certification.judging import Yardstick
 
 Vector = NDArray[np.float64]
 

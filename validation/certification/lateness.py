@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from adjoint.api import jvp
 from adjoint.check import Evaluation
 from refsim.errors import RefsimError
-from validation.answers import CheckedAnswer
 from validation.backend import nth_of_neuron
+from validation.certification.answers import CheckedAnswer
 
 Vector = NDArray[np.float64]
 Rows = NDArray[np.int64]

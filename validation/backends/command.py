@@ -20,8 +20,8 @@ from refsim.errors import InvalidValueError
 from refsim.inputs import SpikeTrain
 from refsim.network import Network
 from refsim.validate import scalar, shown
-from validation.answers import AnswerError
 from validation.backend import Answer, LossCotangents, NotExpressibleError
+from validation.certification.answers import AnswerError
 
 SKIPPED = 77  # the exit code by which test programs say that they do not apply
 MOST_OF_STDERR = 600  # characters, the last ones

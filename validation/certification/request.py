@@ -14,7 +14,7 @@ from refsim._version import __version__
 from refsim.cases import Case, load
 from refsim.errors import InvalidTypeError, InvalidValueError
 from refsim.validate import choice, members, scalar, shown
-from validation.judging import PRECISIONS, Precision, checked_groups, checked_rtol
+from validation.certification.judging import PRECISIONS, Precision, checked_groups, checked_rtol
 
 LIBRARIES = ("numpy", "numba")
 

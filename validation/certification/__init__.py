@@ -1,0 +1,1 @@
+"""Certification of back ends: what they answer, beside the reference."""

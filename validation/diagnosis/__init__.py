@@ -1,0 +1,1 @@
+"""Probable causes of what is wrong in an answer."""
