@@ -53,9 +53,8 @@ class Pieces:
     def simulate(self) -> None:
         """Run forwards from the beginning, and keep snapshots; the last piece is on record."""
         run = self._run
-        for _ in range(0, run.n_steps, self._length):
+        for piece in range(-(-run.n_steps // self._length)):
             self._snapshots.append(self._snapshot())
-            piece = len(self) - 1
             if self._stop(piece) > run.n_steps:
                 self._start_recording(piece)
                 self._recorded = piece

@@ -163,6 +163,20 @@ def test_delays_of_whole_steps_and_latency(steps, time, latency):
     assert np.all(moved[:ahead] == 0.0)
 
 
+@pytest.mark.parametrize("spike_time", SPIKE_TIMES)
+@pytest.mark.parametrize("delay", [0.0, 0.04])
+def test_a_spike_acts_in_the_step_after_it_at_the_earliest(spike_time, delay):
+    """A delay below a step rounds to the step of the spike, which is over."""
+    network = refsim.Network(2, refsim.connect([0], [1], [1.0], delay), i_ext=[3.0, 0.0])
+    scheme = GridScheme(spike_time=spike_time)
+    run = refsim.simulate_grid(network, None, 10.0, 0.1, scheme=scheme, trace=True)
+    assert run.n_arrivals == 1
+    step = run.spikes.step[0]
+    late = int(spike_time == "linear" and run.spikes.time[0] + delay > (step + 1.5) * 0.1)
+    assert np.all(run.trace.voltage[1, : step + 2 + late] == 0.0)
+    assert run.trace.voltage[1, step + 2 + late] > 0.0
+
+
 def test_the_last_step_keeps_its_spikes_although_times_are_rounded():
     """3 * 0.1 is above 0.3: the spike at the end of the third step is one at the end of the run."""
     network = refsim.Network(1, tau_m=1.0, i_ext=1.0 / (1.0 - np.exp(-0.25)))
