@@ -108,6 +108,69 @@ def test_what_is_good_is_left_as_it_is():
     assert same == 20
 
 
+def one_neuron(weight=6.0, v_th=1.0, delay=0.5, **neuron):
+    synapses = refsim.connect([1], [0], [weight], delay)
+    ports = refsim.ExpPort(5.0)
+    return refsim.Network(1, synapses, n_inputs=1, ports=ports, tau_m=10.0, v_th=v_th, **neuron)
+
+
+def improved(network, times, duration=30.0):
+    train = refsim.SpikeTrain(times, [0] * len(times), 1)
+    better = margins.improved(Setting(network, train, duration), 100)
+    simulation = refsim.simulate(better.network, better.inputs, better.duration)
+    assert margins.hazards(simulation) == []
+    return better, simulation
+
+
+def test_a_threshold_is_lowered_under_a_grazing_spike():
+    """V = 4 x (1 - x) with x = e^{-t/10}, which just reaches 0.99999."""
+    better, simulation = improved(one_neuron(4.0, 0.99999, delay=0.0), [0.0])
+    assert better.duration == 30.0
+    assert 0.9 < better.network.v_th[0] < 0.98
+    assert simulation.counts.spikes == 1
+
+
+def test_an_input_is_moved_off_a_crossing():
+    first = refsim.simulate(one_neuron(), refsim.SpikeTrain([1.0], [0], 1), 6.0).spikes.time[0]
+    better, simulation = improved(one_neuron(), [1.0, first - 0.5])
+    assert better.duration == 30.0
+    assert better.inputs.times[1] == pytest.approx(first - 0.5 + margins.NUDGE, abs=1e-6)
+    assert simulation.spikes.time[0] == pytest.approx(first)
+
+
+def test_a_delay_is_moved_off_a_release():
+    synapses = refsim.connect([1, 0], [0, 0], [6.0, 0.5], [0.5, 2.0])
+    better, _ = improved(one_neuron(t_ref=2.0).replace(synapses=synapses), [1.0])
+    assert better.network.delay.tolist() == [0.5, 2.0 + margins.NUDGE]
+
+
+def test_a_run_ends_before_a_near_miss():
+    """The summit at 6.93 ms stays below threshold by 2.5e-7."""
+    better, simulation = improved(one_neuron(4.0, 1.00000025, delay=0.0), [0.0])
+    assert simulation.counts.spikes == 0
+    assert 6.9 < better.duration < 6.94
+
+
+@pytest.mark.parametrize("shift", [-0.0005, 0.0, 0.0005])
+def test_a_run_does_not_end_at_a_spike(shift):
+    inputs = refsim.SpikeTrain([1.0], [0], 1)
+    times = refsim.simulate(one_neuron(12.0), inputs, 30.0).spikes.time
+    better, simulation = improved(one_neuron(12.0), [1.0], times[1] + shift)
+    assert times[1] - 0.003 < better.duration < times[1] - NEARLY * MIN_GAP
+    assert simulation.counts.spikes == 1
+
+
+def test_samples_are_moved_off_events():
+    inputs = refsim.SpikeTrain([1.0], [0], 1)
+    simulation = refsim.simulate(one_neuron(t_ref=2.0), inputs, 30.0)
+    spike = simulation.spikes.time[0]
+    given = refsim.Samples([0, 0, 0, 0], [1.5, spike, spike + 2.0, 20.0])
+    moved = margins.quiet_times(simulation, given)
+    distance = np.abs(moved.times - given.times)
+    assert np.all((distance[:3] >= NEARLY * MIN_GAP) & (distance[:3] <= 2.0 * margins.NUDGE))
+    assert distance[3] == 0.0
+
+
 # --- bad ----------------------------------------------------------------------------------------
 
 

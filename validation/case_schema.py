@@ -21,6 +21,12 @@ def schema() -> dict[str, Any]:
     return json.loads(files("refsim").joinpath(SCHEMA_FILE).read_text(encoding="utf-8"))
 
 
+@lru_cache(maxsize=1)
+def _validator() -> Any:
+    jsonschema: Any = import_module("jsonschema")  # which has no types
+    return jsonschema.Draft202012Validator(schema())
+
+
 def reason_of_absence() -> str:
     """Return why nothing can be compared with the schema, "" if it can."""
     return "" if find_spec("jsonschema") else 'needs jsonschema: pip install "refsim[schema]"'
@@ -36,10 +42,8 @@ def problems(document: Path | Any) -> list[str]:
     """
     if reason_of_absence():
         raise MissingExtraError(f"the schema {reason_of_absence()}")
-    jsonschema: Any = import_module("jsonschema")  # which has no types
     data = document
     if isinstance(document, Path):
         data = json.loads(document.read_text(encoding="utf-8"))
-    checker = jsonschema.Draft202012Validator(schema())
-    found = sorted(checker.iter_errors(data), key=lambda error: list(map(str, error.absolute_path)))
-    return [f"{error.json_path}: {error.message}"[:300] for error in found]
+    found = ((error.json_path, error.message) for error in _validator().iter_errors(data))
+    return [f"{place}: {message}"[:300] for place, message in sorted(found)]
