@@ -41,7 +41,7 @@ def sample_gap(case, simulation):
 # --- good ---------------------------------------------------------------------------------------
 
 
-@settings(usual, max_examples=60)
+@settings(usual, max_examples=40)
 @given(case=cases(conditioning="good"))
 def test_good_cases_are_far_from_another_pattern(case):
     """By what the engine reports, not by what the strategy has looked at."""
@@ -55,7 +55,7 @@ def test_good_cases_are_far_from_another_pattern(case):
     assert not np.any(np.abs(spikes.time - case.duration) < NEARLY * MIN_GAP)
 
 
-@settings(usual, max_examples=30)
+@settings(usual, max_examples=20)
 @given(case=cases(conditioning="good"), up=st.booleans())
 def test_thresholds_of_good_cases_can_be_moved(case, up):
     network = case.network
@@ -68,7 +68,7 @@ def test_thresholds_of_good_cases_can_be_moved(case, up):
     assert counts[0] == counts[1]
 
 
-@settings(usual, max_examples=20)
+@settings(usual, max_examples=12)
 @given(case=cases(max_neurons=4, max_spikes=40, conditioning="good"))
 def test_judges_pass_every_good_case(case):
     """No `assume` is needed; a warning of ill conditioning would be an error."""
@@ -90,7 +90,7 @@ def drawn(strategy, count):
 
 
 def test_good_cases_are_not_silent_ones():
-    found = drawn(cases(conditioning="good"), 80)
+    found = drawn(cases(conditioning="good"), 60)
     counts = np.array([run(case).counts.spikes for case in found])
     assert np.mean(counts > 0) > 0.4
     assert np.mean(counts > 5) > 0.2
