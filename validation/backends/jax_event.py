@@ -40,6 +40,7 @@ Array = Any
 MOST_EVENTS = 4_000_000
 
 __all__ = [
+    "NotFinishedError",
     "Outputs",
     "Parameters",
     "Structure",

@@ -22,14 +22,8 @@ from refsim.inputs import SpikeTrain, checked_inputs, checked_samples
 from refsim.network import Network
 from refsim.validate import LONGEST, choice, scalar
 from validation.backend import Answer, LossCotangents
-from validation.backends.jax_grid_step import (
-    Carry,
-    delivered,
-    fixed,
-    flowed,
-    released,
-    start,
-)
+from validation.backends.jax_grid_fixed import fixed
+from validation.backends.jax_grid_step import Carry, delivered, flowed, released, start
 from validation.backends.jax_grid_structure import GridStructure, grid_problem
 from validation.backends.jax_layout import (
     Layout,
@@ -89,12 +83,17 @@ def value_and_pullback(
         dL/d(voltage) of the samples in order of their times.
     """
     outputs, pullback = jax.vjp(lambda given: simulate(given, structure), parameters)
-    is_spike = outputs.part >= 0.0
-    nth = jnp.cumsum(is_spike, axis=0) - 1
+    late_bar = _late_bar(outputs.part, time_bar)
+    return outputs, pullback(GridOutputs(jnp.zeros_like(outputs.part), late_bar, voltage_bar))[0]
+
+
+def _late_bar(part: Array, time_bar: Array) -> Array:
+    """Return cotangents (..., steps, n) of spikes from those of the first, second, ... spike."""
+    is_spike = part >= 0.0
+    nth = jnp.cumsum(is_spike, axis=-2) - 1
     known = is_spike & (nth < time_bar.shape[1])
     bars = time_bar[jnp.arange(time_bar.shape[0]), jnp.where(known, nth, 0)]
-    late_bar = jnp.where(known, bars, 0.0)
-    return outputs, pullback(GridOutputs(jnp.zeros_like(outputs.part), late_bar, voltage_bar))[0]
+    return jnp.where(known, bars, 0.0)
 
 
 _value_and_pullback = jax.jit(value_and_pullback)
@@ -132,12 +131,9 @@ def batch_gradient(
         return many(differentiated._replace(input_times=times), structure)
 
     outputs, pullback = jax.vjp(outputs_of, parameters)
-    is_spike = outputs.part >= 0.0
-    nth = jnp.cumsum(is_spike, axis=1) - 1
-    known = is_spike & (nth < time_bar.shape[1])
-    bars = time_bar[jnp.arange(time_bar.shape[0]), jnp.where(known, nth, 0)]
     zeros = GridOutputs(*map(jnp.zeros_like, outputs))
-    return outputs.part, pullback(zeros._replace(late=jnp.where(known, bars, 0.0)))[0]
+    bars = zeros._replace(late=_late_bar(outputs.part, time_bar))
+    return outputs.part, pullback(bars)[0]
 
 
 def _axes(kind: Any) -> Any:
