@@ -140,7 +140,7 @@ def on_device(network, trains, chunk, dtype):
         for start in range(0, len(trains), chunk):
             problems = [
                 grid_problem(
-                    network, train, DURATION, nothing, DT, GridScheme(), dtype, is_tight=True
+                    network, train, DURATION, nothing, DT, GridScheme(), dtype, is_batch=True
                 )[:2]
                 for train in trains[start : start + chunk]
             ]

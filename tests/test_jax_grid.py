@@ -287,13 +287,15 @@ def check_batch():
     network, _, _ = two_layers()
     trains = [refsim.poisson_inputs(2, 150.0, 40.0, seed=k) for k in range(3)]
     nothing = refsim.Samples([], [])
-    problems = [grid_problem(network, t, 40.0, nothing, 0.1, GridScheme()) for t in trains]
+    problems = [
+        grid_problem(network, t, 40.0, nothing, 0.1, GridScheme(), is_batch=True) for t in trains
+    ]
     parameters, structure = jax_grid.batched([found[:2] for found in problems])
     time_bar = np.random.default_rng(0).normal(size=(len(parameters.v0), 3))
     with float64():
         found = jax_grid.batch_gradient(parameters, structure, time_bar, wrt_inputs=True)
         part, gradient = jax.device_get(found)
-    found = gradient_of(gradient._replace(input_times=np.zeros(16)), problems[0][2])
+    found = gradient_of(gradient._replace(input_times=np.zeros(len(trains[0]))), problems[0][2])
     total = dict.fromkeys(found, 0.0)
     for k, train in enumerate(trains):
         simulation, pullback = adjoint.grid_vjp(network, train, 40.0, 0.1)

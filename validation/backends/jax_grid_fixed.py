@@ -38,8 +38,8 @@ class Fixed(NamedTuple):
     r: Array  # (P,) 1/ms
     s: Array  # (P,)
     gain: Array  # (P,)
-    weight: Array  # (G, n P) of all synapses of a group
-    weight_late: Array  # (G, n P) times how late the delay is: zero, with tangents
+    weight: Array  # (S,), or (G, n P) of all synapses of a group
+    weight_late: Array  # the same times how late the delay is: zero, with tangents
     count: Array  # (steps + 1, n, P) weights of input spikes that arrive
     late: Array  # (steps + 1, n, P) the same times how late they are: zero, with tangents
 
@@ -65,12 +65,15 @@ def fixed(parameters: Parameters, structure: GridStructure) -> Fixed:
 def _group_weights(
     parameters: Parameters, structure: GridStructure, shape: tuple[int, int]
 ) -> tuple[Array, Array]:
-    """Return what a spike adds to each port when it arrives, by groups, and that times late."""
+    """Return weights, and these times how late the delays are, as vectors or matrices."""
     synapses, weight = structure.synapses, parameters.weight
+    late = weight * moved(parameters.delay)
+    if not structure.matrices.shape[0]:
+        return weight, late
     place = synapses.post * shape[1] + synapses.port
     at = (structure.groups.of_synapse, place)  # group G is nowhere
     empty = jnp.zeros((structure.groups.pre.shape[0], shape[0] * shape[1]), weight.dtype)
-    return empty.at[at].add(weight), empty.at[at].add(weight * moved(parameters.delay))
+    return empty.at[at].add(weight), empty.at[at].add(late)
 
 
 def _coefficients(

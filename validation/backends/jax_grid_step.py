@@ -88,13 +88,27 @@ def _arrivals(given: Fixed, carry: Carry, n: Array) -> tuple[Array, Array]:
     arrives = (part >= 0.0) & (_arrival_step(structure, emitted, part) == n)
     count = jnp.sum(arrives, axis=1).astype(part.dtype)
     late = jnp.sum(jnp.where(arrives, carry.slot_late[slot], 0.0), axis=1)
-    weights = _product(count, given.weight)
-    weights_late = _product(late, given.weight) + _product(count, given.weight_late)
+    sums = _by_matrix if structure.matrices.shape[0] else _by_synapse
+    weights, weights_late = sums(given, count, late, carry.y.size)
     return weights.reshape(carry.y.shape), weights_late.reshape(carry.y.shape)
 
 
-def _product(row: Array, matrix: Array) -> Array:
-    return jnp.matmul(row, matrix, precision=jax.lax.Precision.HIGHEST)
+def _by_matrix(given: Fixed, count: Array, late: Array, _: int) -> tuple[Array, Array]:
+    def product(row: Array, matrix: Array) -> Array:
+        return jnp.matmul(row, matrix, precision=jax.lax.Precision.HIGHEST)
+
+    weights_late = product(late, given.weight) + product(count, given.weight_late)
+    return product(count, given.weight), weights_late
+
+
+def _by_synapse(given: Fixed, count: Array, late: Array, size: int) -> tuple[Array, Array]:
+    structure = given.structure
+    place = structure.synapses.post * given.r.shape[0] + structure.synapses.port
+    group = structure.groups.of_synapse
+    here, here_late = (z.at[group].get(mode="fill", fill_value=0.0) for z in (count, late))
+    weights = jnp.zeros(size, count.dtype).at[place].add(given.weight * here)
+    moved_weights = given.weight * here_late + given.weight_late * here
+    return weights, jnp.zeros(size, count.dtype).at[place].add(moved_weights)
 
 
 def _arrival_step(structure: GridStructure, emitted: Array, part: Array) -> Array:

@@ -40,7 +40,7 @@ _SHARED = {
     "ports": (4, 2),
     "inputs": (16, 4),
     "samples": (4, 8),
-    "steps": (512, 4),
+    "steps": (512, 2),
     "slots": (128, 4),
     "arrivals": (256, 8),
     "spikes": (128, 4),  # of one neuron
@@ -88,6 +88,7 @@ class GridStructure(NamedTuple):
     dt: Array  # () ms
     time: Array  # (steps + 2,) ms
     slots: Array  # (L,) without content: steps that spikes are kept
+    matrices: Array  # (1,) or (0,) without content: whether weights are matrices
     rules: Rules
 
 
@@ -108,15 +109,20 @@ def grid_problem(
     dt: float,
     scheme: GridScheme,
     dtype: Any = np.float64,
-    is_tight: bool = False,
+    is_batch: bool = False,
 ) -> tuple[Parameters, GridStructure, Layout]:
-    """Return padded arrays, with sizes that networks share or hardly any padding."""
-    sizes: Sizes = {} if is_tight else _SHARED
+    """Return padded arrays.
+
+    Sizes are those that similar networks share; or with ``is_batch`` hardly padded, and weights
+    are matrices of groups and neurons, since products of matrices are what batches are fast with.
+    """
+    sizes: Sizes = {} if is_batch else _SHARED
     if scheme.membrane == "euler":
         _check_euler(network, dt)
     layout = layout_of(network, inputs, samples, sizes)
     parameters = parameters_of(layout, inputs)
     structure = _structure(layout, inputs, samples, duration, dt, scheme)
+    structure = structure._replace(matrices=np.zeros(int(is_batch), dtype=np.int32))
     return _converted(parameters, dtype), _converted(structure, dtype), layout
 
 
@@ -169,6 +175,7 @@ def _structure(
         dt=np.float64(dt),
         time=np.arange(layout.size("steps", n_steps + 1) + 1) * dt,
         slots=np.zeros(layout.size("slots", int(groups.first.max()) + CANDIDATES), dtype=np.int32),
+        matrices=np.zeros(0, dtype=np.int32),
         rules=_rules(scheme),
     )
 
