@@ -17,7 +17,7 @@ from common import machine, options, show_machine, write_json
 from validation.backends.eventax_backend import eventax_backend
 from validation.peer_cases import causality, near_threshold, peer_cases
 from validation.peers import available_peers, measure, reference
-from validation.suite import stored_cases
+from validation.suite import given_cases
 
 PACKAGES = ("jax", "diffrax", "torch", "flax")
 # Cases for those that compile for each network; the others see all.
@@ -109,7 +109,7 @@ def full(present):
         peers = [p for p in present.values() if case.name in ASKED.get(p.name, (case.name,))]
         found.append(run_case(case, peers))
     one_each = {peer.distribution: peer for peer in reversed(present.values()) if not peer.slow}
-    found += [run_case(case, one_each.values(), 1) for case in stored_cases()]
+    found += [run_case(case, one_each.values(), 1) for case in given_cases()]
     if "eventax, checkpoint" in present:
         coarse = partial(eventax_backend, solver="Euler", tolerance=1e-2)
         as_default = present["eventax, checkpoint"]._replace(

@@ -18,7 +18,7 @@ from validation.backend import LossCotangents
 from validation.backends import cuda_event, cuda_queues
 from validation.backends.cuda_target import is_simulated
 from validation.strategies import DURATION, cases, spike_trains
-from validation.suite import stored_cases
+from validation.suite import given_cases
 
 usual = settings(
     deadline=None,
@@ -76,8 +76,8 @@ def agree_batches(ours, theirs):
         assert ours.counts == theirs.counts
 
 
-@pytest.mark.parametrize("case", stored_cases(), ids=lambda case: case.name)
-def test_stored_cases_have_their_known_values(case):
+@pytest.mark.parametrize("case", given_cases(), ids=lambda case: case.name)
+def test_given_cases_have_their_known_values(case):
     """Values to 30 digits, from a simulation that shares no code with ours."""
     known = case.expected
     reference = refsim.simulate(case.network, case.inputs, case.duration)

@@ -12,7 +12,7 @@ import numpy as np
 
 import adjoint
 from refsim import model
-from validation.suite import stored_cases
+from validation.suite import given_cases
 
 FIRE, ARRIVE = model.fire_vjp, model.arrive_vjp
 
@@ -100,7 +100,7 @@ def answer(case, network, bug):
 
 def main(out):
     answers = {}
-    for case in stored_cases():
+    for case in given_cases():
         for bug in ["", *BUGS]:
             network = some_refractory(case) if bug == "no release term" else case.network
             answers[case.name, bug] = answer(case, network, bug)

@@ -16,10 +16,10 @@ from validation import Answer, NotExpressibleError, certify
 from validation.certification.request import checked_steps
 from validation.diagnosis import variants
 from validation.strategies import cases
-from validation.suite import stored_cases
+from validation.suite import given_cases
 from validation.zoo import feed_forward_chain
 
-CASE = stored_cases()[0]
+CASE = given_cases()[0]
 
 
 def quietly(function, *arguments, **keywords):
@@ -89,7 +89,7 @@ def test_the_standard_suite_passes():
 # --- the least error that is seen -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", stored_cases(), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", given_cases(), ids=lambda case: case.name)
 def test_an_error_of_a_few_parts_in_a_thousand_million_is_seen(case):
     for name in ("weight", "delay", "tau", "v_th"):
         verdict = only(spoiled(times(1.0 + 3e-9, name)), case)

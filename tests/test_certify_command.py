@@ -13,10 +13,10 @@ import refsim
 from refsim.cases import save
 from validation import certify, cli
 from validation.backends.command import from_command
-from validation.suite import stored_cases
+from validation.suite import given_cases
 
 HERE = Path(__file__).parent
-CASE = stored_cases()[0]
+CASE = given_cases()[0]
 CHAIN = str(HERE.parent / "validation" / "cases" / "chain.json")
 PROGRAM = shlex.join([sys.executable, str(HERE / "program.py")])
 

@@ -28,11 +28,11 @@ from refsim.cases import make_case
 from validation.backend import Answer, LossCotangents
 from validation.certification.certify import certify
 from validation.diagnosis.diagnose import CAUSES
-from validation.suite import stored_cases
+from validation.suite import given_cases
 from validation.zoo import feed_forward_chain, two_ports
 
 HERE = Path(__file__).parent
-CASES = [*stored_cases(), feed_forward_chain(), two_ports()]
+CASES = [*given_cases(), feed_forward_chain(), two_ports()]
 BY_NAME = {case.name: case for case in CASES}
 
 
@@ -176,7 +176,7 @@ TERMS = {
 @pytest.mark.parametrize("bug", ["", *planted_bugs.BUGS])
 def test_a_term_left_out_of_our_own_backward_pass_is_named(answers, bug):
     found = []
-    for case in stored_cases():
+    for case in given_cases():
         network, bar, time, neuron, voltages, gradient = answers[case.name, bug]
         case = make_case(
             case.name, network, case.inputs, case.duration, case.samples, bar, case.voltage_bar

@@ -5,7 +5,7 @@ import pytest
 
 from adjoint.check import evaluate
 from refsim.grid_scheme import GridScheme
-from validation.suite import stored_cases
+from validation.suite import given_cases
 
 jax = pytest.importorskip("jax", reason="needs the extra jax")
 
@@ -29,7 +29,7 @@ def on_cuda_device():
 
 
 def without_samples():
-    return [case for case in stored_cases() if len(case.samples) == 0]
+    return [case for case in given_cases() if len(case.samples) == 0]
 
 
 def test_events():

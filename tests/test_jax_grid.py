@@ -17,7 +17,7 @@ from refsim.errors import InvalidTypeError, InvalidValueError
 from refsim.grid_scheme import MEMBRANES, RECEIVES, RESETS, SPIKE_TIMES, GridScheme
 from validation.backend import LossCotangents, nth_of_neuron
 from validation.strategies import cases
-from validation.suite import stored_cases
+from validation.suite import given_cases
 from validation.tolerances import EPS
 
 jax = pytest.importorskip("jax", reason="needs the extra jax")
@@ -121,7 +121,7 @@ def test_many_random_networks(case, dt, scheme, seed):
 
 
 def stored(name):
-    return next(case for case in stored_cases() if case.name.startswith(name))
+    return next(case for case in given_cases() if case.name.startswith(name))
 
 
 @pytest.mark.parametrize("hold", [False, True])
@@ -256,7 +256,7 @@ def test_single_precision(scheme):
 
 def check_single_precision(scheme):
     dt = 0.1
-    for case in stored_cases():
+    for case in given_cases():
         if len(case.samples):  # of another size of arrays
             continue
         simulation, gradient, asked = question(case, dt, scheme)

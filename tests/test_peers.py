@@ -36,7 +36,7 @@ from validation.peer_cases import (
     resets,
 )
 from validation.peers import PEERS, available_peers, measure, reference
-from validation.suite import stored_cases
+from validation.suite import given_cases
 
 PRESENT = {peer.distribution for peer in available_peers()[0].values()}
 
@@ -129,7 +129,7 @@ def exact_answer(exact, **changes):
 
 
 def test_a_perfect_answer_has_no_error():
-    for case in (recurrent_delays(), stored_cases()[-1]):
+    for case in (recurrent_delays(), given_cases()[-1]):
         exact = reference(case)
         found = measure(lambda *_, exact=exact: exact_answer(exact), case, exact)
         assert (found.missing, found.extra, found.time_error) == (0, 0, 0.0)
@@ -183,7 +183,7 @@ def test_a_case_without_cotangents_is_refused():
 def test_nest_has_our_spikes_where_its_delays_do_not_round(model, dt):
     """The largest difference seen is 2e-12 ms, of sums of up to 6,000 steps."""
     checked = 0
-    for case in [*stored_cases(), *zoo.zoo(), *(zoo.recurrent(seed) for seed in range(20, 30))]:
+    for case in [*given_cases(), *zoo.zoo(), *(zoo.recurrent(seed) for seed in range(20, 30))]:
         rounded = replace(case, network=on_grid(case.network, dt))
         ours = refsim.simulate(rounded.network, rounded.inputs, rounded.duration).spikes
         try:

@@ -14,7 +14,7 @@ from validation.backend import LossCotangents
 from validation.diagnosis import plain, variants
 from validation.diagnosis.plain_flow import exponential, peak_gain
 from validation.strategies import cases
-from validation.suite import stored_cases
+from validation.suite import given_cases
 
 
 def evaluated(case):
@@ -52,7 +52,7 @@ def test_spikes_and_voltages_are_those_of_the_engine(case):
         assert sorted(log.neuron) == sorted(spikes.neuron)
 
 
-@pytest.mark.parametrize("case", stored_cases(), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", given_cases(), ids=lambda case: case.name)
 def test_without_a_bug_it_is_the_gradient(case):
     found, reference = gradients(evaluated(case))
     for group, values in reference.items():
@@ -64,7 +64,7 @@ def test_without_a_bug_it_is_the_gradient(case):
 @pytest.mark.parametrize("bug", variants.BUGS)
 def test_with_a_bug_it_is_another(bug):
     """Half of the neurons are refractory, and a port is a double_exp."""
-    given = next(case for case in stored_cases() if case.name.startswith("double_exp"))
+    given = next(case for case in given_cases() if case.name.startswith("double_exp"))
     t_ref = 1.5 * (np.arange(given.network.n_neurons) % 2)
     network = given.network.replace(t_ref=t_ref)
     case = make_case("half", network, given.inputs, given.duration)
@@ -74,7 +74,7 @@ def test_with_a_bug_it_is_another(bug):
 
 
 def test_unknown_bugs_are_named():
-    log = plain.simulate(stored_cases()[0])
+    log = plain.simulate(given_cases()[0])
     with pytest.raises(ValueError, match="no_such_bug"):
         variants.gradient(log, np.zeros(len(log.time)), np.zeros(0), ["no_such_bug"])
 

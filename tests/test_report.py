@@ -57,7 +57,7 @@ needs_page = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def cases():
     """Return the stored cases, one of them with a name that is a trap."""
-    first, *others = suite.stored_cases()
+    first, *others = suite.given_cases()
     return [replace(first, name=EVIL), *others]
 
 

@@ -55,7 +55,7 @@ def driver():
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory):
-    first, *others = suite.stored_cases()
+    first, *others = suite.given_cases()
     cases = [replace(first, name='<img src="x" onerror="alert(1)">' + "long" * 20), *others]
     rows = list(suite.run(cases[:2], {"duality": suite.JUDGES["duality"]}))
     paths = write(certificates(cases), tmp_path_factory.mktemp("report"), rows=rows, forms=["html"])
