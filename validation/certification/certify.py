@@ -160,7 +160,7 @@ def _judged_answers(
 
         suspect = Suspect(reference, tuple(answers), groups, measure, ask, bool(request.steps))
         cause = diagnose(suspect)
-    tolerance = measure.spike_times * scales(reference)["spike_times"]
+    tolerance = measure.moved * scales(reference)["spike_times"]
     return CaseVerdict(
         **_of_reference(reference),
         verdict=verdict,

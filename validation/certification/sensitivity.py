@@ -40,7 +40,7 @@ class Sensitivity(NamedTuple):
     step: float  # relative size of the moves
     smooth: dict[str, float]  # largest change by moves that keep all orders, per unit of the step
     jump: dict[str, float]  # largest change by moves that do not
-    spikes_change: bool  # whether a move has changed the number of spikes of a neuron
+    unstable: frozenset[int]  # neurons of which a move has changed the number of spikes
     order_changes: bool  # whether a move has changed the order of events at a neuron
 
 
@@ -66,12 +66,13 @@ def sensitivity(
     pattern = events_by_neuron(evaluation.simulation)
     smooth = dict.fromkeys(base, 0.0)
     jump = dict.fromkeys(base, 0.0)
-    spikes_change = order_changes = False
+    unstable: set[int] = set()
+    order_changes = False
     for draw in range(draws):
         together = {0: 1.0, 1: -1.0}.get(draw) if late else None
         moved = _evaluated_nearby(evaluation, Move(step, late, together), rng)
-        if moved is None:
-            spikes_change = True
+        if not isinstance(moved, Evaluation):
+            unstable |= moved
             continue
         same = np.array_equal(events_by_neuron(moved.simulation), pattern)
         order_changes |= not same
@@ -81,7 +82,7 @@ def sensitivity(
                 smooth[group] = max(smooth[group], change / step)
             else:
                 jump[group] = max(jump[group], change)
-    return Sensitivity(step, smooth, jump, spikes_change, order_changes)
+    return Sensitivity(step, smooth, jump, frozenset(unstable), order_changes)
 
 
 def _outputs(evaluation: Evaluation, case: Case) -> dict[str, Vector]:
@@ -132,14 +133,16 @@ def _moved(evaluation: Evaluation, move: Move, rng: np.random.Generator) -> Case
 
 def _evaluated_nearby(
     evaluation: Evaluation, move: Move, rng: np.random.Generator
-) -> Evaluation | None:
-    """Evaluate a moved case, None where it has other spikes or no gradient."""
+) -> Evaluation | set[int]:
+    """Evaluate a moved case, or return neurons that spike more or less often there."""
+    everyone = set(range(evaluation.case.network.n_neurons))
     try:
         case = _moved(evaluation, move, rng)
         simulation, pullback = vjp(case.network, case.inputs, case.duration, samples=case.samples)
         before, after = evaluation.simulation.spikes.neuron, simulation.spikes.neuron
-        if not np.array_equal(np.sort(before), np.sort(after)):
-            return None
+        changed = neurons_that_differ(before, after, len(everyone))
+        if changed:
+            return changed
         # Moved spikes may swap places; each keeps its cotangent.
         assert case.time_bar is not None
         time_bar = np.empty(len(after))
@@ -148,9 +151,17 @@ def _evaluated_nearby(
         ]
         moved = Evaluation(replace(case, time_bar=time_bar), simulation, pullback)
         _ = moved.gradient
-    except RefsimError:
-        return None
+    except RefsimError:  # no spikes, or no gradient
+        return everyone
     return moved
+
+
+def neurons_that_differ(
+    first: NDArray[np.int64], second: NDArray[np.int64], n_neurons: int
+) -> set[int]:
+    """Return neurons that have another number of spikes in the second than in the first."""
+    counts = [np.bincount(neurons, minlength=n_neurons) for neurons in (first, second)]
+    return set(np.flatnonzero(counts[0] != counts[1]).tolist())
 
 
 def events_by_neuron(simulation: Simulation) -> NDArray[np.int64]:

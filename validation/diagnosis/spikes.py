@@ -32,7 +32,7 @@ def of_spikes(suspect: Suspect) -> Iterator[Explanation]:
 
 def tolerance(suspect: Suspect) -> float:
     """Return the tolerance of spike times in ms."""
-    return suspect.measure.spike_times * scales(suspect.reference)["spike_times"]
+    return suspect.measure.moved * scales(suspect.reference)["spike_times"]
 
 
 def _permuted(suspect: Suspect) -> Iterator[Explanation]:
