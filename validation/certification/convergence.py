@@ -22,7 +22,7 @@ from adjoint.check import Evaluation
 from validation.certificate import GroupVerdict, StepErrors
 from validation.certification.answers import CheckedAnswer
 from validation.certification.comparison import compared, same_spikes, scales, typical_sizes
-from validation.certification.judging import Precision, Yardstick, judged
+from validation.certification.judging import OTHER_PATTERN, Precision, Yardstick, judged
 from validation.certification.lateness import in_steps, late_by_steps
 from validation.certification.sensitivity import Sensitivity, sensitivity
 
