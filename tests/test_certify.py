@@ -68,9 +68,10 @@ def test_a_correct_back_end_in_float32_never_fails(case):
     assert verdict.verdict != "fail", verdict.note
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(cases(max_spikes=40))
 def test_a_correct_grid_never_fails(case):
+    """What a step explains is estimated: here the same networks are drawn every time."""
     verdict = quietly(only, grid_example.backend, case, steps=[0.2, 0.1, 0.05])
     assert verdict.verdict != "fail", verdict.note
 

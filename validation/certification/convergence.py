@@ -28,14 +28,14 @@ from validation.certification.sensitivity import Sensitivity, sensitivity
 
 # Multiples of what moves do. A correct grid of first order, with steps down to 0.025 ms, was off by
 # 4 of them at most in 87 networks that it resolves, by 1 in 95 % of the groups, and converged with
-# an order below 0.5 only where it was off by less than 0.8. One that reports the beginning of each
+# an order below 0.25 only where it was off by less than 0.3. One that reports the beginning of each
 # step is off by somewhat more.
 EXPLAINED = 3.0
 MARGIN = 20.0
 FAR = 4.0  # steps by which an event may be off before the spikes must be right
 FAR_DRAWS = 16
 JUMPS = 2.0
-LEAST_ORDER = 0.5  # schemes of first order scatter about 1: events fall anywhere in a step
+LEAST_ORDER = 0.25  # schemes of first order scatter about 1: events fall anywhere in a step
 DRAWS = 6
 LARGEST_MOVE = 0.1
 

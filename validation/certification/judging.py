@@ -35,7 +35,7 @@ ROUNDINGS = 64.0
 # A jump measured at a few random moves is not the largest that there is.
 JUMPS = 10.0
 # How far off, relative to the largest entry, an answer of another spike pattern may be.
-OTHER_PATTERN = 10.0
+OTHER_PATTERN = 1000.0
 
 
 class Precision(NamedTuple):
