@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from test_window_pass import (
     TOLERANCE,
@@ -75,7 +75,7 @@ def test_the_zoo(case, names, longest, n_blocks):
     assert_same(found, by_events(case, direction), 1e-13)
 
 
-@usual
+@settings(usual, max_examples=30)
 @given(
     case=cases(),
     least=decimals(0.05, 3.0),
@@ -92,7 +92,7 @@ def test_random_networks(case, least, longest, n_blocks, names):
     assert_same(found, by_events(case, direction))
 
 
-@usual
+@settings(usual, max_examples=30)
 @given(case=cases(max_neurons=4), least=decimals(0.05, 3.0))
 def test_duality_of_the_passes_by_windows(case, least):
     """<a, J v> = <J^T a, v>, with the bound of rounding that validation.tolerances derives."""
