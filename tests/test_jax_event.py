@@ -61,7 +61,7 @@ GENERATED = generated_names()
 
 
 def standard(is_large):
-    """Return cases by size; those that the oracle has made are many, and have a test of their own."""
+    """Return cases by size; the many that the oracle has made have a test of their own."""
     found = [case for case in standard_cases() if (case.network.n_neurons > 15) == is_large]
     return [pytest.param(case, id=case.name) for case in found if case.name not in GENERATED]
 
