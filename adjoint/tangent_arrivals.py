@@ -13,18 +13,11 @@ w times the tangents of the responses are added too, and w of them to the primal
 import numpy as np
 
 from adjoint.tangent_flow import lift_dot, second_dot, visit
+from adjoint.window_reads_any import state_of
 from adjoint.window_responses import respond
 from adjoint.window_types import FIRST, FIRST_R, LIFT, LIFT_A, LIFT_R, SECOND
 from queues.jit import inner_kernel, phase_kernel
 from refsim.window_deliver import delay_of
-
-
-@inner_kernel
-def _state_of(tables, rows, k):
-    """Return the state that an arrival over synapse ``k`` enters."""
-    if rows.port.shape[0] > 0:
-        return tables.first[rows.port[k]]
-    return tables.first[rows.only_port[0]]
 
 
 @inner_kernel
@@ -168,7 +161,7 @@ def add_any(tables, direction, rows, row, chunk, b, size, out):
         k = begin[s]
         while j < start[s + np.uint64(1)]:
             n = np.int64(rows.post[k])
-            u, c, i = since[j], tables.kind[n], _state_of(tables, rows, k)
+            u, c, i = since[j], tables.kind[n], state_of(tables, rows, k)
             if u != last_u or c != last_c or i != last_i:
                 respond(tables, c, i, u, out)
                 last_u, last_c, last_i = u, c, i
@@ -190,7 +183,7 @@ def add_found(tables, direction, rows, emissions, emission_dot, pieces, found, b
         j = np.int64(pieces.first[n])
         while arrival >= pieces.below[b, j]:
             j += 1
-        i = _state_of(tables, rows, k)
+        i = state_of(tables, rows, k)
         respond(tables, tables.kind[n], i, pieces.time[b, j] - arrival, out)
         t_dot = emission_dot[e] + direction.delay[k]
         w = np.float64(rows.weight[k])

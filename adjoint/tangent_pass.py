@@ -11,7 +11,7 @@ import numpy as np
 from adjoint.tangent_arrivals import add_alike, add_any, add_apart, add_found, visit_targets
 from adjoint.tangent_own import go_through_own, list_own
 from adjoint.tangent_types import ENTERED, EVENTS, N_PIECES, OWN, PENDING
-from adjoint.window_calendar import edge, window_of
+from adjoint.window_calendar import edge, enlist, window_of
 from adjoint.window_responses import respond
 from adjoint.window_segments import CHUNK, evaluate, scale
 from adjoint.window_types import FIRST, LIFT, LIFT_A, LIFT_R
@@ -27,10 +27,8 @@ _LONG = 64  # synapses of one delay that are added at once, with one response
 def _put(windows, departures, b, e, begin, arrival):
     """Put emission ``e`` in the window of ``arrival``, over synapse ``begin``."""
     place = e & departures.mask[0]
-    i = window_of(windows, arrival) % departures.head.shape[1]
     departures.begin[b, place] = begin
-    departures.link[b, place] = departures.head[b, i]
-    departures.head[b, i] = e
+    enlist(windows, departures.head, departures.link, b, e, place, arrival)
 
 
 @phase_kernel

@@ -40,13 +40,19 @@ def entry_window(windows, calendar, time):
 
 
 @inner_kernel
+def enlist(windows, head, link, b, e, place, arrival):
+    """Put emission ``e`` in the list of the window of ``arrival``."""
+    i = window_of(windows, arrival) % head.shape[1]
+    link[b, place] = head[b, i]
+    head[b, i] = e
+
+
+@inner_kernel
 def put(windows, calendar, b, e, end, arrival):
     """Put emission ``e`` in the window of ``arrival``, over the synapse before ``end``."""
     place = e & calendar.mask[0]
-    i = window_of(windows, arrival) % calendar.head.shape[1]
     calendar.end[b, place] = end
-    calendar.link[b, place] = calendar.head[b, i]
-    calendar.head[b, i] = e
+    enlist(windows, calendar.head, calendar.link, b, e, place, arrival)
 
 
 @phase_kernel

@@ -53,7 +53,7 @@ def list_rates(adjoints: type) -> Callable[..., None]:
 
 
 @inner_kernel
-def _state_of(tables, rows, k):
+def state_of(tables, rows, k):
     """Return the state that an arrival over synapse ``k`` enters."""
     if rows.port.shape[0] > 0:
         return tables.first[rows.port[k]]
@@ -93,7 +93,7 @@ def read_any(tables, rows, adjoints, bars, once, chunk, b, size, spike_bar, rate
         while i < chunk.start[b, s + np.uint64(1)]:
             k -= np.uint64(1)
             n = np.int64(rows.post[k])
-            c, q, u = tables.kind[n], _state_of(tables, rows, k), chunk.since[b, i]
+            c, q, u = tables.kind[n], state_of(tables, rows, k), chunk.since[b, i]
             if u != last:
                 last = u
                 once.stamp[b] += 1
@@ -120,7 +120,7 @@ def read_found(
     for g in range(begin, end):
         k = synapse[g]
         c = tables.kind[rows.post[k]]
-        i = _state_of(tables, rows, k)
+        i = state_of(tables, rows, k)
         respond(tables, c, i, since[g - begin], out)
         w = np.float64(rows.weight[k])
         j = np.int64(piece[g - begin])
