@@ -2,7 +2,8 @@
 
 Numba's disk cache notices a change in the file of a function, but not in the files of the
 functions it calls, and then serves stale machine code. Here the cache folder carries a digest of
-the sources of every package with kernels, so an edit anywhere leads to a folder of its own.
+the sources of the packages whose kernels others call, so an edit in them leads to a folder of its
+own. A kernel elsewhere may call these, and what its own file holds.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ _config: Any = numba.config
 _njit: Any = numba.njit
 
 # A kernel may call kernels of these packages; each lies beside this one.
-_KERNEL_PACKAGES = ("queues", "refsim", "adjoint", "validation")
+_KERNEL_PACKAGES = ("queues", "refsim", "adjoint")
 _FOLDERS_KEPT = 8
 
 
 @cache
 def source_digest() -> str:
-    """Return a digest of the sources of all packages with kernels."""
+    """Return a digest of the sources of all packages whose kernels others call."""
     digest = hashlib.sha256()
     root = Path(__file__).resolve().parents[1]
     for package in _KERNEL_PACKAGES:

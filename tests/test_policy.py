@@ -18,7 +18,7 @@ ALLOWED = {
 SOURCES = sorted(
     path
     for package in ("queues", "refsim", "adjoint", "validation")
-    for path in (ROOT / package).glob("*.py")
+    for path in (ROOT / package).rglob("*.py")
 )
 
 
@@ -63,7 +63,7 @@ def test_kernels_keep_the_rules(path):
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_only_the_decorators_of_the_project_compile(path):
-    if path.name == "jit.py":
+    if path.name == "jit.py" or path.parent.name == "backends":  # those bring compilers of others
         return
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
@@ -76,6 +76,39 @@ def test_only_the_decorators_of_the_project_compile(path):
         if isinstance(node, ast.ImportFrom) and node.module == "numba":
             pytest.fail(f"{path}: line {node.lineno} imports from numba")
         assert not (isinstance(node, ast.keyword) and node.arg == "fastmath")
+
+
+def borrowed(path):
+    """Return what kernels of a file use of other files of `validation`."""
+    tree = ast.parse(path.read_text())
+    imported = {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("validation")
+        for alias in node.names
+    }
+    used = {
+        node.id
+        for function in kernels(path)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Name)
+    }
+    return imported & used
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in SOURCES if "validation" in path.parts], ids=lambda path: path.name
+)
+def test_the_cache_sees_all_that_kernels_of_validation_use(path):
+    """The folder of compiled code tells edits of the other packages apart, see `queues.jit`."""
+    on_a_device = path.name.startswith("cuda_")  # compiled by numba.cuda, and not to disk
+    assert on_a_device or not borrowed(path)
+
+
+def test_the_rules_see_what_is_borrowed(tmp_path):
+    path = tmp_path / "player.py"
+    path.write_text("from validation.a import B\n\n\n@kernel\ndef f(x):\n    return x + B\n")
+    assert borrowed(path) == {"B"}
 
 
 def test_the_rules_see_a_violation():

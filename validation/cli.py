@@ -131,8 +131,8 @@ def _validate(arguments: argparse.Namespace) -> int:
     for name, reason in absent.items():
         print(f"not asked: {name} ({reason})")
     if left_out:
-        costly = " and ".join(name for name in suite.COSTLY if name in judges)
-        print(f"left out: {costly} of {left_out} generated cases (refsim validate --all)")
+        costly = ", ".join(name for name in suite.COSTLY if name in judges)
+        print(f"left out for {left_out} generated cases: {costly} (refsim validate --all)")
     if arguments.json:
         write_whole(arguments.json, lambda stream: _dump_rows(rows, stream))
     if arguments.report:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,6 +14,16 @@ from queues.errors import checked_count
 from queues.jit import by_type, kernel
 from refsim.errors import InvalidValueError
 from validation.queue_sequences import POLL, PUSH, Answers, Sequences
+
+
+class _Codes(NamedTuple):
+    """What stands for an operation, as an argument: compiled code would keep a constant."""
+
+    push: int
+    poll: int
+
+
+CODES = _Codes(PUSH, POLL)
 
 
 def play(structure: str, capacity: int, sequences: Sequences) -> Answers:
@@ -36,22 +47,22 @@ def play(structure: str, capacity: int, sequences: Sequences) -> Answers:
     answers = Answers(hits, np.zeros_like(hits), np.zeros((n, m)))
     if structure == "ring_buffer":
         ring = ring_buffer.empty(checked_count("capacity", capacity, 1), m, 0)
-        _play_ring(ring, np.int64(0), sequences, answers)
+        _play_ring(ring, np.int64(0), CODES, sequences, answers)
         return answers
     rows = checked_capacity(structure, None if structure in OF_ONE else capacity)
-    _play(bounded_dispatch.empty(structure, n, rows), sequences, answers)
+    _play(bounded_dispatch.empty(structure, n, rows), CODES, sequences, answers)
     return answers
 
 
 @kernel
-def _play(queues, sequences, answers):
+def _play(queues, codes, sequences, answers):
     for q in range(sequences.kind.shape[0]):
         for k in range(sequences.kind.shape[1]):
             time = float(sequences.time[q, k])
-            if sequences.kind[q, k] == PUSH:
+            if sequences.kind[q, k] == codes.push:
                 tangent = sequences.tangent[q, k]
                 bounded_dispatch.push(queues, q, time, k, k, tangent)
-            elif sequences.kind[q, k] == POLL:
+            elif sequences.kind[q, k] == codes.poll:
                 row = bounded_dispatch.due(queues, q, time)
                 if row != NONE:
                     answers.hits[q, k] = 1
@@ -77,15 +88,15 @@ def _note(arrays: type) -> Callable[..., None]:
 
 
 @kernel
-def _play_ring(queue, start, sequences, answers):
+def _play_ring(queue, start, codes, sequences, answers):
     for q in range(sequences.kind.shape[0]):
         ring_buffer.restart(queue, start)
         for k in range(sequences.kind.shape[1]):
             step = sequences.time[q, k]
-            if sequences.kind[q, k] == PUSH:
+            if sequences.kind[q, k] == codes.push:
                 tangent = sequences.tangent[q, k]
                 ring_buffer.add(queue, float(step), k, k, tangent)
-            elif sequences.kind[q, k] == POLL:
+            elif sequences.kind[q, k] == codes.poll:
                 hits, total = ring_buffer.take(queue, step)
                 answers.hits[q, k] = hits
                 answers.tangent[q, k] = total

@@ -13,7 +13,14 @@ from adjoint.check import Evaluation, Judge, Judgement, SpikeCountError, evaluat
 from refsim.cases import Case, load
 from refsim.errors import IllConditionedWarning
 from refsim.simulation import Conditioning
-from validation import case_files, duality, finite_differences, high_precision, identities
+from validation import (
+    case_files,
+    duality,
+    finite_differences,
+    high_precision,
+    identities,
+    jax_judge,
+)
 
 Result = TypeVar("Result")
 
@@ -23,13 +30,20 @@ JUDGES: dict[str, Judge] = {
     "identities": identities.judge,
     "finite differences": finite_differences.judge,
     "mpmath oracle": high_precision.judge,
+    jax_judge.NAME: jax_judge.judge,
+}
+
+# Judges that need an optional library.
+OPTIONAL = {
+    "mpmath oracle": high_precision.reason_of_absence,
+    jax_judge.NAME: jax_judge.reason_of_absence,
 }
 
 # Case files that were given; the others are made by `validation.case_suite`.
 GIVEN = ("chain", "double_exp", "driven", "equal_tau", "refractory", "two_ports", "voltage")
-# Judges that simulate a case dozens of times, or in many digits. What they would say of a generated
-# file has been said when it was made.
-COSTLY = ("finite differences", "mpmath oracle")
+# Judges that simulate a case dozens of times, in many digits, or by code that is compiled for it.
+# What the first two would say of a generated file has been said when it was made.
+COSTLY = ("finite differences", "mpmath oracle", jax_judge.NAME)
 
 
 class Row(NamedTuple):
@@ -91,11 +105,9 @@ def _quietly(function: Callable[[Any], Result], argument: Any) -> Result:
 
 def available_judges() -> tuple[dict[str, Judge], dict[str, str]]:
     """Return the judges that can be asked, and why the others cannot."""
-    reason = high_precision.reason_of_absence()
-    if not reason:
-        return JUDGES, {}
-    absent = "mpmath oracle"
-    return {name: judge for name, judge in JUDGES.items() if name != absent}, {absent: reason}
+    reasons = {name: reason() for name, reason in OPTIONAL.items()}
+    absent = {name: reason for name, reason in reasons.items() if reason}
+    return {name: judge for name, judge in JUDGES.items() if name not in absent}, absent
 
 
 def run(cases: Iterable[Case], judges: dict[str, Judge] = JUDGES) -> Iterator[Row]:

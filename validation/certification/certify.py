@@ -97,7 +97,6 @@ def certify(
 
 def certified_case(request: Request, case: Case) -> CaseVerdict:
     """Judge one case."""
-    started = time.perf_counter()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", IllConditionedWarning)
@@ -105,6 +104,12 @@ def certified_case(request: Request, case: Case) -> CaseVerdict:
             _ = reference.gradient
     except RefsimError as error:
         return _without_reference(case, f"there is no reference: {error}")
+    return certified_evaluation(request, reference)
+
+
+def certified_evaluation(request: Request, reference: Evaluation) -> CaseVerdict:
+    """Judge the answers of a back end by our evaluation of a case."""
+    started = time.perf_counter()
     cotangents = _cotangents(reference)
     answers: list[tuple[float, CheckedAnswer]] = []
     try:
