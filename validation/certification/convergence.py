@@ -9,12 +9,15 @@ that is far larger is wrong.
 
 Where such moves change the order of events at a neuron, a step does not resolve that order either,
 and gradients, which jump there, say nothing until the step is shorter.
+
+A few moves may miss the worst, so before a group fails, more of them are tried.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from itertools import pairwise
 
 import numpy as np
 
@@ -36,7 +39,12 @@ FAR = 4.0  # steps by which an event may be off before the spikes must be right
 FAR_DRAWS = 16
 JUMPS = 2.0
 LEAST_ORDER = 0.25  # schemes of first order scatter about 1: events fall anywhere in a step
+# An error that falls with every step, by this order, vanishes with the step however large it is: a
+# wrong term stays, and beyond MARGIN scatter is too small beside it to look like convergence.
+CLEAR_ORDER = 0.7
+CLEAR_STEPS = 3
 DRAWS = 6
+MORE_DRAWS = 48
 LARGEST_MOVE = 0.1
 
 Answers = list[tuple[float, CheckedAnswer]]
@@ -65,12 +73,16 @@ def converged(
     steps = tuple(_errors(reference, dt, answer) for dt, answer in answers)
     order = {group: _order(steps, group) for group in steps[-1].error}
     dt, last = answers[-1]
-    measure = _grid_yardstick(reference, dt, precision, rtol)
-    if not same_spikes(reference, last):
-        measure = measure._replace(unstable=_unstable(reference, FAR * dt))
-    groups = judged(reference, last, measure, required)
+    for draws in (DRAWS, MORE_DRAWS):
+        measure = _grid_yardstick(reference, dt, precision, rtol, draws)
+        if not same_spikes(reference, last):
+            measure = measure._replace(unstable=_unstable(reference, FAR * dt))
+        groups = judged(reference, last, measure, required)
+        if rtol is None:
+            groups = tuple(_by_order(row, order, steps, measure) for row in groups)
+        if all(row.verdict != "fail" for row in groups):
+            break
     if rtol is None:
-        groups = tuple(_by_order(row, order, measure) for row in groups)
         groups = tuple(_not_late(row, reference, answers) for row in groups)
     return groups, measure, steps, order
 
@@ -83,15 +95,26 @@ def _errors(reference: Evaluation, dt: float, answer: CheckedAnswer) -> StepErro
 
 def _order(steps: tuple[StepErrors, ...], group: str) -> float:
     """Return the slope of log error by log step, over steps that find the right spikes."""
-    rows = [
-        (math.log(row.dt), math.log(row.error[group]))
+    rows = _telling(steps, group)
+    if len(rows) < 2:
+        return math.nan
+    x, y = np.log(rows).T
+    return float(np.polyfit(x, y, 1)[0])
+
+
+def _telling(steps: tuple[StepErrors, ...], group: str) -> list[tuple[float, float]]:
+    """Return steps and errors of a group, where the spikes are right."""
+    return [
+        (row.dt, row.error[group])
         for row in steps
         if row.same_spikes and 0.0 < row.error.get(group, 0.0) < math.inf
     ]
-    if len(rows) < 2:
-        return math.nan
-    x, y = np.array(rows).T
-    return float(np.polyfit(x, y, 1)[0])
+
+
+def _clearly_converges(steps: tuple[StepErrors, ...], group: str, order: float) -> bool:
+    errors = [error for _, error in _telling(steps, group)]
+    falling = all(fine < coarse for coarse, fine in pairwise(errors))
+    return len(errors) >= CLEAR_STEPS and falling and order >= CLEAR_ORDER
 
 
 def _relative(dt: float, tau: float) -> float:
@@ -105,7 +128,9 @@ def _unstable(reference: Evaluation, dt: float) -> frozenset[int]:
     return sensitivity(reference, step, FAR_DRAWS, late=dt).unstable
 
 
-def _explained(reference: Evaluation, dt: float, measured: Sensitivity) -> dict[str, float]:
+def _explained(
+    reference: Evaluation, dt: float, measured: Sensitivity, draws: int
+) -> dict[str, float]:
     """Return the largest change by moves that go with a step, by group.
 
     Moves by dt over the shortest time constant count as well, where they keep the order of events:
@@ -113,7 +138,7 @@ def _explained(reference: Evaluation, dt: float, measured: Sensitivity) -> dict[
     """
     network = reference.case.network
     step = _relative(dt, float(min(network.tau_m.min(), network.tau.min())))
-    wider = sensitivity(reference, step, DRAWS, late=dt).smooth
+    wider = sensitivity(reference, step, draws, late=dt).smooth
     return {
         group: max(measured.step * change, step * wider[group])
         for group, change in measured.smooth.items()
@@ -125,13 +150,14 @@ def _grid_yardstick(
     dt: float,
     precision: Precision,
     rtol: float | dict[str, float] | None,
+    draws: int,
 ) -> Yardstick:
     step = _relative(dt, typical_sizes(reference.case)["tau_m"])
-    measured = sensitivity(reference, step, DRAWS, late=dt)
+    measured = sensitivity(reference, step, draws, late=dt)
     scale = scales(reference)
     tolerance = {
         group: precision.floor_of(group) + MARGIN * change / scale[group]
-        for group, change in _explained(reference, dt, measured).items()
+        for group, change in _explained(reference, dt, measured, draws).items()
     }
     if rtol is not None:
         tolerance |= rtol if isinstance(rtol, dict) else dict.fromkeys(tolerance, rtol)
@@ -143,12 +169,19 @@ def _grid_yardstick(
     return Yardstick(tolerance, excusable, reason, measured.unstable, moved)
 
 
-def _by_order(row: GroupVerdict, order: dict[str, float], measure: Yardstick) -> GroupVerdict:
-    """Let a group fail whose error is not explained by the step, and does not shrink with it."""
-    if row.verdict != "pass" or row.error <= row.tolerance * EXPLAINED / MARGIN:
+def _by_order(
+    row: GroupVerdict, order: dict[str, float], steps: tuple[StepErrors, ...], measure: Yardstick
+) -> GroupVerdict:
+    """Judge a group whose error is not explained by the step by whether it shrinks with it."""
+    if not row.error > row.tolerance * EXPLAINED / MARGIN or not math.isfinite(row.error):
         return row
     observed = order.get(row.group, math.nan)
-    if math.isnan(observed) or observed >= LEAST_ORDER:
+    if row.verdict == "fail" and _clearly_converges(steps, row.group, observed):
+        return row._replace(verdict="pass")
+    if math.isnan(observed) and len(steps) > 1:
+        note = f"only steps of {steps[-1].dt:g} ms find the right spikes: too few to judge"
+        return row._replace(verdict="skip", note=note)
+    if row.verdict != "pass" or math.isnan(observed) or observed >= LEAST_ORDER:
         return row
     if row.error <= measure.excusable[row.group]:
         return row._replace(verdict="skip", note=measure.reason)

@@ -18,8 +18,15 @@ Vector = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
 STEPS = (0.001, 0.01, 0.02, 0.025, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0)  # ms, that back ends often have
-NEAR_A_STEP = 0.3  # of a step; a scheme that reports ends of steps is late by half a step
-FEWEST = 6  # spikes, over all steps, for a mean that means something
+# Rounding of an arrival and of a spike to either end of a step: half a step on average, scattered
+# by the square root of 2/12 of one.
+ROUNDED, SCATTER = 0.5, 0.41
+DEVIATIONS = 3.5
+# A scheme may be late by any multiple of its step, by its own error, but not by the same at several
+# neurons.
+NEAR_A_STEP = 0.3  # of a step
+FEWEST = 3  # neurons
+FOLLOWS = (0.7, 1.4)  # spikes that move about as much as the arrivals that cause them
 ROUNDS = 4
 
 
@@ -124,18 +131,20 @@ def late_by_steps(
     if not len(rows):
         return None
     _, dot = jvp(case.network, case.inputs, case.duration, {"delay": 1.0})
-    steps = []
+    rows = rows[(dot.time[rows] > FOLLOWS[0]) & (dot.time[rows] < FOLLOWS[1])]
+    steps: list[float] = []
     for dt, answer in answers:
         mine, other = matched(spikes, answer)
         late = np.full(len(spikes.time), np.nan)
         late[mine] = answer.time[other] - spikes.time[mine]
-        steps += list(late[rows] / dot.time[rows] / dt)
+        steps += list(late[rows] / dt)
     found = np.array([step for step in steps if np.isfinite(step)])
-    if len(found) < FEWEST:
+    if len(rows) < FEWEST or not len(found):
         return None
-    mean, scatter = float(np.mean(found)), float(np.std(found) / np.sqrt(len(found)))
+    mean = float(np.mean(found))
+    error = max(SCATTER, float(np.std(found))) / np.sqrt(len(found))
     whole = round(mean)
-    if whole == 0 or abs(mean - whole) > NEAR_A_STEP or scatter > NEAR_A_STEP / 2.0:
+    if abs(mean - whole) > NEAR_A_STEP or abs(mean) - DEVIATIONS * error < ROUNDED:
         return None
     return Lateness("first spike", float(whole), 0.1)
 
