@@ -149,7 +149,9 @@ def test_lossless_spike_detection(picoampere, time):
         times = [4 + t for t in oracle.simulate(case).spike_times]
     assert len(times) == (0 if time is None else 1)
     assert distance(times, [] if time is None else [time]) < 1e-17
-    np.testing.assert_allclose(4 + dense_spikes(case)[0], [float(t) for t in times], atol=1e-12)
+    np.testing.assert_allclose(
+        4 + dense_spikes(case)[0], [float(t) for t in times], rtol=0.0, atol=1e-12
+    )
 
 
 def test_constant_current_of_nest():
@@ -211,7 +213,9 @@ def test_identical_neurons_both_spike():
     assert distance(run.spike_times, [times[0]] * 2 + [times[1]] * 2) < 1e-18
     found_times, found_neurons = dense_spikes(case)
     assert found_neurons.tolist() == [0, 1, 0, 1]
-    np.testing.assert_allclose(found_times, [float(t) for t in run.spike_times], atol=1e-13)
+    np.testing.assert_allclose(
+        found_times, [float(t) for t in run.spike_times], rtol=0.0, atol=1e-13
+    )
 
 
 def test_gradient_matches_spikes_that_swap_order():
@@ -257,7 +261,7 @@ def test_rise_and_decay_are_interchangeable_at_the_alpha_limit():
 def test_dense_twin_takes_the_alpha_limit():
     case = build(double_exp("2.5", "2.5"), [0, 3], 30, weight=[4], tau_m="2.5")
     expected = [float(t) for t in oracle.simulate(case).spike_times]
-    np.testing.assert_allclose(dense_spikes(case)[0], expected, atol=1e-8)
+    np.testing.assert_allclose(dense_spikes(case)[0], expected, rtol=0.0, atol=1e-8)
 
 
 # --- semantics ----------------------------------------------------------------------------------
@@ -282,7 +286,7 @@ def test_held_neuron_samples_at_reset_while_currents_go_on():
     assert distance(run.voltages[:2], ["-0.1", "-0.1"]) < 1e-48
     times, neurons = dense_spikes(case)
     assert neurons.tolist() == run.spike_neurons
-    np.testing.assert_allclose(times, [float(t) for t in run.spike_times], atol=1e-12)
+    np.testing.assert_allclose(times, [float(t) for t in run.spike_times], rtol=0.0, atol=1e-12)
 
 
 def test_zero_delay_reaches_neurons_that_spike_at_the_same_time():
@@ -358,4 +362,4 @@ def test_dense_twin_finds_the_same_spikes(name):
     times, neurons = dense_spikes(case)
     assert neurons.tolist() == case["expected"]["spike_neurons"]
     expected = [float(t) for t in case["expected"]["spike_times"]]
-    np.testing.assert_allclose(times, expected, atol=1e-12)
+    np.testing.assert_allclose(times, expected, rtol=0.0, atol=1e-12)
