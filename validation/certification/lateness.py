@@ -21,6 +21,8 @@ STEPS = (0.001, 0.01, 0.02, 0.025, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0)  # ms, that b
 NEAR_A_STEP = 0.3  # of a step; a scheme that reports ends of steps is late by half a step
 FEWEST = 6  # spikes, over all steps, for a mean that means something
 ROUNDS = 4
+# What a shift by whole steps leaves of the differences is the rounding of each, which is not known.
+LEFT_ON_GRID = 0.1
 
 
 class Spiking(Protocol):
@@ -137,7 +139,7 @@ def late_by_steps(
     whole = round(mean)
     if whole == 0 or abs(mean - whole) > NEAR_A_STEP or scatter > NEAR_A_STEP / 2.0:
         return None
-    return Lateness("first spike", float(whole), 0.1)
+    return Lateness("first spike", float(whole), LEFT_ON_GRID)
 
 
 def in_steps(fit: Lateness) -> str:
