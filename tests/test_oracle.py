@@ -3,6 +3,7 @@
 import importlib.resources
 import json
 import sys
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from naive import dense_spikes
 mpmath = pytest.importorskip("mpmath", reason="the oracle needs mpmath")
 
 from validation import oracle  # noqa: E402
+from validation.oracle_model import GROUPS  # noqa: E402
 
 CASES = importlib.resources.files("validation.cases")
 NAMES = ["chain", "double_exp", "driven", "equal_tau", "refractory", "two_ports", "voltage"]
@@ -75,7 +77,7 @@ def check_stored_gradient(name, only_largest):
     case = load(name)
     with mpmath.workdps(60):
         known = case["expected"]["gradient"]
-        stored = {group: [mpmath.mpf(x) for x in known[group]] for group in oracle.GROUPS}
+        stored = {group: [mpmath.mpf(x) for x in known[group]] for group in GROUPS}
         sizes = {group: [abs(x) for x in column] for group, column in stored.items()}
         entries = {
             group: [size.index(max(size))] if only_largest else range(len(size))
@@ -141,7 +143,7 @@ def test_no_spike_below_threshold(tau_m, weight, v0):
 )
 def test_lossless_spike_detection(picoampere, time):
     """A brief excursion above threshold: Krishnan et al. 2018, and the tests of NEST."""
-    weight = oracle.Fraction(picoampere * 100, 250)
+    weight = Fraction(picoampere * 100, 250)
     case = build(
         exp_port(1), [0], 5, weight=[weight], tau_m=100, v_th=21, v0="20.999019801326693245"
     )
@@ -245,7 +247,7 @@ def test_alpha_is_the_limit_of_the_double_exponential(gap):
         port = double_exp("2.5", decay)
         return oracle.simulate(build(port, [0, 3], 12, weight=[8])).spike_times
 
-    near = oracle.Fraction("2.5") + oracle.Fraction(gap)
+    near = Fraction("2.5") + Fraction(gap)
     assert len(spikes("2.5")) > 1
     assert 0 < distance(spikes("2.5"), spikes(near)) < 20 * float(gap)
 
