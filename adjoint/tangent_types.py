@@ -70,5 +70,6 @@ class TangentWork(NamedTuple):
 
 
 # Columns of ``counts``: emissions that have entered, events of neurons' own that are still to
-# come (one more than the number of the next), emissions under way, arrivals of the last window.
+# come (one more than the number of the next), emissions under way, arrivals of the last window,
+# rows of ``pieces`` that are taken in this window.
 ENTERED, OWN, PENDING, EVENTS, N_PIECES = range(5)

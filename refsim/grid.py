@@ -16,20 +16,26 @@ from refsim.types import Float
 
 
 @inner_kernel
+def rounded(x):
+    """Return the whole number nearest to ``x`` >= 0, half to even."""
+    below = float(math.floor(x))
+    rest = x - below
+    half = 0.5 * below
+    if rest > 0.5 or (rest == 0.5 and half != float(math.floor(half))):
+        below += 1.0
+    return below
+
+
+@inner_kernel
 def arrival_time(dt, emitted, delay):
     """Return when a spike arrives; for ``dt`` above 0 at a multiple of it, not before emission."""
     time = emitted + delay
     if dt == 0.0:
         return time
-    steps = time / dt
-    below = float(math.floor(steps))
-    rest = steps - below
-    half = 0.5 * below
-    if rest > 0.5 or (rest == 0.5 and half != float(math.floor(half))):  # half to even
-        below += 1.0
-    while below * dt < emitted:
-        below += 1.0
-    return below * dt
+    steps = rounded(time / dt)
+    while steps * dt < emitted:
+        steps += 1.0
+    return steps * dt
 
 
 @inner_kernel

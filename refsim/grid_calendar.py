@@ -7,12 +7,11 @@ delay.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from queues.buffer import NONE
 from queues.jit import inner_kernel
+from refsim.grid import rounded
 from refsim.grid_types import Calendar
 
 
@@ -21,17 +20,6 @@ def empty_calendar(n_slots: int, room: int) -> Calendar:
     rows = np.zeros((3, room), dtype=np.int64)
     lists = np.full((2, n_slots), NONE, dtype=np.int64)
     return Calendar(*lists, *rows)
-
-
-@inner_kernel
-def rounded(x):
-    """Return the whole number nearest to ``x`` >= 0, half to even."""
-    below = float(math.floor(x))
-    rest = x - below
-    half = 0.5 * below
-    if rest > 0.5 or (rest == 0.5 and half != float(math.floor(half))):
-        below += 1.0
-    return below
 
 
 @inner_kernel

@@ -52,6 +52,15 @@ def test_a_correct_back_end_never_fails(case):
     never_fails(case)
 
 
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(cases(conditioning="good", max_spikes=40))
+def test_a_correct_back_end_passes_whatever_is_well_conditioned(case):
+    """A certificate that skipped everything would not fail either."""
+    verdict = quietly(only, variants.backend, case)
+    assert verdict.verdict == "pass", verdict.note
+    assert {row.verdict for row in verdict.groups} == {"pass"}
+
+
 @pytest.mark.slow
 @settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
 @given(cases())
@@ -97,6 +106,16 @@ def test_an_error_of_a_few_parts_in_a_thousand_million_is_seen(case):
         assert verdict.verdict == "fail", name
         failed = [row.group for row in verdict.groups if row.verdict == "fail"]
         assert failed == [name]
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(cases(conditioning="good", max_spikes=40))
+def test_an_error_is_seen_whatever_is_well_conditioned(case):
+    verdict = only(spoiled(times(1.0 + 1e-8)), case)
+    off = [row for row in verdict.groups if row.error > 1e-9]
+    assert {row.verdict for row in off} <= {"fail"}
+    weight = next(row for row in verdict.groups if row.group == "weight")
+    assert weight in off or not weight.reference.any()
 
 
 def test_a_spike_that_is_late_by_a_nanosecond_is_seen():

@@ -145,6 +145,19 @@ def test_the_command_certifies_a_function_and_names_the_cause(capsys, tmp_path, 
     assert json.loads(table.read_text())["cases"][0]["cause"]["name"] == "wrong sign"
 
 
+def test_the_command_writes_a_report(capsys, tmp_path):
+    arguments = ["certify", "--backend", "certify_tools:ours", "--cases", CHAIN, "--report"]
+    assert cli.main([*arguments, str(tmp_path / "deep" / "report")]) == 0
+    assert "report: " in capsys.readouterr().out
+    document = json.loads((tmp_path / "deep" / "report" / "report.json").read_text())
+    assert [each["verdict"] for each in document["certificates"]] == ["pass"]
+    (tmp_path / "file").write_text("")
+    assert cli.main([*arguments, str(tmp_path / "file")]) == cli.EXIT_USAGE
+    captured = capsys.readouterr()
+    assert "cannot be made" in captured.err
+    assert captured.out == ""  # before any case is judged
+
+
 def test_the_command_judges_steps_and_float32(capsys):
     steps = ["--backend", "grid_example:backend", "--cases", CHAIN, "--steps", "0.05,0.025,0.0125"]
     assert cli.main(["certify", *steps]) == 0

@@ -47,7 +47,10 @@ def test_spikes_and_voltages_are_those_of_the_engine(case):
     if np.array_equal(np.array(log.neuron)[rows], spikes.neuron):
         slope = np.min(spikes.slope_before, initial=np.inf)
         tolerance = 1e-11 * (1.0 + 1.0 / slope) * case.duration
-        np.testing.assert_allclose(np.array(log.time)[rows], spikes.time, atol=tolerance)
+        np.testing.assert_allclose(np.array(log.time)[rows], spikes.time, rtol=0.0, atol=tolerance)
+        voltages = evaluation.simulation.voltages
+        largest = np.max(np.abs(voltages), initial=1.0)
+        np.testing.assert_allclose(log.voltages, voltages, rtol=0.0, atol=tolerance * largest)
     else:  # rounding may swap spikes of equal times
         assert sorted(log.neuron) == sorted(spikes.neuron)
 
@@ -57,7 +60,7 @@ def test_without_a_bug_it_is_the_gradient(case):
     found, reference = gradients(evaluated(case))
     for group, values in reference.items():
         np.testing.assert_allclose(
-            found[group], values, atol=1e-11 * np.max(np.abs(values)), err_msg=group
+            found[group], values, rtol=0.0, atol=1e-11 * np.max(np.abs(values)), err_msg=group
         )
 
 

@@ -49,7 +49,9 @@ def test_raster_has_a_tick_for_every_spike(simulation):
     (ticks,) = ax.collections
     segments = np.array(ticks.get_segments())
     np.testing.assert_array_equal(segments[:, 0, 0], simulation.spikes.time)
-    np.testing.assert_allclose(segments[:, :, 1].mean(axis=1), simulation.spikes.neuron, atol=1e-12)
+    np.testing.assert_allclose(
+        segments[:, :, 1].mean(axis=1), simulation.spikes.neuron, rtol=0.0, atol=1e-12
+    )
     assert ax.get_xlim() == (0.0, simulation.duration)
     assert ax.get_ylim() == (-1, simulation.network.n_neurons)
 

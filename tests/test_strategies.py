@@ -13,6 +13,7 @@ import refsim
 from adjoint.check import evaluate
 from refsim.cases import Case
 from validation import duality, finite_differences, ill_conditioned, margins, strategies
+from validation.arrivals import arrivals
 from validation.margins import MIN_GAP, MIN_MARGIN, MIN_SLOPE, Setting
 from validation.strategies import cases, cotangents, networks, spike_trains
 
@@ -29,7 +30,7 @@ def run(case):
 
 def sample_gap(case, simulation):
     """Shortest time between a sample and an event of its neuron."""
-    events = margins.arrivals(simulation)
+    events = arrivals(simulation)
     gaps = []
     for n, time in zip(case.samples.neurons, case.samples.times, strict=True):
         own = simulation.spikes.time[simulation.spikes.neuron == n]

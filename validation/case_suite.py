@@ -86,8 +86,9 @@ def generated(given: Definition, digits: int = DIGITS, check: bool = True) -> st
         If the gradient and the differences disagree.
     """
     from validation import oracle, oracle_check, oracle_gradient
+    from validation.oracle_model import require_mpmath
 
-    mp = oracle.require_mpmath()
+    mp = require_mpmath()
     document = given.build()
     run = oracle.simulate(document, digits)
     case = with_bars(document, len(run.spike_times))
@@ -123,7 +124,7 @@ def generated(given: Definition, digits: int = DIGITS, check: bool = True) -> st
 
 def _decimals(values: list[Any]) -> list[str]:
     """Return decimal strings of STORED_DIGITS digits, and 0 for what is below all digits."""
-    from validation.oracle import require_mpmath
+    from validation.oracle_model import require_mpmath
 
     mp = require_mpmath()
     least = mp.mpf(10) ** -CHOPPED_DIGITS * max([1, *map(abs, values)])

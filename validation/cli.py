@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
-import math
 import sys
-import time
 from collections.abc import Sequence
-from typing import Any, TextIO
+from typing import Any
 
 from refsim._version import __version__
 from refsim.errors import MissingExtraError, RefsimError
-from validation import cli_cases, cli_certify
-
-EXIT_FAILED = 1  # a judge rejects a gradient
-EXIT_USAGE = 2  # wrong arguments or files
-EXIT_INTERRUPTED = 130
+from validation import cli_cases, cli_certify, cli_validate
+from validation.exit_codes import EXIT_INTERRUPTED, EXIT_USAGE
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -27,17 +21,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"refsim {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    validate = commands.add_parser(
-        "validate",
-        help="certify spikes and gradients by independent judges",
-        description="Certify spikes and gradients of case files, or of the built-in suite: stored "
-        "cases, a zoo of networks and the Yin-Yang data set.",
-    )
-    validate.add_argument("files", nargs="*", metavar="FILE.json", help="case files to check")
-    validate.add_argument("--json", metavar="FILE", help="also write the table as JSON")
-    validate.add_argument("--report", metavar="DIR", help="also write a report to a folder")
-    validate.add_argument("--all", action="store_true", help="every judge on every built-in case")
-    validate.set_defaults(run=_validate)
+    cli_validate.add_parser(commands)
     cli_certify.add_parser(commands)
     run = commands.add_parser(
         "run",
@@ -58,124 +42,8 @@ def _parser() -> argparse.ArgumentParser:
     grad.set_defaults(run=_grad)
     info = commands.add_parser("info", help="versions, threads and cache")
     info.set_defaults(run=_info)
-    cli_cases.register(commands)
+    cli_cases.add_parser(commands)
     return parser
-
-
-_HEADER = ("case", "judge", "error", "tolerance", "verdict", "slope", "gap", "worst in", "note")
-_LINE = "{:<22} {:<19} {:>9} {:>9} {:<7} {:>8} {:>8} {:<15} {}"
-
-
-def _figure(value: float) -> str:
-    return "-" if not math.isfinite(value) else f"{value:.1e}"
-
-
-def _print_row(row: Any) -> None:
-    j, conditioning = row
-    cells = (
-        j.case[:22],
-        j.judge,
-        _figure(j.error),
-        _figure(j.tolerance),
-        j.verdict.upper() if j.verdict == "fail" else j.verdict,
-        _figure(conditioning.min_slope),
-        _figure(conditioning.min_gap),
-        j.group,
-        j.note,
-    )
-    print(_LINE.format(*cells).rstrip(), flush=True)
-
-
-def _validate(arguments: argparse.Namespace) -> int:
-    from adjoint.check import SpikeCountError
-    from refsim.files import write_whole
-    from validation import suite
-    from validation.report.command import write_report
-    from validation.report.writing import made_folder
-
-    started = time.perf_counter()
-    if arguments.report:
-        made_folder(arguments.report)  # or fail before the work
-    print(
-        f"refsim {__version__}. Errors are relative; slope is the smallest dV/dt at a spike, gap\n"
-        "the shortest time in ms between a crossing and an arrival. The first run compiles.\n"
-    )
-    print(_LINE.format(*_HEADER).rstrip(), flush=True)
-    _progress("preparing ...")
-    judges, absent = suite.available_judges()
-    cases, unreadable = _readable_cases(arguments.files)
-    whole = bool(arguments.all or arguments.files)
-    rows = []
-    left_out = 0
-    judged = 0
-    for number, (origin, case) in enumerate(cases, start=1):
-        _progress(f"[{number}/{len(cases)}] {case.name} ...")
-        asked = judges if whole else suite.usual_judges(case, judges)
-        left_out += len(asked) < len(judges)
-        try:
-            for row in suite.run([case], asked):
-                _progress("")
-                _print_row(row)
-                rows.append(row)
-            judged += 1
-        except SpikeCountError as error:
-            unreadable += 1
-            print(f"refsim: error: {origin}: {error}", file=sys.stderr)
-    verdicts = [row.judgement.verdict for row in rows]
-    failed = verdicts.count("fail")
-    passed, skipped = verdicts.count("pass"), verdicts.count("skip")
-    print(
-        f"\n{judged} {'case' if judged == 1 else 'cases'}: {passed} passed, {failed} "
-        f"failed, {skipped} skipped in {time.perf_counter() - started:.1f} s"
-    )
-    for name, reason in absent.items():
-        print(f"not asked: {name} ({reason})")
-    if left_out:
-        costly = ", ".join(name for name in suite.COSTLY if name in judges)
-        print(f"left out for {left_out} generated cases: {costly} (refsim validate --all)")
-    if arguments.json:
-        write_whole(arguments.json, lambda stream: _dump_rows(rows, stream))
-    if arguments.report:
-        write_report(arguments.report, rows=rows, title="refsim validate")
-    return EXIT_USAGE if unreadable else EXIT_FAILED if failed else 0
-
-
-def _readable_cases(paths: Sequence[str]) -> tuple[list[tuple[str, Any]], int]:
-    """Return cases with their files, or the standard ones, and how many files are none."""
-    from refsim.cases import load
-    from validation import suite
-
-    if not paths:
-        return [("", case) for case in suite.standard_cases()], 0
-    cases = []
-    for path in paths:
-        try:
-            cases.append((path, load(path)))
-        except RefsimError as error:
-            print(f"refsim: error: {error}", file=sys.stderr)
-    return cases, len(paths) - len(cases)
-
-
-def _progress(text: str) -> None:
-    """Show what is being worked on, where somebody is looking."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
-
-
-def _finite_or_none(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _dump_rows(rows: Sequence[Any], stream: TextIO) -> None:
-    records = [
-        {
-            key: _finite_or_none(value)
-            for key, value in (row.judgement._asdict() | row.conditioning._asdict()).items()
-        }
-        for row in rows
-    ]
-    document = {"format": "refsim-validation/1", "version": __version__, "rows": records}
-    json.dump(document, stream, indent=1, allow_nan=False)
 
 
 def _outcome(simulation: Any) -> dict[str, Any]:

@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from refsim.errors import MissingExtraError, RefsimError
-
-EXIT_FAILED = 1
-EXIT_USAGE = 2
+from validation.exit_codes import EXIT_USAGE
 
 
-def register(commands: Any) -> None:
+def add_parser(commands: Any) -> None:
     """Add the command and its three parts to the parsers of ``refsim``."""
     parser = commands.add_parser(
         "cases",

@@ -12,10 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from refsim.errors import InvalidValueError, MissingExtraError
-
-EXIT_FAILED = 1
-EXIT_USAGE = 2
+from refsim.errors import InvalidValueError
+from validation.exit_codes import EXIT_FAILED
 
 
 def add_parser(commands: Any) -> None:
@@ -67,11 +65,13 @@ def add_parser(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
     from validation.certification.certify import certify
+    from validation.report.command import write_report
+    from validation.report.writing import made_folder
 
     started = time.perf_counter()
-    if arguments.report:
-        _report_writer()  # before hours of work
     backend = _backend(arguments)
+    if arguments.report:
+        made_folder(arguments.report)  # or fail before the work
     print(_LINE.format(*_HEADER).rstrip(), flush=True)
     certificate = certify(
         backend,
@@ -94,7 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
 
         write_whole(arguments.json, lambda stream: dump(certificate, stream))
     if arguments.report:
-        _write_report(certificate, arguments.report)
+        write_report(arguments.report, [certificate])
     return EXIT_FAILED if certificate.verdict == "fail" else 0
 
 
@@ -161,6 +161,8 @@ _LINE = "{:<22} {:<7} {:>11} {:>9} {:>9} {:<12} {}"
 
 
 def _print_case(case: Any) -> None:
+    from validation.report.text import figure
+
     worst = _worst(case)
     says = case.note
     if case.cause is not None:
@@ -170,8 +172,8 @@ def _print_case(case: Any) -> None:
         case.case.name[:22],
         case.verdict.upper() if case.verdict == "fail" else case.verdict,
         spikes,
-        _figure(worst.error) if worst else "-",
-        _figure(worst.tolerance) if worst else "-",
+        figure(worst.error) if worst else "-",
+        figure(worst.tolerance) if worst else "-",
         worst.group if worst else "",
         says,
     )
@@ -184,25 +186,3 @@ def _worst(case: Any) -> Any:
     return max(
         rows, key=lambda row: (row.verdict == "fail", row.error / row.tolerance), default=None
     )
-
-
-def _figure(value: float) -> str:
-    return "-" if not math.isfinite(value) else f"{value:.1e}"
-
-
-def _report_writer() -> Callable[..., Any]:
-    try:
-        return importlib.import_module("validation.report").write
-    except ImportError as error:
-        raise MissingExtraError(f"--report needs the module validation.report: {error}") from None
-
-
-def _write_report(certificate: Any, folder: str) -> None:
-    """Write a report, without the page where its libraries are missing."""
-    write = _report_writer()
-    try:
-        paths = write([certificate], folder)
-    except MissingExtraError as error:
-        print(f"refsim: no page: {error}", file=sys.stderr)
-        paths = write([certificate], folder, forms=["markdown", "json", "junit"])
-    print("report: " + ", ".join(str(path) for path in paths.values()))

@@ -19,7 +19,7 @@ from refsim.errors import SpikeLimitError
 from refsim.inputs import Samples, SpikeTrain
 from refsim.network import Network
 from refsim.simulation import Simulation
-from refsim.trace import emissions
+from validation.arrivals import arrivals
 
 # Least distances of a well-conditioned run.
 MIN_SLOPE = 0.01  # of a crossing, in (v_th - v_reset)/tau_m
@@ -32,22 +32,13 @@ ROUNDS = 8  # of changes, before the run is cut short
 Vector = NDArray[np.float64]
 
 
-class Arrivals(NamedTuple):
-    """All synaptic events of a run, also those after its end."""
-
-    time: Vector  # (m,) ms
-    neuron: NDArray[np.int64]  # (m,)
-    synapse: NDArray[np.int64]  # (m,) number in the network
-    origin: NDArray[np.int64]  # (m,) row of the spike, or -1 - i for the i-th input in time
-
-
 class Hazard(NamedTuple):
     """An event that is close to a change of the pattern."""
 
     time: float  # ms, of the event
     spike: int  # row of the spike that grazes, -1 if two events coincide
     synapse: int  # number of the synapse of the arrival that coincides, -1 if a spike grazes
-    origin: int  # where that arrival comes from, as in Arrivals
+    origin: int  # where that arrival comes from, as in validation.arrivals
 
 
 @dataclass(frozen=True)
@@ -57,22 +48,6 @@ class Setting:
     network: Network
     inputs: SpikeTrain
     duration: float  # ms
-
-
-def arrivals(simulation: Simulation) -> Arrivals:
-    """Return all synaptic events that the emissions of a run cause."""
-    wiring = simulation.network.wiring
-    emitted, source = emissions(simulation)
-    fan_out = np.diff(wiring.start)[source]
-    ends = np.cumsum(fan_out)
-    row = np.arange(ends[-1] if len(ends) else 0)
-    row += np.repeat(wiring.start[source] - (ends - fan_out), fan_out)
-    return Arrivals(
-        time=np.repeat(emitted, fan_out) + wiring.delay[row],
-        neuron=wiring.post[row].astype(np.int64),
-        synapse=wiring.number[row].astype(np.int64),
-        origin=np.repeat(simulation.origin, fan_out),
-    )
 
 
 def hazards(simulation: Simulation) -> list[Hazard]:

@@ -12,8 +12,17 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-from validation import oracle
-from validation.oracle import BOUNDED, Model, OracleRun, Real
+from validation.oracle import matched, weighed_loss
+from validation.oracle_events import OracleRun, run_model
+from validation.oracle_model import (
+    BOUNDED,
+    Model,
+    Real,
+    check_model,
+    read_model,
+    real,
+    require_mpmath,
+)
 
 DIGITS = 100
 STEP = Fraction(1, 10**36)
@@ -27,7 +36,7 @@ def disagreement(
     Parameters
     ----------
     case : mapping
-        As for `oracle.gradient`.
+        As for `validation.oracle.gradient`.
     groups : mapping of str to sequence of mpf
         The gradient by group.
     digits : int
@@ -38,15 +47,15 @@ def disagreement(
     PatternChangedError
         If a neuron spikes more or less often after a step.
     """
-    mp = oracle.require_mpmath()
-    model = oracle.read_model(case)
-    base = oracle.run_model(model, digits)
+    mp = require_mpmath()
+    model = read_model(case)
+    base = run_model(model, digits)
     found = {}
     for group, gradient in groups.items():
         with mp.workdps(digits):
             direction = _direction(gradient, model.values[group], group in BOUNDED)
             difference = _difference(case, model, base, group, direction, digits)
-            terms = [x * oracle.real(d) for x, d in zip(gradient, direction, strict=True)]
+            terms = [x * real(d) for x, d in zip(gradient, direction, strict=True)]
             size = sum(map(abs, terms))
             error = abs(difference - sum(terms))
             found[group] = float(error / size) if size else float(error)
@@ -57,7 +66,7 @@ def _direction(
     gradient: Sequence[Real], values: Sequence[Fraction], bounded: bool
 ) -> list[Fraction]:
     """Return a step for each entry of about the inverse of its derivative, upwards from a bound."""
-    mp = oracle.require_mpmath()
+    mp = require_mpmath()
     largest = max(map(abs, gradient), default=0)
     direction = []
     for i, (derivative, value) in enumerate(zip(gradient, values, strict=True)):
@@ -84,14 +93,14 @@ def _difference(
     def moved_loss(steps: int) -> Real:
         column = [x + steps * STEP * d for x, d in zip(model.values[group], direction, strict=True)]
         moved = model._replace(values={**model.values, group: column})
-        oracle.check_model(moved)
-        run = oracle.run_model(moved, digits)
-        times = oracle.matched(base, run, group)
-        return oracle.weighed_loss(case, times, run.voltages, digits)
+        check_model(moved)
+        run = run_model(moved, digits)
+        times = matched(base, run, group)
+        return weighed_loss(case, times, run.voltages, digits)
 
     at_bound = group in BOUNDED and 0 in model.values[group]
     if at_bound:
         change = 4 * moved_loss(1) - moved_loss(2) - 3 * moved_loss(0)
     else:
         change = moved_loss(1) - moved_loss(-1)
-    return change / (2 * oracle.real(STEP))
+    return change / (2 * real(STEP))

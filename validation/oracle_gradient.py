@@ -7,7 +7,8 @@ times are spike times plus delays: the spikes of a run form a graph in which eve
 known, and one sweep against the order of events adds up the gradient of the loss.
 
 This is neither the differential equation of the adjoint that `refsim` integrates, nor a difference
-quotient. `validation.oracle` finds the events; here no threshold is searched and no state carried.
+quotient. `validation.oracle_events` finds the events; here no threshold is searched and no state
+carried.
 
 A delay, a refractory time or an input time of zero has the derivative from the right. Where an
 arrival coincides with a crossing or a release of its neuron, derivatives from the right by
@@ -21,8 +22,27 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from validation import oracle
-from validation.oracle import ARRIVAL, GROUPS, GUARD, INPUT, RELEASE, SAMPLE, Model, Neuron, Real
+from validation.oracle_events import (
+    ARRIVAL,
+    INPUT,
+    RELEASE,
+    SAMPLE,
+    EventLoop,
+    Neuron,
+    OracleRun,
+)
+from validation.oracle_model import (
+    GROUPS,
+    GUARD,
+    Model,
+    Real,
+    lost_digits,
+    read_model,
+    real,
+    require_mpmath,
+    separated,
+)
+from validation.oracle_responses import Weight, share
 
 Key = tuple[str, int]  # a group of parameters, or "spike", and an index
 Partials = dict[Key, Real]
@@ -47,7 +67,7 @@ class Reading(NamedTuple):
     slope: Real  # dV/dt of a crossing, 0 of a sample
 
 
-class Recorder(oracle.EventLoop):
+class Recorder(EventLoop):
     """An event loop that remembers of what each spike and each sample is made."""
 
     def __init__(self, model: Model, neurons: list[Neuron]) -> None:
@@ -99,7 +119,7 @@ class Recorder(oracle.EventLoop):
 class Gradient(NamedTuple):
     """A run with the gradient of the loss, and how well both are conditioned."""
 
-    run: oracle.OracleRun
+    run: OracleRun
     groups: dict[str, list[Real]]  # empty if events coincide
     min_slope: Real | None  # smallest dV/dt at a crossing, in (v_th - v_reset)/tau_m
     min_gap: Real | None  # ms, between an arrival and a crossing or a release of its neuron
@@ -111,7 +131,7 @@ def differentiate(case: Mapping[str, Any], digits: int = 50) -> Gradient:
     Parameters
     ----------
     case : mapping
-        As for `oracle.simulate`, with ``cotangent`` and, where it has samples, theirs.
+        As for `validation.oracle.simulate`, with ``cotangent`` and, where it has samples, theirs.
     digits : int
         Decimal digits wanted.
 
@@ -120,11 +140,11 @@ def differentiate(case: Mapping[str, Any], digits: int = 50) -> Gradient:
     Gradient
         By group a list of all derivatives; without any where events coincide.
     """
-    model = oracle.read_model(case)
-    mp = oracle.require_mpmath()
-    taus = [oracle.separated([own, *model.values["tau"]], digits) for own in model.values["tau_m"]]
+    model = read_model(case)
+    mp = require_mpmath()
+    taus = [separated([own, *model.values["tau"]], digits) for own in model.values["tau_m"]]
     # A derivative by a time constant has the square of the gaps in its denominators.
-    lost = 3 * max(map(oracle.lost_digits, taus))
+    lost = 3 * max(map(lost_digits, taus))
     with mp.workdps(digits + GUARD + lost):
         neurons = [Neuron(model, i, own, digits) for i, own in enumerate(taus)]
         loop = Recorder(model, neurons)
@@ -164,9 +184,9 @@ def _swept(case: Mapping[str, Any], loop: Recorder) -> dict[str, list[Real]]:
     bars: Partials = defaultdict(lambda: zero)
     by_time = sorted(range(len(loop.spikes)), key=lambda k: loop.spikes[k][:2])
     for k, bar in zip(by_time, case["cotangent"], strict=True):
-        bars["spike", k] = oracle.real(Fraction(str(bar)))
+        bars["spike", k] = real(Fraction(str(bar)))
     for order, sample in enumerate(case.get("voltage_samples") or []):
-        bar = oracle.real(Fraction(str(sample["cotangent"])))
+        bar = real(Fraction(str(sample["cotangent"])))
         for key, value in partials(loop, loop.samples[order]).items():
             bars[key] += bar * value
     for k in range(len(loop.crossings) - 1, -1, -1):
@@ -183,13 +203,13 @@ def partials(loop: Recorder, reading: Reading) -> Partials:
     """Return the derivatives of the voltage at a fixed time by all that it depends on."""
     n, k = reading.neuron, reading.last_spike
     if reading.n_early < 0:
-        return {("v_reset", n): oracle.real(Fraction(1))}
-    exp = oracle.require_mpmath().exp
+        return {("v_reset", n): real(Fraction(1))}
+    exp = require_mpmath().exp
     neuron = loop.neurons[n]
     a = 1 / neuron.tau_m
     begin = loop.crossings[k].time + neuron.t_ref if k >= 0 else 0 * reading.time
     start = ("v_reset", n) if k >= 0 else ("v0", n)
-    v = neuron.v_reset if k >= 0 else oracle.real(loop.model.values["v0"][n])
+    v = neuron.v_reset if k >= 0 else real(loop.model.values["v0"][n])
     span = reading.time - begin
     decay = exp(-a * span)
     found: Partials = defaultdict(lambda: 0 * a)
@@ -199,85 +219,17 @@ def partials(loop: Recorder, reading: Reading) -> Partials:
     by_begin = a * (v - neuron.drive) * decay
     for i, arrival in enumerate(loop.arrivals[n][: reading.n_arrivals]):
         early = i < reading.n_early
-        weight = _Weight(loop, neuron, arrival.synapse)
-        share = _share(weight, a, arrival.time, begin if early else arrival.time, reading.time)
-        found["weight", arrival.synapse] += share.by_weight
-        found["delay", arrival.synapse] += share.by_arrival
-        found[arrival.origin] += share.by_arrival
-        for index, value in share.by_rate.items():
+        weight = Weight(loop, neuron, arrival.synapse)
+        response = share(weight, a, arrival.time, begin if early else arrival.time, reading.time)
+        found["weight", arrival.synapse] += response.by_weight
+        found["delay", arrival.synapse] += response.by_arrival
+        found[arrival.origin] += response.by_arrival
+        for index, value in response.by_rate.items():
             found["tau", index] -= value / neuron.taus[index] ** 2
-        by_a += share.by_a
-        by_begin += share.by_begin
+        by_a += response.by_a
+        by_begin += response.by_begin
     found["tau_m", n] = -by_a * a**2
     if k >= 0:
         found["spike", k] += by_begin
         found["t_ref", n] += by_begin
     return found
-
-
-class _Weight:
-    """A weight, and the currents of the port that it enters: amplitude c, rate r, index of tau."""
-
-    def __init__(self, loop: Recorder, neuron: Neuron, synapse: int) -> None:
-        self.weight = loop.weights[synapse]
-        columns = neuron.port_slices[loop.model.port[synapse]]
-        self.indices = range(columns.start, columns.stop)
-        self.rates = [1 / neuron.taus[i] for i in self.indices]
-        self.factors = neuron.factors[columns]
-
-    def by_rates(self) -> list[list[Real]]:
-        """Return d c_i / d r_j."""
-        if len(self.rates) == 1:
-            return [[0 * self.rates[0]]]
-        mp = oracle.require_mpmath()
-        r, s = self.rates
-        peak = mp.log(r / s) / (r - s)
-        q = mp.exp(-peak * s) - mp.exp(-peak * r)
-        # The peak is a maximum: that it moves changes nothing.
-        by_r, by_s = peak * mp.exp(-peak * r) / q**2, -peak * mp.exp(-peak * s) / q**2
-        return [[by_r, by_s], [-by_r, -by_s]]
-
-
-class _Share(NamedTuple):
-    """Derivatives of the share of one arrival in a voltage."""
-
-    by_weight: Real
-    by_arrival: Real
-    by_begin: Real  # by the time from which the voltage has followed the current
-    by_a: Real
-    by_rate: dict[int, Real]  # by index of the time constant
-
-
-def _share(weight: _Weight, a: Real, arrived: Real, begin: Real, time: Real) -> _Share:
-    """Differentiate sum_i w c_i e^{-r_i (begin - arrived)} g(time - begin; a, r_i)."""
-    exp = oracle.require_mpmath().exp
-    by_factors = weight.by_rates()
-    early = begin != arrived
-    by_weight = by_arrival = by_begin = by_a = 0 * a
-    by_rate = dict.fromkeys(weight.indices, 0 * a)
-    for i, (c, r) in enumerate(zip(weight.factors, weight.rates, strict=True)):
-        g, by_span, g_a, g_r = _response(time - begin, a, r)
-        left = exp(-r * (begin - arrived))
-        amplitude = weight.weight * c * left
-        by_weight += c * left * g
-        by_a += amplitude * g_a
-        if early:
-            by_arrival += amplitude * r * g
-            by_begin -= amplitude * (r * g + by_span)
-        else:
-            by_arrival -= amplitude * by_span
-        by_rate[weight.indices[i]] += amplitude * (g_r - (begin - arrived) * g)
-        for index, dc in zip(weight.indices, by_factors[i], strict=True):
-            by_rate[index] += weight.weight * dc * left * g
-    return _Share(by_weight, by_arrival, by_begin, by_a, by_rate)
-
-
-def _response(span: Real, a: Real, r: Real) -> tuple[Real, Real, Real, Real]:
-    """Return g = a (e^{-r D} - e^{-a D})/(a - r) at D = span, and its derivatives by D, a, r."""
-    exp = oracle.require_mpmath().exp
-    ea, er, gap = exp(-a * span), exp(-r * span), a - r
-    ratio = (er - ea) / gap
-    by_span = a * (a * ea - r * er) / gap
-    by_a = ratio + a * (span * ea - ratio) / gap
-    by_r = a * (ratio - span * er) / gap
-    return a * ratio, by_span, by_a, by_r

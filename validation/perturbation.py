@@ -14,7 +14,7 @@ from refsim.engine import simulate
 from refsim.errors import InvalidValueError
 from refsim.inputs import SpikeTrain
 from refsim.simulation import Simulation
-from refsim.trace import emissions
+from validation.arrivals import arrivals
 
 # Parameters that cannot be negative; at zero only the derivative from the right exists.
 BOUNDED = ("delay", "t_ref", "input_times")
@@ -56,16 +56,10 @@ def arrivals_before(simulation: Simulation) -> NDArray[np.int64]:
 
     The order is that of neurons, then times: the same events after any move.
     """
-    wiring, spikes = simulation.network.wiring, simulation.spikes
-    time, source = emissions(simulation)
-    fan_out = np.diff(wiring.start)[source]
-    ends = np.cumsum(fan_out)
-    synapse = np.arange(ends[-1] if len(ends) else 0)
-    synapse += np.repeat(wiring.start[source] - (ends - fan_out), fan_out)
-    arrival = np.repeat(time, fan_out) + wiring.delay[synapse]
+    spikes, events = simulation.spikes, arrivals(simulation)
     release = spikes.time + simulation.network.t_ref[spikes.neuron]
-    moments = np.concatenate([spikes.time, release, arrival])
-    neuron = np.concatenate([spikes.neuron, spikes.neuron, wiring.post[synapse]])
+    moments = np.concatenate([spikes.time, release, events.time])
+    neuron = np.concatenate([spikes.neuron, spikes.neuron, events.neuron])
     is_arrival = np.arange(len(moments)) >= 2 * len(spikes.time)
     order = np.lexsort((is_arrival, moments, neuron))
     seen = np.cumsum(is_arrival[order])

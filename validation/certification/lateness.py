@@ -28,6 +28,8 @@ NEAR_A_STEP = 0.3  # of a step
 FEWEST = 3  # neurons
 FOLLOWS = (0.7, 1.4)  # spikes that move about as much as the arrivals that cause them
 ROUNDS = 4
+# What a shift by whole steps leaves of the differences is the rounding of each, which is not known.
+LEFT_ON_GRID = 0.1
 
 
 class Spiking(Protocol):
@@ -146,7 +148,7 @@ def late_by_steps(
     whole = round(mean)
     if abs(mean - whole) > NEAR_A_STEP or abs(mean) - DEVIATIONS * error < ROUNDED:
         return None
-    return Lateness("first spike", float(whole), 0.1)
+    return Lateness("first spike", float(whole), LEFT_ON_GRID)
 
 
 def in_steps(fit: Lateness) -> str:

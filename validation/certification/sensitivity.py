@@ -24,7 +24,7 @@ from refsim.cases import Case
 from refsim.errors import RefsimError
 from refsim.inputs import Samples, SpikeTrain
 from refsim.simulation import Simulation
-from refsim.trace import emissions
+from validation.arrivals import arrivals
 from validation.perturbation import BOUNDED, value_of
 
 Vector = NDArray[np.float64]
@@ -62,7 +62,7 @@ def sensitivity(
         place of their relative moves; once all of them later, and once all of them earlier.
     """
     rng = np.random.default_rng(7)
-    base = _outputs(evaluation, evaluation.case)
+    base = _outputs(evaluation)
     pattern = events_by_neuron(evaluation.simulation)
     smooth = dict.fromkeys(base, 0.0)
     jump = dict.fromkeys(base, 0.0)
@@ -76,7 +76,7 @@ def sensitivity(
             continue
         same = np.array_equal(events_by_neuron(moved.simulation), pattern)
         order_changes |= not same
-        for group, values in _outputs(moved, evaluation.case).items():
+        for group, values in _outputs(moved).items():
             change = float(np.max(np.abs(values - base[group]), initial=0.0))
             if same:
                 smooth[group] = max(smooth[group], change / step)
@@ -85,7 +85,7 @@ def sensitivity(
     return Sensitivity(step, smooth, jump, frozenset(unstable), order_changes)
 
 
-def _outputs(evaluation: Evaluation, case: Case) -> dict[str, Vector]:
+def _outputs(evaluation: Evaluation) -> dict[str, Vector]:
     """Return all outputs by group, spikes by neuron."""
     spikes = evaluation.simulation.spikes
     times = spikes.time[np.argsort(spikes.neuron, kind="stable")]
@@ -166,16 +166,11 @@ def neurons_that_differ(
 
 def events_by_neuron(simulation: Simulation) -> NDArray[np.int64]:
     """Return (neuron, kind) of all events at neurons, sorted by neuron, time and kind."""
-    wiring, spikes, samples = simulation.network.wiring, simulation.spikes, simulation.samples
-    time, source = emissions(simulation)
-    fan_out = np.diff(wiring.start)[source]
-    ends = np.cumsum(fan_out)
-    synapse = np.arange(ends[-1] if len(ends) else 0)
-    synapse += np.repeat(wiring.start[source] - (ends - fan_out), fan_out)
+    spikes, samples, events = simulation.spikes, simulation.samples, arrivals(simulation)
     columns = [
         (SPIKE, spikes.time, spikes.neuron),
         (RELEASE, spikes.time + simulation.network.t_ref[spikes.neuron], spikes.neuron),
-        (ARRIVAL, np.repeat(time, fan_out) + wiring.delay[synapse], wiring.post[synapse]),
+        (ARRIVAL, events.time, events.neuron),
         (SAMPLE, samples.times, samples.neurons),
     ]
     kind = np.concatenate([np.full(len(times), code) for code, times, _ in columns])

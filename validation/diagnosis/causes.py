@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -64,7 +66,8 @@ class Explanation(NamedTuple):
         return left, list(CAUSES).index(self.cause.name)
 
 
-class Suspect(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Suspect:
     """An answer that has failed."""
 
     reference: Evaluation
@@ -79,18 +82,17 @@ class Suspect(NamedTuple):
         """The answer that is judged, with the shortest step."""
         return self.answers[-1][1]
 
-    @property
+    @cached_property
     def pairs(self) -> dict[str, Comparison]:
         """Groups of the gradient of the answer beside the reference."""
         pairs = compared(self.reference, self.answer)
         return {group: pair for group, pair in pairs.items() if group in self.answer.gradient}
 
-    @property
+    @cached_property
     def failing(self) -> tuple[str, ...]:
         """Groups of the gradient that fail, and can be compared."""
-        pairs = self.pairs
         return tuple(
-            row.group for row in self.groups if row.verdict == "fail" and row.group in pairs
+            row.group for row in self.groups if row.verdict == "fail" and row.group in self.pairs
         )
 
     def left(self, supposed: dict[str, Vector]) -> float | None:

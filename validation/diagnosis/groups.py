@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 from validation.certification.comparison import Comparison, largest
 from validation.certification.lateness import STEPS
 from validation.diagnosis.causes import Explanation, Suspect, explanation, listed
-from validation.perturbation import value_of
+from validation.perturbation import BOUNDED, value_of
 
 Vector = NDArray[np.float64]
 
 SYNAPTIC = ("weight", "delay")
-BOUNDED = ("delay", "t_ref", "input_times")
 
 
 def of_groups(suspect: Suspect) -> Iterator[Explanation]:

@@ -130,7 +130,8 @@ class _Cell:
             z = following
 
     def _slope_after(self, t: float, z: Vector) -> float:
-        return float(self.free[0] @ exponential(self.free * t) @ z)
+        # Products in the order of `_within`, so that both see the same sign at the end of a step.
+        return float(self.free[0] @ (exponential(self.free * t) @ z))
 
     def _within(self, z: Vector, following: Vector, step: float) -> float | None:
         """Return when the voltage crosses between two points of the grid, None if it does not."""
@@ -138,9 +139,7 @@ class _Cell:
         if following[0] <= self.height:
             if not (self.free[0] @ z > 0.0 > self.free[0] @ following):
                 return None
-            top = brentq(
-                lambda t: self.free[0] @ exponential(self.free * t) @ z, 0.0, step, xtol=1e-14
-            )
+            top = brentq(self._slope_after, 0.0, step, args=(z,), xtol=1e-14)
             if (exponential(self.free * top) @ z)[0] <= self.height:
                 return None
         if z[0] >= self.height:

@@ -1,0 +1,5 @@
+"""Exit codes of the command ``refsim``."""
+
+EXIT_FAILED = 1  # a judge rejects a gradient, or a back end fails
+EXIT_USAGE = 2  # wrong arguments or files
+EXIT_INTERRUPTED = 130
