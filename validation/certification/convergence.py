@@ -5,7 +5,8 @@ up to its length, and the outputs follow as sensitively as they do. So an error 
 is measured by the largest change when all times are moved by up to dt, at random and together, and
 all other numbers by dt/tau, tau being a time constant. An error not much larger is what a step
 explains. One that is larger must shrink with the step, by an observed order of convergence. One
-that is far larger is wrong.
+that is far larger is wrong, unless it clearly shrinks. An error of the size of the answer itself,
+which a wrong sign makes as well, never passes because a step explains it.
 
 Where such moves change the order of events at a neuron, a step does not resolve that order either,
 and gradients, which jump there, say nothing until the step is shorter.
@@ -25,16 +26,23 @@ from adjoint.check import Evaluation
 from validation.certificate import GroupVerdict, StepErrors
 from validation.certification.answers import CheckedAnswer
 from validation.certification.comparison import compared, same_spikes, scales, typical_sizes
-from validation.certification.judging import OTHER_PATTERN, Precision, Yardstick, judged
+from validation.certification.judging import (
+    OTHER_PATTERN,
+    Precision,
+    Yardstick,
+    given_tolerances,
+    is_given,
+    judged,
+)
 from validation.certification.lateness import in_steps, late_by_steps
 from validation.certification.sensitivity import Sensitivity, sensitivity
 
-# Multiples of what moves do. A correct grid of first order, with steps down to 0.025 ms, was off by
-# 4 of them at most in 87 networks that it resolves, by 1 in 95 % of the groups, and converged with
-# an order below 0.25 only where it was off by less than 0.3. One that reports the beginning of each
-# step is off by somewhat more.
+# Multiples of what moves do. A correct grid of first order, whichever end of a step it reports, was
+# off by 0.2 of them in the median of 596 networks, by 6 in 99 % of the groups, and converged with
+# an order below 0.25 only where it was off by less than 3.
 EXPLAINED = 3.0
 MARGIN = 20.0
+RESOLVED = 0.3  # of the largest entry: what is off by more is not resolved, or wrong
 FAR = 4.0  # steps by which an event may be off before the spikes must be right
 FAR_DRAWS = 16
 JUMPS = 2.0
@@ -43,6 +51,10 @@ LEAST_ORDER = 0.25  # schemes of first order scatter about 1: events fall anywhe
 # wrong term stays, and beyond MARGIN scatter is too small beside it to look like convergence.
 CLEAR_ORDER = 0.7
 CLEAR_STEPS = 3
+# Of 86 groups in which a correct grid was off by more than RESOLVED, 3 (of one network) had errors
+# this equal at three steps; of 736 without the boundary term of arrivals 584, of 2736 without the
+# reset term 2525.
+STAYS = 1.1
 DRAWS = 6
 MORE_DRAWS = 48
 LARGEST_MOVE = 0.1
@@ -78,11 +90,13 @@ def converged(
         if not same_spikes(reference, last):
             measure = measure._replace(unstable=_unstable(reference, FAR * dt))
         groups = judged(reference, last, measure, required)
-        if rtol is None:
-            groups = tuple(_by_order(row, order, steps, measure) for row in groups)
+        groups = tuple(
+            row if is_given(row.group, rtol) else _by_order(row, order, steps, measure)
+            for row in groups
+        )
         if all(row.verdict != "fail" for row in groups):
             break
-    if rtol is None:
+    if not is_given("spike_times", rtol):
         groups = tuple(_not_late(row, reference, answers) for row in groups)
     return groups, measure, steps, order
 
@@ -115,6 +129,11 @@ def _clearly_converges(steps: tuple[StepErrors, ...], group: str, order: float) 
     errors = [error for _, error in _telling(steps, group)]
     falling = all(fine < coarse for coarse, fine in pairwise(errors))
     return len(errors) >= CLEAR_STEPS and falling and order >= CLEAR_ORDER
+
+
+def _clearly_stays(steps: tuple[StepErrors, ...], group: str) -> bool:
+    errors = [error for _, error in _telling(steps, group)]
+    return len(errors) >= CLEAR_STEPS and max(errors) < STAYS * min(errors)
 
 
 def _relative(dt: float, tau: float) -> float:
@@ -159,13 +178,14 @@ def _grid_yardstick(
         group: precision.floor_of(group) + MARGIN * change / scale[group]
         for group, change in _explained(reference, dt, measured, draws).items()
     }
-    if rtol is not None:
-        tolerance |= rtol if isinstance(rtol, dict) else dict.fromkeys(tolerance, rtol)
+    tolerance |= given_tolerances(tolerance, rtol)
     excusable = {group: JUMPS * change / scale[group] for group, change in measured.jump.items()}
     if measured.unstable:
         excusable = dict.fromkeys(excusable, OTHER_PATTERN)
     reason = f"a step of {dt:g} ms does not resolve the order of events of this case"
-    moved = tolerance["spike_times"] * (1.0 if rtol else EXPLAINED / MARGIN)
+    moved = tolerance["spike_times"] * (
+        1.0 if is_given("spike_times", rtol) else EXPLAINED / MARGIN
+    )
     return Yardstick(tolerance, excusable, reason, measured.unstable, moved)
 
 
@@ -173,17 +193,21 @@ def _by_order(
     row: GroupVerdict, order: dict[str, float], steps: tuple[StepErrors, ...], measure: Yardstick
 ) -> GroupVerdict:
     """Judge a group whose error is not explained by the step by whether it shrinks with it."""
-    if not row.error > row.tolerance * EXPLAINED / MARGIN or not math.isfinite(row.error):
+    explained = row.tolerance * EXPLAINED / MARGIN
+    if row.verdict == "skip" or row.error <= min(explained, RESOLVED):
         return row
     observed = order.get(row.group, math.nan)
-    if row.verdict == "fail" and _clearly_converges(steps, row.group, observed):
-        return row._replace(verdict="pass")
-    if math.isnan(observed) and len(steps) > 1:
-        note = f"only steps of {steps[-1].dt:g} ms find the right spikes: too few to judge"
-        return row._replace(verdict="skip", note=note)
-    if row.verdict != "pass" or math.isnan(observed) or observed >= LEAST_ORDER:
+    if _clearly_converges(steps, row.group, observed):
+        return row._replace(verdict="pass", note="")
+    if row.verdict == "fail" or (row.error <= RESOLVED and observed >= LEAST_ORDER):
         return row
-    if row.error <= measure.excusable[row.group]:
+    excused = row.error <= measure.excusable[row.group]
+    if _clearly_stays(steps, row.group) and not excused:
+        return row._replace(verdict="fail", note=f"off by {row.error:.1e}, whatever the step")
+    if row.error <= explained or not observed < LEAST_ORDER:
+        note = f"off by {row.error:.1e}, which steps of {steps[-1].dt:g} ms leave open"
+        return row._replace(verdict="skip", note=note)
+    if excused:
         return row._replace(verdict="skip", note=measure.reason)
     note = f"off by {row.error:.1e}, and converges with order {observed:.1f} only"
     return row._replace(verdict="fail", note=note)

@@ -104,14 +104,26 @@ def yardstick(
         group: precision.tolerance(group, change / scale[group])
         for group, change in measured.smooth.items()
     }
-    if rtol is not None:
-        given = rtol if isinstance(rtol, dict) else dict.fromkeys(tolerance, rtol)
-        tolerance |= given
+    tolerance |= given_tolerances(tolerance, rtol)
     excusable = {group: JUMPS * change / scale[group] for group, change in measured.jump.items()}
     if measured.unstable:
         excusable = dict.fromkeys(excusable, OTHER_PATTERN)
     moved = tolerance["spike_times"]
     return Yardstick(tolerance, excusable, _reason(measured), measured.unstable, moved)
+
+
+def is_given(group: str, rtol: float | dict[str, float] | None) -> bool:
+    """Return whether a user has set the tolerance of a group."""
+    return rtol is not None and (not isinstance(rtol, dict) or group in rtol)
+
+
+def given_tolerances(
+    groups: Collection[str], rtol: float | dict[str, float] | None
+) -> dict[str, float]:
+    """Return the tolerances that a user has set."""
+    if rtol is None:
+        return {}
+    return rtol if isinstance(rtol, dict) else dict.fromkeys(groups, rtol)
 
 
 def _reason(measured: Sensitivity) -> str:
