@@ -28,6 +28,18 @@ def checked_path(path: Any) -> Path:
     return checked
 
 
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Raise OutputError if a file cannot be written, before the work that is to fill it."""
+    path = checked_path(path)
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(0, "it is a folder")
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
+
+
 def write_whole(
     path: str | os.PathLike[str], write: Callable[[Any], object], binary: bool = False
 ) -> None:

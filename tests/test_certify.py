@@ -373,3 +373,13 @@ def test_names_of_the_package():
     with pytest.raises(AttributeError, match="nothing"):
         _ = validation.nothing
     assert feed_forward_chain().name in {case.case.name for case in certify(ours).cases}
+
+
+def test_a_search_for_the_cause_that_stumbles_leaves_the_verdict(monkeypatch):
+    def stumble(suspect):
+        raise ZeroDivisionError("no slope")
+
+    monkeypatch.setattr("validation.certification.certify.diagnose", stumble)
+    (case,) = certify(spoiled(times(-1.0), ours), given_cases()[:1]).cases
+    assert (case.verdict, case.cause) == ("fail", None)
+    assert case.note.endswith("; no cause was found: ZeroDivisionError: no slope")

@@ -248,3 +248,14 @@ def test_the_installed_command_runs_in_a_process(tmp_path):
     )
     assert wrong.returncode == cli.EXIT_USAGE
     assert "Traceback" not in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    "line", [["validate", CHAIN], ["certify", "--exec", "true {case}", "--cases", CHAIN]], ids=str
+)
+def test_where_json_cannot_be_written_is_said_before_the_work(line, capsys, tmp_path):
+    for path in (tmp_path, tmp_path / "missing" / "out.json"):
+        assert cli.main([*line, "--json", str(path)]) == cli.EXIT_USAGE
+        out, err = capsys.readouterr()
+        assert "cannot be written" in err
+        assert "chain" not in out

@@ -67,7 +67,7 @@ def test_spikes_that_differ_are_named(pytester):
     )
     result = run(pytester, f"--refsim-cases={CASES / 'chain.json'}")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["first spike that differs: number * of neuron * is missing*"])
+    result.stdout.fnmatch_lines(["The first difference is spike * of neuron *, which is missing."])
 
 
 def test_cases_are_set_in_the_configuration(pytester):

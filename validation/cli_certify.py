@@ -64,6 +64,7 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
+    from refsim.files import check_writable, write_whole
     from validation.certification.certify import certify
     from validation.report.command import write_report
     from validation.report.writing import made_folder
@@ -72,6 +73,8 @@ def run(arguments: argparse.Namespace) -> int:
     backend = _backend(arguments)
     if arguments.report:
         made_folder(arguments.report)  # or fail before the work
+    if arguments.json:
+        check_writable(arguments.json)
     print(_LINE.format(*_HEADER).rstrip(), flush=True)
     certificate = certify(
         backend,
@@ -89,7 +92,6 @@ def run(arguments: argparse.Namespace) -> int:
         f"{count('skip')} skipped in {time.perf_counter() - started:.1f} s"
     )
     if arguments.json:
-        from refsim.files import write_whole
         from validation.certification.verdicts import dump
 
         write_whole(arguments.json, lambda stream: dump(certificate, stream))

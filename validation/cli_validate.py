@@ -54,7 +54,7 @@ def _print_row(row: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
-    from refsim.files import write_whole
+    from refsim.files import check_writable, write_whole
     from validation import suite
     from validation.report.command import write_report
     from validation.report.writing import made_folder
@@ -62,6 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
     started = time.perf_counter()
     if arguments.report:
         made_folder(arguments.report)  # or fail before the work
+    if arguments.json:
+        check_writable(arguments.json)
     print(
         f"refsim {__version__}. Errors are relative; slope is the smallest dV/dt at a spike, gap\n"
         "the shortest time in ms between a crossing and an arrival. The first run compiles.\n"

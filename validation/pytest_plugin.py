@@ -111,15 +111,14 @@ class CertifiedCase:
 
 def message(verdict: CaseVerdict) -> str:
     """Return what is wrong in a case, in some lines."""
+    from validation.report.contents import difference_text
+
     lines = [f"case {verdict.case.name}: {verdict.verdict}. {verdict.note}"]
     if verdict.cause is not None:
         lines.append(f"probable cause: {verdict.cause.name} ({verdict.cause.evidence})")
-    first = verdict.first_difference
-    if first is not None:
-        lines.append(
-            f"first spike that differs: number {first.nth} of neuron {first.neuron} is "
-            f"{first.kind}; reference {first.reference:.12g} ms, answer {first.answer:.12g} ms"
-        )
+    first = difference_text(verdict)
+    if first:
+        lines.append(first)
     if verdict.groups:
         lines.append(f"{'group':<12} {'verdict':<7} {'error':>9} {'tolerance':>9}  worst entry")
         lines += [_row(row) for row in verdict.groups]

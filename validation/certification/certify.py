@@ -22,7 +22,7 @@ from refsim.cases import Case
 from refsim.errors import IllConditionedWarning, RefsimError
 from refsim.simulation import Conditioning
 from validation.backend import LossCotangents, NotExpressibleError
-from validation.certificate import CaseVerdict, Certificate, GroupVerdict
+from validation.certificate import CaseVerdict, Cause, Certificate, GroupVerdict
 from validation.certification.answers import AnswerError, CheckedAnswer, checked_answer
 from validation.certification.comparison import first_difference, scales
 from validation.certification.convergence import converged
@@ -157,19 +157,19 @@ def _judged_answers(
         groups, steps, order = judged(reference, last, measure, request.required), (), {}
     groups = (*groups, *_malformed(last))
     verdict = _overall(groups)
-    cause = None
+    cause, trouble = None, ""
     if verdict == "fail":
 
         def ask(cotangents: LossCotangents) -> CheckedAnswer:
             return _asked(request, reference.case, cotangents, answers[-1][0])
 
         suspect = Suspect(reference, tuple(answers), groups, measure, ask, bool(request.steps))
-        cause = diagnose(suspect)
+        cause, trouble = _cause(suspect)
     tolerance = measure.moved * scales(reference)["spike_times"]
     return CaseVerdict(
         **_of_reference(reference),
         verdict=verdict,
-        note=_note(groups),
+        note=_note(groups) + trouble,
         answer_time=last.time,
         answer_neuron=last.neuron,
         groups=groups,
@@ -178,6 +178,17 @@ def _judged_answers(
         order=order,
         cause=cause,
     )
+
+
+def _cause(suspect: Suspect) -> tuple[Cause | None, str]:
+    """Return a probable cause, or what kept the search for one from ending.
+
+    The search computes with whatever was answered: if it stumbles, the verdict stands.
+    """
+    try:
+        return diagnose(suspect), ""
+    except Exception as error:
+        return None, f"; no cause was found: {type(error).__name__}: {_noted(error)}"
 
 
 def _malformed(answer: CheckedAnswer) -> tuple[GroupVerdict, ...]:

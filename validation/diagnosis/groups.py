@@ -104,10 +104,11 @@ def _meaning(suspect: Suspect, factor: float) -> str:
     """Return what a factor could be, "" if nothing comes to mind."""
     if abs(factor - 1.0) < 1e-3:
         return ""  # right but for a little
+    close = 0.1 if suspect.on_grid else 1e-5
+    if min(abs(factor / 2.0 - 1.0), abs(factor * 2.0 - 1.0)) < close:
+        return ""  # needs no explanation, least of all by a step of half a millisecond
     network = suspect.reference.case.network
     known = {"tau_m": network.tau_m[0], "tau": network.tau[0], "1000, ms in a second": 1000.0}
-    known |= {"two": 2.0}
-    close = 0.1 if suspect.on_grid else 1e-5
     for text, value in known.items():
         if abs(factor / value - 1.0) < close:
             return f"which is {text}"

@@ -83,7 +83,7 @@ def of_the_future(suspect: Suspect) -> Iterator[Explanation]:
     alone = replace(case, time_bar=first, voltage_bar=np.zeros(len(case.samples)))
     try:
         answer = suspect.ask(LossCotangents.of(alone, spikes.neuron))
-    except Exception:
+    except Exception:  # whatever it raises: a back end may not answer twice, and has its verdict
         return
     found = answer.gradient.get("input_times", np.zeros(len(later)))
     if largest(found[later]) > 1e-6 * max(1.0, largest(found)):
