@@ -1,5 +1,6 @@
 """`validation.certify`: no false alarm, no exception, and tolerances that mean something."""
 
+import re
 import warnings
 
 import grid_example
@@ -383,3 +384,37 @@ def test_a_search_for_the_cause_that_stumbles_leaves_the_verdict(monkeypatch):
     (case,) = certify(spoiled(times(-1.0), ours), given_cases()[:1]).cases
     assert (case.verdict, case.cause) == ("fail", None)
     assert case.note.endswith("; no cause was found: ZeroDivisionError: no slope")
+
+
+def test_what_is_not_offered_is_said():
+    def spikes_only(network, inputs, duration, cotangents):
+        answer = ours(network, inputs, duration, cotangents)
+        return answer._replace(gradient={})
+
+    (case,) = certify(spikes_only, ["chain"]).cases
+    assert case.verdict == "pass"
+    assert case.note.startswith("not offered: weight, delay, ")
+
+
+def test_an_exception_says_where():
+    def broken(network, *others):
+        return network.nosuch
+
+    (case,) = certify(broken, ["chain"]).cases
+    assert re.fullmatch(r"AttributeError: .*'nosuch' \(.*test_certify.py, line \d+\)", case.note)
+
+
+def test_cases_by_name_and_by_folder(tmp_path):
+    save(given_cases()[0], tmp_path / "one.json")
+    save(given_cases()[2], tmp_path / "two.json")
+    found = certify(ours, ["refractory", tmp_path]).cases
+    assert [case.case.name for case in found] == ["refractory-7", "chain-8", "driven-9"]
+
+
+def test_a_certificate_prints_as_a_table():
+    certificate = certify(spoiled(times(-1.0, "delay"), ours), ["chain", "driven"], name="mine")
+    lines = str(certificate).splitlines()
+    assert [line.split()[0] for line in lines[:3]] == ["case", "chain-8", "driven-9"]
+    assert "wrong sign" in lines[1]
+    assert repr(certificate) == lines[-1]
+    assert lines[-1] == ("<Certificate of mine: fail, 0 cases passed, 2 failed, 0 skipped>")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import refsim
-from refsim.cases import save
+from refsim.cases import make_case, save
 from validation import certify, cli
 from validation.backends.command import from_command
 from validation.suite import given_cases
@@ -190,3 +190,38 @@ def test_arguments_that_cannot_be_parsed(arguments, capsys):
     with pytest.raises(SystemExit) as error:
         cli.main(["certify", *arguments])
     assert error.value.code == cli.EXIT_USAGE
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (["--exec", "true {case}", "--steps", "0.1"], "expected {dt} in the program"),
+        (["--exec", "true {case} {dt}"], "expected {dt} in the program"),
+        (["--exec", "true {case} {outt}"], "command has {outt}; expected {case}, {out} or {dt}"),
+    ],
+    ids=["no dt", "no steps", "misspelt"],
+)
+def test_names_of_a_command(line, message, capsys):
+    assert cli.main(["certify", *line, "--cases", "chain"]) == cli.EXIT_USAGE
+    assert message in capsys.readouterr().err
+
+
+def test_a_program_that_prints_nothing(capsys):
+    assert cli.main(["certify", "--exec", "true {case}", "--cases", "chain"]) == 1
+    assert "the program has written nothing" in capsys.readouterr().out
+
+
+def test_nothing_judged_is_no_success(capsys):
+    line = ["certify", "--exec", "sh -c 'exit 77' {case}", "--cases", "chain", "driven"]
+    assert cli.main(line) == 1
+    assert "nothing was judged" in capsys.readouterr().err
+
+
+def test_a_case_that_is_wrong_in_itself_is_an_error_after_the_others(capsys, tmp_path):
+    case = given_cases()[0]
+    save(make_case("short", case.network, case.inputs, 60.0, time_bar=[1.0]), tmp_path / "a.json")
+    line = ["certify", "--backend", "certify_tools:ours", "--cases", str(tmp_path), "driven"]
+    assert cli.main(line) == cli.EXIT_USAGE
+    text = capsys.readouterr().out
+    assert "there is no reference: cotangent has 1 entries" in text
+    assert "1 cases passed, 0 failed, 1 skipped" in text

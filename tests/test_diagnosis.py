@@ -347,6 +347,30 @@ def test_rules_that_lose_a_term_are_named(rule):
     assert ("fail", name) in set(causes(backend, ON_GRID, steps=STEPS))
 
 
+def test_small_errors_in_float64_are_not_taken_for_float32():
+    """Spikes of a root finder of finite accuracy, and noise of difference quotients."""
+    rng = np.random.default_rng(3)
+
+    def noisy(answer, network):
+        weight = answer.gradient["weight"] * (1.0 + 1e-4 * rng.normal(size=network.n_synapses))
+        return answer._replace(gradient={**answer.gradient, "weight": weight})
+
+    def inexact(answer, network):
+        return answer._replace(time=answer.time + 1e-9 * rng.random(len(answer.time)))
+
+    for change in (noisy, inexact):
+        found = causes(spoiled(change), given_cases()[:3])
+        assert {verdict for verdict, _ in found} == {"fail"}
+        assert "float32" not in {name for _, name in found}
+
+
+def test_an_error_of_a_tenth_at_all_steps_does_not_pass():
+    backend = spoiled(times(1.1, "weight"), refsim_grid.backend)
+    (case,) = certify(backend, ["driven"], steps=[0.01, 0.005, 0.0025]).cases
+    assert case.verdict == "skip"
+    assert "whatever the step: wrong, or not resolved" in case.note
+
+
 def test_every_cause_is_planted_here():
     named = {name for _, name in CHANGES.values()} | set(TERMS.values())
     named |= {"parameter ignored", "cotangents ignored", "acausal gradient", "clamped at zero"}

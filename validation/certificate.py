@@ -13,6 +13,9 @@ from refsim.simulation import Conditioning
 
 Vector = NDArray[np.float64]
 
+# How the note of a case begins that is wrong in itself, or that we cannot simulate.
+NO_REFERENCE = "there is no reference"
+
 
 class SpikeDifference(NamedTuple):
     """The first spike in which an answer differs from the reference."""
@@ -103,9 +106,9 @@ class CaseVerdict:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Certificate:
-    """What was found in all cases.
+    """What was found in all cases; printed as a table.
 
     Attributes
     ----------
@@ -132,3 +135,15 @@ class Certificate:
         """Return "fail" if any case fails, "pass" if any passes, else "skip"."""
         verdicts = {case.verdict for case in self.cases}
         return next((word for word in ("fail", "pass") if word in verdicts), "skip")
+
+    def __repr__(self) -> str:
+        count = [case.verdict for case in self.cases].count
+        return (
+            f"<Certificate of {self.backend}: {self.verdict}, {count('pass')} cases passed, "
+            f"{count('fail')} failed, {count('skip')} skipped>"
+        )
+
+    def __str__(self) -> str:
+        from validation.certification.table import HEADER, line
+
+        return "\n".join([HEADER, *(line(case) for case in self.cases), repr(self)])

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import math
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from refsim.errors import InvalidValueError
-from validation.exit_codes import EXIT_FAILED
+from validation.exit_codes import EXIT_FAILED, EXIT_USAGE
+
+if TYPE_CHECKING:
+    from validation.certificate import CaseVerdict
 
 
 def add_parser(commands: Any) -> None:
@@ -39,8 +40,8 @@ def add_parser(commands: Any) -> None:
         "--cases",
         nargs="+",
         default=[],
-        metavar="FILE|DIR",
-        help="case files, or folders of them; the standard suite if absent",
+        metavar="FILE|DIR|NAME",
+        help="case files, folders of them, names of stored cases; the standard suite if absent",
     )
     parser.add_argument(
         "--steps",
@@ -65,7 +66,9 @@ def add_parser(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
     from refsim.files import check_writable, write_whole
+    from validation.certificate import NO_REFERENCE
     from validation.certification.certify import certify
+    from validation.certification.table import HEADER
     from validation.report.command import write_report
     from validation.report.writing import made_folder
 
@@ -75,10 +78,10 @@ def run(arguments: argparse.Namespace) -> int:
         made_folder(arguments.report)  # or fail before the work
     if arguments.json:
         check_writable(arguments.json)
-    print(_LINE.format(*_HEADER).rstrip(), flush=True)
+    print(HEADER, flush=True)
     certificate = certify(
         backend,
-        case_files(arguments.cases) if arguments.cases else None,
+        arguments.cases or None,
         steps=arguments.steps,
         name=arguments.name,
         groups=arguments.groups,
@@ -97,22 +100,11 @@ def run(arguments: argparse.Namespace) -> int:
         write_whole(arguments.json, lambda stream: dump(certificate, stream))
     if arguments.report:
         write_report(arguments.report, [certificate])
-    return EXIT_FAILED if certificate.verdict == "fail" else 0
-
-
-def case_files(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
-    """Return case files; a folder stands for the JSON files in it."""
-    found: list[Path] = []
-    for given in paths:
-        path = Path(given)
-        if path.is_dir():
-            inside = sorted(path.glob("*.json"))
-            if not inside:
-                raise InvalidValueError(f"{path}: has no case file; expected *.json in the folder")
-            found += inside
-        else:
-            found.append(path)
-    return found
+    if any(case.note.startswith(NO_REFERENCE) for case in certificate.cases):
+        return EXIT_USAGE
+    if certificate.verdict == "skip":
+        print("nothing was judged", file=sys.stderr)
+    return 0 if certificate.verdict == "pass" else EXIT_FAILED
 
 
 def _steps(text: str) -> list[float]:
@@ -130,6 +122,11 @@ def _backend(arguments: argparse.Namespace) -> Callable[..., Any]:
     if arguments.program is not None:
         from validation.backends.command import from_command
 
+        if bool(arguments.steps) != ("{dt}" in arguments.program):
+            raise InvalidValueError(
+                f"the program is {arguments.program!r} and the steps are {arguments.steps}; "
+                "expected {dt} in the program if there are time steps, and only then"
+            )
         return from_command(arguments.program, arguments.timeout)
     return loaded_backend(arguments.backend)
 
@@ -158,33 +155,7 @@ def loaded_backend(name: str) -> Callable[..., Any]:
     return found
 
 
-_HEADER = ("case", "verdict", "spikes", "error", "tolerance", "worst in", "cause or note")
-_LINE = "{:<22} {:<7} {:>11} {:>9} {:>9} {:<12} {}"
+def _print_case(case: CaseVerdict) -> None:
+    from validation.certification.table import line
 
-
-def _print_case(case: Any) -> None:
-    from validation.report.text import figure
-
-    worst = _worst(case)
-    says = case.note
-    if case.cause is not None:
-        says = f"{case.cause.name}: {case.cause.evidence}"
-    spikes = f"{len(case.answer_time)}/{len(case.reference_time)}"
-    cells = (
-        case.case.name[:22],
-        case.verdict.upper() if case.verdict == "fail" else case.verdict,
-        spikes,
-        figure(worst.error) if worst else "-",
-        figure(worst.tolerance) if worst else "-",
-        worst.group if worst else "",
-        says,
-    )
-    print(_LINE.format(*cells).rstrip(), flush=True)
-
-
-def _worst(case: Any) -> Any:
-    """Return the row with the largest error for its tolerance; those that fail come first."""
-    rows = [row for row in case.groups if not math.isnan(row.error)]
-    return max(
-        rows, key=lambda row: (row.verdict == "fail", row.error / row.tolerance), default=None
-    )
+    print(line(case), flush=True)

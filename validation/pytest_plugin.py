@@ -53,11 +53,10 @@ def _cases(config: pytest.Config) -> list[Any]:
     """Return the cases that are asked for, read once in a session."""
     if _CASES not in config.stash:
         from refsim.cases import load
-        from validation.cli_certify import case_files
-        from validation.suite import standard_cases
+        from validation.suite import paths_of_cases, standard_cases
 
         paths = config.getoption("--refsim-cases") or config.getini("refsim_cases")
-        found = [load(path) for path in case_files(paths)] if paths else standard_cases()
+        found = [load(path) for path in paths_of_cases(paths)] if paths else standard_cases()
         config.stash[_CASES] = found
     return config.stash[_CASES]
 

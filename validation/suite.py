@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from adjoint.check import Evaluation, Judge, Judgement, SpikeCountError, evaluate
 from refsim.cases import Case, load
-from refsim.errors import IllConditionedWarning
+from refsim.errors import IllConditionedWarning, InvalidValueError
 from refsim.simulation import Conditioning
 from validation import (
     case_files,
@@ -53,22 +54,44 @@ class Row(NamedTuple):
     conditioning: Conditioning
 
 
+def _stored_paths() -> dict[str, Path]:
+    """Return the case files that come with the package, by name."""
+    folder = Path(str(files("validation.cases")))
+    return {path.stem: path for path in sorted(folder.glob("*.json"))}
+
+
 def stored_cases() -> list[Case]:
     """Return the case files that come with the package."""
-    folder = Path(str(files("validation.cases")))
-    return [load(path) for path in sorted(folder.glob("*.json"))]
+    return [load(path) for path in _stored_paths().values()]
+
+
+def paths_of_cases(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
+    """Return case files; a folder stands for the JSON files in it, a name for a stored case."""
+    stored = _stored_paths()
+    found: list[Path] = []
+    for given in paths:
+        path = Path(given)
+        if not path.exists() and str(given) in stored:
+            found.append(stored[str(given)])
+        elif path.is_dir():
+            inside = sorted(path.glob("*.json"))
+            if not inside:
+                raise InvalidValueError(f"{path}: has no case file; expected *.json in the folder")
+            found += inside
+        else:
+            found.append(path)
+    return found
 
 
 def given_cases() -> list[Case]:
     """Return the seven case files that were given."""
-    folder = Path(str(files("validation.cases")))
-    return [load(folder / f"{name}.json") for name in GIVEN]
+    paths = _stored_paths()
+    return [load(paths[name]) for name in GIVEN]
 
 
 def generated_names() -> set[str]:
     """Return the names of the stored cases that were made by the oracle."""
-    folder = Path(str(files("validation.cases")))
-    return {path.stem for path in folder.glob("*.json")} - set(GIVEN)
+    return _stored_paths().keys() - set(GIVEN)
 
 
 def usual_judges(case: Case, judges: dict[str, Judge]) -> dict[str, Judge]:

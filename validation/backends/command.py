@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -42,6 +43,9 @@ class CommandBackend:
                 f"command is {shown(command)}; expected a program and {{case}}, the file that it "
                 "is to read, as in 'prog {case} {out}'"
             )
+        for name in re.findall(r"\{[a-z_]+\}", command):
+            if name not in ("{case}", "{out}", "{dt}"):
+                raise InvalidValueError(f"command has {name}; expected {{case}}, {{out}} or {{dt}}")
         if shutil.which(self.words[0]) is None:
             raise InvalidValueError(
                 f"command begins with {shown(self.words[0])}; expected a program that can be run"
@@ -179,6 +183,8 @@ def _end_of(text: str) -> str:
 
 def _answer(case: Case, text: str) -> Answer:
     """Read the answer of a program; sizes are those of the case that it was asked."""
+    if not text.strip():
+        raise AnswerError("the program has written nothing")
     try:
         data = json.loads(text)
     except ValueError as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -22,11 +23,11 @@ from refsim.cases import Case
 from refsim.errors import IllConditionedWarning, RefsimError
 from refsim.simulation import Conditioning
 from validation.backend import LossCotangents, NotExpressibleError
-from validation.certificate import CaseVerdict, Cause, Certificate, GroupVerdict
+from validation.certificate import NO_REFERENCE, CaseVerdict, Cause, Certificate, GroupVerdict
 from validation.certification.answers import AnswerError, CheckedAnswer, checked_answer
 from validation.certification.comparison import first_difference, scales
 from validation.certification.convergence import converged
-from validation.certification.judging import judged, yardstick
+from validation.certification.judging import NOT_OFFERED, judged, yardstick
 from validation.certification.request import Request, loaded, name_of, request_of, versions_of
 from validation.diagnosis.diagnose import Suspect, diagnose
 
@@ -52,7 +53,8 @@ def certify(
         ``backend(network, inputs, duration, cotangents)``, as `validation.backend` says; it
         returns an Answer, or a tuple (spikes, gradient) or (spikes, gradient, voltages).
     cases : iterable of Case or path, optional
-        Cases and case files; the standard suite if not given.
+        Cases, case files, folders of them, and names of stored cases; the standard suite if not
+        given.
     steps : sequence of float, optional
         Time steps in ms of a back end with a grid, which takes each as the keyword ``dt``. It is
         judged by whether its errors vanish with the step.
@@ -103,7 +105,7 @@ def certified_case(request: Request, case: Case) -> CaseVerdict:
             reference = evaluate(case)
             _ = reference.gradient
     except RefsimError as error:
-        return _without_reference(case, f"there is no reference: {error}")
+        return _without_reference(case, f"{NO_REFERENCE}: {error}")
     return certified_evaluation(request, reference)
 
 
@@ -120,7 +122,7 @@ def certified_evaluation(request: Request, reference: Evaluation) -> CaseVerdict
     except AnswerError as error:
         return _unanswered(reference, "fail", _noted(error), started)
     except (Exception, SystemExit) as error:
-        note = f"{type(error).__name__}: {_noted(error)}"
+        note = f"{type(error).__name__}: {_noted(error)}{_place(error)}"
         return _unanswered(reference, "fail", note, started)
     seconds = time.perf_counter() - started
     # What a back end has answered may be huge.
@@ -208,14 +210,17 @@ def _overall(groups: Sequence[GroupVerdict]) -> str:
 
 
 def _note(groups: Sequence[GroupVerdict]) -> str:
-    """Return a sentence on what has failed, or why nothing can be said."""
+    """Return a sentence on what has failed, why nothing can be said, or what was not judged."""
     failed = [row for row in groups if row.verdict == "fail"]
     if failed:
         shown_rows = [f"{row.group}: {row.note or f'off by {row.error:.1e}'}" for row in failed[:4]]
         more = f"; {len(failed) - 4} more" if len(failed) > 4 else ""
         return "; ".join(shown_rows) + more
     undecided = [row for row in groups if row.verdict == "skip" and not np.isnan(row.error)]
-    return undecided[0].note if undecided else ""
+    if undecided:
+        return f"{undecided[0].group}: {undecided[0].note}"
+    absent = [row.group for row in groups if row.note == NOT_OFFERED]
+    return f"not offered: {', '.join(absent)}" if absent else ""
 
 
 def _of_reference(reference: Evaluation) -> dict[str, Any]:
@@ -243,6 +248,12 @@ def _without_reference(case: Case, note: str) -> CaseVerdict:
     nothing, nobody = np.zeros(0), np.zeros(0, dtype=np.int64)
     unknown = Conditioning(np.nan, -1, np.nan, np.nan)
     return CaseVerdict(case, "skip", note, unknown, nothing, nobody, nothing, nobody)
+
+
+def _place(error: BaseException) -> str:
+    """Return where an error was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
 
 
 def _noted(error: BaseException) -> str:

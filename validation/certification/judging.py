@@ -37,6 +37,8 @@ JUMPS = 10.0
 # How far off, relative to the largest entry, an answer of another spike pattern may be.
 OTHER_PATTERN = 1000.0
 
+NOT_OFFERED = "not offered"
+
 
 class Precision(NamedTuple):
     """What rounding does in one floating-point format."""
@@ -165,8 +167,7 @@ def judged(
             row = _other_spikes(evaluation, answer, measure)
         elif pair is None:
             verdict = "fail" if group in required else "skip"
-            note = "not offered"
-            row = GroupVerdict(group, verdict, np.nan, tolerance, -1, reference, given, note)
+            row = GroupVerdict(group, verdict, np.nan, tolerance, -1, reference, given, NOT_OFFERED)
         else:
             row = _of_pair(group, pair, measure, same, group in answer.absent)
         verdicts.append(row)

@@ -61,19 +61,20 @@ def _checked_precision(backend: Any, precision: str | None) -> Precision:
 
 def loaded(cases: Any) -> list[Case]:
     """Return cases, reading those that are files; all are read before any is judged."""
-    if cases is None:
-        from validation.suite import standard_cases
+    from validation.suite import paths_of_cases, standard_cases
 
+    if cases is None:
         return standard_cases()
     single = isinstance(cases, Case | str | os.PathLike)
     given = [cases] if single else members("cases", cases, "Case objects and paths")
-    found = []
+    found: list[Case] = []
     for i, case in enumerate(given):
         if isinstance(case, str | os.PathLike):
-            case = load(case)
-        if not isinstance(case, Case):
+            found += [load(path) for path in paths_of_cases([case])]
+        elif isinstance(case, Case):
+            found.append(case)
+        else:
             raise InvalidTypeError(f"cases[{i}] is {shown(case)}; expected Case or a path")
-        found.append(case)
     return found
 
 

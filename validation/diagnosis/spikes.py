@@ -18,6 +18,8 @@ from validation.diagnosis.causes import Explanation, Suspect, explanation
 # Back ends without a step are as exact as the reference: a shift explains all or nothing.
 SHIFT_LEFT = 1e-3
 
+LEAST_OF_FLOAT32 = 1e-9  # relative: a sixtieth of what rounding to 24 bits does to one number
+
 
 def of_spikes(suspect: Suspect) -> Iterator[Explanation]:
     """Return explanations of spikes that differ."""
@@ -146,9 +148,18 @@ def _others(network: Network) -> Iterator[tuple[str, Network]]:
             continue
 
 
+def _rounded(suspect: Suspect) -> bool:
+    """Return whether spike times and most groups are as inexact as float32 makes them."""
+    errors = {row.group: row.error for row in suspect.groups if not np.isnan(row.error)}
+    if len(suspect.answer.time) and errors.get("spike_times", np.inf) < LEAST_OF_FLOAT32:
+        return False
+    wrong = [error for error in errors.values() if error > 0.0]
+    return 2 * sum(error > LEAST_OF_FLOAT32 for error in wrong) >= len(wrong)
+
+
 def of_rounding(suspect: Suspect) -> Iterator[Explanation]:
-    """Return "float32" if all errors are small enough for it."""
-    if suspect.on_grid:
+    """Return "float32" if all errors are small enough for it, and none too small."""
+    if suspect.on_grid or not (suspect.answer.in_float32 or _rounded(suspect)):
         return
     exact, single = PRECISIONS["float64"], PRECISIONS["float32"]
     worst = 0.0
