@@ -114,9 +114,10 @@ def test_an_error_of_a_few_parts_in_a_thousand_million_is_seen(case):
 def test_an_error_is_seen_whatever_is_well_conditioned(case):
     verdict = only(spoiled(times(1.0 + 1e-8)), case)
     off = [row for row in verdict.groups if row.error > 1e-9]
-    assert {row.verdict for row in off} <= {"fail"}
-    weight = next(row for row in verdict.groups if row.group == "weight")
-    assert weight in off or not weight.reference.any()
+    assert all(row.verdict == "fail" or "one-sided" in row.note for row in off)
+    # A group may be negligible beside the others, but not all of them.
+    gradient = [row for row in verdict.groups if row.group not in ("spike_times", "voltages")]
+    assert off or not any(row.reference.any() for row in gradient)
 
 
 def test_a_spike_that_is_late_by_a_nanosecond_is_seen():
