@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import importlib
 import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from refsim.errors import InvalidValueError
+from refsim.errors import InvalidValueError, RefsimError
+from refsim.grid_scheme import GridScheme
 from validation.exit_codes import EXIT_FAILED, EXIT_USAGE
 
 if TYPE_CHECKING:
@@ -48,6 +51,13 @@ def add_parser(commands: Any) -> None:
         type=_steps,
         metavar="DT,DT,...",
         help="time steps in ms of a back end with a grid; errors must vanish with them",
+    )
+    parser.add_argument(
+        "--scheme",
+        type=_scheme,
+        metavar="RULE=VALUE,...",
+        help="rules of the grid, as of refsim.GridScheme, or adseq; answers are then judged to "
+        "rounding, by the engine with the same rules",
     )
     parser.add_argument("--groups", type=_names, metavar="G,G,...", help="groups to be offered")
     parser.add_argument("--rtol", type=float, metavar="TOL", help="tolerance of all groups")
@@ -87,6 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
         groups=arguments.groups,
         rtol=arguments.rtol,
         precision="float32" if arguments.float32 else None,
+        scheme=arguments.scheme,
         on_case=_print_case,
     )
     count = [case.verdict for case in certificate.cases].count
@@ -112,6 +123,24 @@ def _steps(text: str) -> list[float]:
         return [float(part) for part in text.split(",")]
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no list of numbers in ms") from None
+
+
+def _scheme(text: str) -> GridScheme:
+    if text == "adseq":
+        return GridScheme.adseq()
+    rules: dict[str, Any] = {}
+    for part in text.split(",") if text else ():
+        name, equals, value = part.partition("=")
+        if not equals or name not in {rule.name for rule in fields(GridScheme)}:
+            raise argparse.ArgumentTypeError(f"{part!r} is no rule of refsim.GridScheme")
+        try:
+            rules[name] = ast.literal_eval(value)
+        except (SyntaxError, ValueError):
+            rules[name] = value
+    try:
+        return GridScheme(**rules)
+    except RefsimError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _names(text: str) -> list[str]:

@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,12 +22,14 @@ import numpy as np
 from adjoint.check import Evaluation, evaluate
 from refsim.cases import Case
 from refsim.errors import IllConditionedWarning, RefsimError
+from refsim.grid_scheme import GridScheme
 from refsim.simulation import Conditioning
 from validation.backend import LossCotangents, NotExpressibleError
 from validation.certificate import NO_REFERENCE, CaseVerdict, Cause, Certificate, GroupVerdict
 from validation.certification.answers import AnswerError, CheckedAnswer, checked_answer
 from validation.certification.comparison import first_difference, scales
 from validation.certification.convergence import converged
+from validation.certification.grid_reference import conditioning_of, grid_evaluation
 from validation.certification.judging import NOT_OFFERED, judged, yardstick
 from validation.certification.request import Request, loaded, name_of, request_of, versions_of
 from validation.diagnosis.diagnose import Suspect, diagnose
@@ -43,6 +46,7 @@ def certify(
     groups: Sequence[str] | None = None,
     rtol: float | Mapping[str, float] | None = None,
     precision: str | None = None,
+    scheme: GridScheme | None = None,
     on_case: Callable[[CaseVerdict], object] | None = None,
 ) -> Certificate:
     """Judge the spikes and gradients of a back end by those of the reference.
@@ -67,6 +71,9 @@ def certify(
         derived from rounding and from the condition of each case, see docs/certify.md.
     precision : {"float64", "float32"}, optional
         Format in which the back end computes; by default its attribute ``precision``, or float64.
+    scheme : GridScheme, optional
+        Rules of a time grid that the back end follows. It is then judged to rounding, at each of
+        ``steps``, by our engine with the same rules, and not by whether its errors vanish.
     on_case : callable, optional
         Called with the CaseVerdict of each case when it is done.
 
@@ -81,7 +88,7 @@ def certify(
     InvalidValueError, InvalidTypeError
         If an argument is wrong, or a case file cannot be read. Never for what the back end does.
     """
-    request = request_of(backend, steps, groups, rtol, precision)
+    request = request_of(backend, steps, groups, rtol, precision, scheme)
     verdicts = []
     for case in loaded(cases):
         verdict = certified_case(request, case)
@@ -106,7 +113,26 @@ def certified_case(request: Request, case: Case) -> CaseVerdict:
             _ = reference.gradient
     except RefsimError as error:
         return _without_reference(case, f"{NO_REFERENCE}: {error}")
-    return certified_evaluation(request, reference)
+    if request.scheme is None:
+        return certified_evaluation(request, reference)
+    return _certified_by_scheme(request, reference, request.scheme)
+
+
+def _certified_by_scheme(
+    request: Request, reference: Evaluation, scheme: GridScheme
+) -> CaseVerdict:
+    """Judge the answers at each step by our engine with the same rules; return the worst."""
+    verdicts = []
+    for dt in request.steps:
+        backend = partial(request.backend, dt=dt)
+        try:
+            on_grid = grid_evaluation(reference, dt, scheme)
+            _ = on_grid.gradient
+        except RefsimError as error:
+            return _without_reference(reference.case, f"{NO_REFERENCE}: {error}")
+        verdicts.append(certified_evaluation(replace(request, backend=backend, steps=()), on_grid))
+    order = {"fail": 0, "skip": 1, "pass": 2}
+    return min(verdicts, key=lambda verdict: order[verdict.verdict])
 
 
 def certified_evaluation(request: Request, reference: Evaluation) -> CaseVerdict:
@@ -227,7 +253,7 @@ def _of_reference(reference: Evaluation) -> dict[str, Any]:
     spikes = reference.simulation.spikes
     return {
         "case": reference.case,
-        "conditioning": reference.simulation.conditioning,
+        "conditioning": conditioning_of(reference),
         "reference_time": spikes.time,
         "reference_neuron": spikes.neuron,
     }

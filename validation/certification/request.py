@@ -13,6 +13,7 @@ from typing import Any
 from refsim._version import __version__
 from refsim.cases import Case, load
 from refsim.errors import InvalidTypeError, InvalidValueError
+from refsim.grid_scheme import GridScheme, checked_scheme
 from refsim.validate import choice, members, scalar, shown
 from validation.certification.judging import PRECISIONS, Precision, checked_groups, checked_rtol
 
@@ -28,10 +29,15 @@ class Request:
     required: tuple[str, ...]  # groups that must be offered
     rtol: float | dict[str, float] | None
     precision: Precision
+    scheme: GridScheme | None = None  # rules of a grid by which it is judged to rounding
 
 
-def request_of(backend: Any, steps: Any, groups: Any, rtol: Any, precision: Any) -> Request:
+def request_of(
+    backend: Any, steps: Any, groups: Any, rtol: Any, precision: Any, scheme: Any = None
+) -> Request:
     """Return the arguments of a certification, checked."""
+    if scheme is not None and not steps:
+        raise InvalidValueError("scheme is given and steps are not; expected time steps in ms")
     if not callable(backend):
         raise InvalidTypeError(f"backend is {shown(backend)}; expected a function")
     return Request(
@@ -40,6 +46,7 @@ def request_of(backend: Any, steps: Any, groups: Any, rtol: Any, precision: Any)
         required=checked_groups(groups),
         rtol=checked_rtol(rtol),
         precision=_checked_precision(backend, precision),
+        scheme=None if scheme is None else checked_scheme(scheme),
     )
 
 

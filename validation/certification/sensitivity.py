@@ -13,7 +13,7 @@ arrival at one neuron, outputs jump. A correct answer may then lie on the other 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from refsim.errors import RefsimError
 from refsim.inputs import Samples, SpikeTrain
 from refsim.simulation import Simulation
 from validation.arrivals import arrivals
+from validation.certification.grid_reference import GridEvaluation
 from validation.perturbation import BOUNDED, value_of
 
 Vector = NDArray[np.float64]
@@ -63,7 +64,7 @@ def sensitivity(
     """
     rng = np.random.default_rng(7)
     base = _outputs(evaluation)
-    pattern = events_by_neuron(evaluation.simulation)
+    pattern = _pattern(evaluation)
     smooth = dict.fromkeys(base, 0.0)
     jump = dict.fromkeys(base, 0.0)
     unstable: set[int] = set()
@@ -74,7 +75,7 @@ def sensitivity(
         if not isinstance(moved, Evaluation):
             unstable |= moved
             continue
-        same = np.array_equal(events_by_neuron(moved.simulation), pattern)
+        same = np.array_equal(_pattern(moved), pattern)
         order_changes |= not same
         for group, values in _outputs(moved).items():
             change = float(np.max(np.abs(values - base[group]), initial=0.0))
@@ -138,7 +139,7 @@ def _evaluated_nearby(
     everyone = set(range(evaluation.case.network.n_neurons))
     try:
         case = _moved(evaluation, move, rng)
-        simulation, pullback = vjp(case.network, case.inputs, case.duration, samples=case.samples)
+        simulation, pullback = _simulated(evaluation, case)
         before, after = evaluation.simulation.spikes.neuron, simulation.spikes.neuron
         changed = neurons_that_differ(before, after, len(everyone))
         if changed:
@@ -149,11 +150,30 @@ def _evaluated_nearby(
         time_bar[np.argsort(after, kind="stable")] = case.time_bar[
             np.argsort(before, kind="stable")
         ]
-        moved = Evaluation(replace(case, time_bar=time_bar), simulation, pullback)
+        moved = replace(
+            evaluation,
+            case=replace(case, time_bar=time_bar),
+            simulation=simulation,
+            pullback=pullback,
+        )
         _ = moved.gradient
     except RefsimError:  # no spikes, or no gradient
         return everyone
     return moved
+
+
+def _simulated(evaluation: Evaluation, case: Case) -> tuple[Any, Any]:
+    """Simulate a case as the evaluated one was."""
+    if isinstance(evaluation, GridEvaluation):
+        return evaluation.nearby(case)
+    return vjp(case.network, case.inputs, case.duration, samples=case.samples)
+
+
+def _pattern(evaluation: Evaluation) -> NDArray[np.int64]:
+    """Return what moves that matter little leave alone."""
+    if isinstance(evaluation, GridEvaluation):
+        return evaluation.pattern()
+    return events_by_neuron(evaluation.simulation)
 
 
 def neurons_that_differ(
