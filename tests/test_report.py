@@ -438,7 +438,9 @@ def test_what_is_drawn_is_limited(both, monkeypatch):
 @needs_page
 @pytest.mark.slow
 def test_sixty_cases_fit_in_five_megabytes(tmp_path):
-    (first,) = certificates(suite.standard_cases())[1:]
+    generated = suite.generated_names()
+    twenty = [case for case in suite.standard_cases() if case.name not in generated]
+    (first,) = certificates(twenty)[1:]
     sixty = replace(first, cases=first.cases * 3)
     assert len(sixty.cases) == 60
     path = write([sixty], tmp_path, forms=["html"])["html"]
