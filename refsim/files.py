@@ -43,8 +43,15 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 def write_whole(
     path: str | os.PathLike[str], write: Callable[[Any], object], binary: bool = False
 ) -> None:
-    """Write a file whole or not at all: ``write`` fills a file that then takes its place."""
+    """Write a file whole or not at all: ``write`` fills a file that then takes its place.
+
+    A device or a pipe keeps its place, and is written as it comes.
+    """
     path = checked_path(path)
+    if path.is_char_device() or path.is_fifo():
+        with path.open("wb" if binary else "w", encoding=None if binary else "utf-8") as stream:
+            write(stream)
+        return
     folder = path.parent
     try:
         handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.")

@@ -419,3 +419,33 @@ def test_a_certificate_prints_as_a_table():
     assert "wrong sign" in lines[1]
     assert repr(certificate) == lines[-1]
     assert lines[-1] == ("<Certificate of mine: fail, 0 cases passed, 2 failed, 0 skipped>")
+
+
+def test_a_threshold_out_of_reach_hides_no_error():
+    """The scales of voltages and gradients are those of neurons that can fire."""
+    case = given_cases()[0]
+    network = case.network
+    readout = network.replace(v_th=np.where(np.arange(network.n_neurons) == 3, 1e20, network.v_th))
+    silent = make_case("readout", readout, case.inputs, case.duration)
+    for group in ("weight", "delay"):
+        (found,) = certify(spoiled(times(1.01, group), ours), [silent]).cases
+        assert found.verdict == "fail"
+
+
+def test_float32_excuses_no_error_of_the_size_of_the_answer():
+    backend = spoiled(times(0.0), ours)
+    found = certify(backend, ["graze_1e-4", "graze_1e-6"], precision="float32").cases
+    assert "pass" not in {case.verdict for case in found}
+
+
+@pytest.mark.parametrize("factor", [1.0 + 1e-15, 1.0 - 1e-15])
+def test_a_spike_at_the_end_may_be_on_either_side(factor):
+    network = refsim.Network(1, i_ext=2.0, tau_m=10.0)
+    (end,) = refsim.simulate(network, None, 10.0).spikes.time
+    case = make_case("end", network, None, end)
+
+    def rounded(asked, inputs, duration, cotangents):
+        return ours(asked.replace(tau_m=asked.tau_m * factor), inputs, duration, cotangents)
+
+    (found,) = certify(rounded, [case]).cases
+    assert found.verdict in ("pass", "skip")

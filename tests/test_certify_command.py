@@ -225,3 +225,25 @@ def test_a_case_that_is_wrong_in_itself_is_an_error_after_the_others(capsys, tmp
     text = capsys.readouterr().out
     assert "there is no reference: cotangent has 1 entries" in text
     assert "1 cases passed, 0 failed, 1 skipped" in text
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a shell and setsid")
+def test_a_process_left_behind_does_not_hold_the_command():
+    backend = from_command("sh -c 'setsid sleep 20 & sleep 1000' {case}", timeout=0.5)
+    started = time.monotonic()
+    (case,) = certify(backend, ["driven"]).cases
+    assert time.monotonic() - started < 10.0
+    assert "stopped after 0.5 s" in case.note
+
+
+def test_output_without_end_is_stopped(monkeypatch):
+    monkeypatch.setattr("validation.backends.command.MOST_OUTPUT", 10_000_000)
+    (case,) = certify(from_command("yes {case}", timeout=60.0), ["driven"]).cases
+    assert "stopped after 10,000,000 bytes of output" in case.note
+
+
+def test_a_module_that_exits_is_no_success(capsys, tmp_path, monkeypatch):
+    (tmp_path / "leaves.py").write_text("import sys\nsys.exit(0)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert cli.main(["certify", "--backend", "leaves:f", "--cases", "driven"]) == cli.EXIT_USAGE
+    assert "expected a module that can be imported: SystemExit" in capsys.readouterr().err

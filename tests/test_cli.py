@@ -1,6 +1,7 @@
 """The command ``refsim`` as a user meets it."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -259,3 +260,27 @@ def test_where_json_cannot_be_written_is_said_before_the_work(line, capsys, tmp_
         out, err = capsys.readouterr()
         assert "cannot be written" in err
         assert "chain" not in out
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with names")
+def test_a_pipe_with_a_name_stays_one(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    line = [sys.executable, "-m", "validation.cli", "run", CHAIN, "--out", str(pipe)]
+    with subprocess.Popen(line, stdout=subprocess.DEVNULL) as process:
+        text = pipe.read_text()
+    assert process.returncode == 0
+    assert json.loads(text)["name"] == "chain-8"
+    assert pipe.is_fifo()
+
+
+def test_names_that_a_terminal_cannot_show(tmp_path):
+    data = document()
+    data["name"] = "\ud800 é"
+    path = tmp_path / "odd.json"
+    path.write_text(json.dumps(data))
+    line = [sys.executable, "-m", "validation.cli", "validate", str(path)]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    result = subprocess.run(line, capture_output=True, text=True, env=environment, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "\\ud800" in result.stdout

@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from certify_tools import ours
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from planted import certificate, certificates, exact, skipped, turned_delays, verdict_of
@@ -23,7 +24,7 @@ from adjoint.check import Judgement, evaluate
 from refsim.errors import InvalidTypeError, InvalidValueError
 from refsim.files import OutputError
 from refsim.simulation import Conditioning
-from validation import suite
+from validation import certify, suite
 from validation.certificate import (
     CaseVerdict,
     Cause,
@@ -773,3 +774,14 @@ def test_planted_errors_are_what_they_are_called(cases):
     assert verdict_of(evaluation, exact(evaluation)).verdict == "pass"
     turned = verdict_of(evaluation, turned_delays(evaluation))
     assert [g.group for g in turned.groups if g.verdict == "fail"] == ["delay"]
+
+
+@needs_page
+def test_a_spike_after_the_end_costs_no_report(tmp_path):
+    def late(*asked):
+        answer = ours(*asked)
+        time = np.append(answer.time, asked[2] + 50.0)
+        return answer._replace(time=time, neuron=np.append(answer.neuron, 0))
+
+    paths = write([certify(late, ["driven"])], tmp_path)
+    assert set(paths) == {"html", "markdown", "json", "junit"}

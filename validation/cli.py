@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from refsim._version import __version__
 from refsim.errors import MissingExtraError, RefsimError
 from validation import cli_cases, cli_certify, cli_validate
-from validation.exit_codes import EXIT_INTERRUPTED, EXIT_USAGE
+from validation.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -128,6 +129,9 @@ def _info(arguments: argparse.Namespace) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     arguments = _parser().parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names may have what a terminal cannot show
+            stream.reconfigure(errors="backslashreplace")
     try:
         return arguments.run(arguments)
     except (RefsimError, MissingExtraError) as error:
@@ -137,9 +141,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("refsim: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # The reader has gone; there is nobody to tell.
+        # The reader has gone; there is nobody to tell, but a script must not take it for success.
         sys.stderr.close()
-        return 0
+        return EXIT_FAILED
 
 
 if __name__ == "__main__":

@@ -169,9 +169,10 @@ def loaded_backend(name: str) -> Callable[..., Any]:
         sys.path.insert(0, os.getcwd())
     try:
         found: Any = importlib.import_module(module)
-    except ImportError as error:
+    except (Exception, SystemExit) as error:
         raise InvalidValueError(
-            f"backend is {name!r}; expected a module that can be imported: {error}"
+            f"backend is {name!r}; expected a module that can be imported: "
+            f"{type(error).__name__}: {error}"
         ) from None
     for part in attribute.split("."):
         if not hasattr(found, part):

@@ -10,9 +10,11 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -25,6 +27,8 @@ from validation.backend import Answer, LossCotangents, NotExpressibleError
 from validation.certification.answers import AnswerError
 
 SKIPPED = 77  # the exit code by which test programs say that they do not apply
+LONGEST_WAIT = 1e7  # s
+MOST_OUTPUT = 2**28  # bytes
 MOST_OF_STDERR = 600  # characters, the last ones
 
 
@@ -50,7 +54,7 @@ class CommandBackend:
             raise InvalidValueError(
                 f"command begins with {shown(self.words[0])}; expected a program that can be run"
             )
-        self.timeout = scalar("timeout", timeout, 0.0, strict=True)
+        self.timeout = scalar("timeout", timeout, 0.0, LONGEST_WAIT, strict=True)
         self.name = Path(self.words[0]).name
         self.versions: dict[str, str] = {}
 
@@ -95,35 +99,23 @@ class CommandBackend:
         return filled
 
     def _run(self, words: list[str]) -> str:
-        """Run a program to its end and return what it prints."""
-        process = subprocess.Popen(
-            words,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
-        try:
-            printed, complaints = process.communicate(timeout=self.timeout)
-        except subprocess.TimeoutExpired:
-            _stop(process)
-            raise AnswerError(f"the program was stopped after {self.timeout:g} s") from None
-        except BaseException:
-            _stop(process)
-            raise
-        said = _end_of(complaints)
-        if process.returncode == SKIPPED:
-            raise NotExpressibleError(said or "the program says that it cannot express the case")
-        if process.returncode < 0:
-            by = signal.Signals(-process.returncode).name
-            raise AnswerError(f"the program was ended by {by}{said and ': ' + said}")
-        if process.returncode:
-            raise AnswerError(
-                f"the program ended with exit code {process.returncode}{said and ': ' + said}"
+        """Run a program to its end and return what it prints.
+
+        Output goes to files and not to pipes, which a process that it has left behind would hold.
+        """
+        with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as complaints:
+            process = subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=printed,
+                stderr=complaints,
+                start_new_session=True,
             )
-        return printed
+            try:
+                _wait(process, self.timeout, (printed, complaints))
+            finally:
+                _stop(process)
+            return _outcome(process.returncode, _read(printed), _end_of(_read(complaints)))
 
     def _text(self, out: Path, printed: str) -> str:
         """Return what the program has written."""
@@ -165,14 +157,46 @@ def from_command(command: str, timeout: float = 600.0) -> CommandBackend:
     return CommandBackend(command, timeout)
 
 
-def _stop(process: subprocess.Popen[str]) -> None:
-    """End a program and all that it has started."""
+def _wait(process: subprocess.Popen[bytes], timeout: float, outputs: Iterable[IO[bytes]]) -> None:
+    """Wait for a program; raise AnswerError if it takes too long or prints too much."""
+    end, pause = time.monotonic() + timeout, 0.001
+    while process.poll() is None:
+        if time.monotonic() > end:
+            raise AnswerError(f"the program was stopped after {timeout:g} s")
+        if any(os.fstat(output.fileno()).st_size > MOST_OUTPUT for output in outputs):
+            raise AnswerError(f"the program was stopped after {MOST_OUTPUT:,} bytes of output")
+        time.sleep(pause)
+        pause = min(2.0 * pause, 0.05)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End a program, if it still runs, and all of its group that it has started."""
+    if process.poll() is not None:
+        return
     if hasattr(os, "killpg"):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
     else:
         process.kill()
-    process.communicate()
+    process.wait()
+
+
+def _read(output: IO[bytes]) -> str:
+    output.seek(0)
+    return output.read(MOST_OUTPUT).decode("utf-8", errors="replace")
+
+
+def _outcome(code: int, printed: str, said: str) -> str:
+    """Return what a program has printed, or raise what its exit code says."""
+    if code == SKIPPED:
+        raise NotExpressibleError(said or "the program says that it cannot express the case")
+    if code < 0:
+        names = {number.value: number.name for number in signal.Signals}
+        by = names.get(-code, f"signal {-code}")
+        raise AnswerError(f"the program was ended by {by}{said and ': ' + said}")
+    if code:
+        raise AnswerError(f"the program ended with exit code {code}{said and ': ' + said}")
+    return printed
 
 
 def _end_of(text: str) -> str:

@@ -30,7 +30,7 @@ from validation.certification.answers import AnswerError, CheckedAnswer, checked
 from validation.certification.comparison import first_difference, scales
 from validation.certification.convergence import converged
 from validation.certification.grid_reference import conditioning_of, grid_evaluation
-from validation.certification.judging import NOT_OFFERED, judged, yardstick
+from validation.certification.judging import NOT_OFFERED, decided, judged, yardstick
 from validation.certification.request import Request, loaded, name_of, request_of, versions_of
 from validation.diagnosis.diagnose import Suspect, diagnose
 
@@ -182,7 +182,8 @@ def _judged_answers(
         groups, measure, steps, order = found
     else:
         measure = yardstick(reference, request.precision, request.rtol)
-        groups, steps, order = judged(reference, last, measure, request.required), (), {}
+        groups = judged(reference, last, measure, request.required)
+        groups, steps, order = tuple(decided(row) for row in groups), (), {}
     groups = (*groups, *_malformed(last))
     verdict = _overall(groups)
     cause, trouble = None, ""

@@ -58,7 +58,7 @@ def scales(evaluation: Evaluation) -> dict[str, float]:
     # p dL/dp has the unit of the loss for every parameter p.
     loss = max(sizes[group] * largest(values) for group, values in gradient.items())
     found = {
-        "spike_times": max(largest(spikes.time), sizes["tau_m"]),
+        "spike_times": max(largest(spikes.time), min(sizes["tau_m"], case.duration)),
         "voltages": max(largest(evaluation.simulation.voltages), sizes["v_th"]),
     }
     for group, values in gradient.items():
@@ -71,7 +71,9 @@ def typical_sizes(case: Case) -> dict[str, float]:
     """Return the size of a change of a parameter that changes much, by group."""
     network = case.network
     time = float(np.median(np.concatenate([network.tau_m, network.tau])))
-    voltage = float(np.max(np.abs([network.v_th - network.v_reset, network.v_th - network.v_rest])))
+    # Of the most excitable neuron: a threshold out of reach says nothing of the others.
+    spans = np.abs([network.v_th - network.v_reset, network.v_th - network.v_rest])
+    voltage = float(np.min(np.max(spans, axis=0)))
     sizes = dict.fromkeys(GROUPS, voltage)
     sizes |= dict.fromkeys(_OF_TIME, time)
     return sizes | {"weight": largest(network.weight) or voltage}

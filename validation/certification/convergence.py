@@ -27,6 +27,7 @@ from validation.certificate import GroupVerdict, StepErrors
 from validation.certification.answers import CheckedAnswer
 from validation.certification.comparison import compared, same_spikes, scales, typical_sizes
 from validation.certification.judging import (
+    DECIDED,
     OTHER_PATTERN,
     Precision,
     Yardstick,
@@ -43,7 +44,7 @@ from validation.certification.sensitivity import Sensitivity, sensitivity
 EXPLAINED = 3.0
 MARGIN = 20.0
 NOTICED = 1e-3  # of the largest entry: what is off by less at all steps may be so by rounding
-RESOLVED = 0.3  # of the largest entry: what is off by more is not resolved, or wrong
+RESOLVED = DECIDED  # of the largest entry: what is off by more is not resolved, or wrong
 FAR = 4.0  # steps by which an event may be off before the spikes must be right
 FAR_DRAWS = 16
 JUMPS = 2.0

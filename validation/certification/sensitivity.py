@@ -62,7 +62,6 @@ def sensitivity(
         Times (of inputs and samples, delays and refractory times) are moved by up to so many ms in
         place of their relative moves; once all of them later, and once all of them earlier.
     """
-    rng = np.random.default_rng(7)
     base = _outputs(evaluation)
     pattern = _pattern(evaluation)
     smooth = dict.fromkeys(base, 0.0)
@@ -71,7 +70,11 @@ def sensitivity(
     order_changes = False
     for draw in range(draws):
         together = {0: 1.0, 1: -1.0}.get(draw) if late else None
-        moved = _evaluated_nearby(evaluation, Move(step, late, together), rng)
+        # Pairs to and fro: whatever lies at the edge of a change is beyond it in one of the two.
+        rng = np.random.default_rng((7, draw // 2))
+        sign = -1.0 if draw % 2 else 1.0
+        move = Move(sign * step, sign * late, None if together is None else 1.0)
+        moved = _evaluated_nearby(evaluation, move, rng)
         if not isinstance(moved, Evaluation):
             unstable |= moved
             continue

@@ -229,6 +229,8 @@ def _voltage(case: CaseVerdict, name: str) -> Picture | None:
     if first is None or not 0 <= first.neuron < case.case.network.n_neurons:
         return None
     given = case.case
+    if not 0.0 <= _moment(first) <= given.duration:
+        return None
     run = simulate(given.network, given.inputs, given.duration)
     begin = max(0.0, _moment(first) - _BEFORE)
     end = min(given.duration, float(np.nanmax([first.reference, first.answer])) + _AFTER)
