@@ -449,3 +449,18 @@ def test_a_spike_at_the_end_may_be_on_either_side(factor):
 
     (found,) = certify(rounded, [case]).cases
     assert found.verdict in ("pass", "skip")
+
+
+def test_a_back_end_that_writes_into_the_case_gains_nothing():
+    case = given_cases()[0]
+
+    def writes(network, *others):
+        answer = ours(network, *others)
+        network.weight.setflags(write=True)
+        network.weight[:] *= 1.001
+        return answer._replace(
+            gradient={**answer.gradient, "weight": answer.gradient["weight"] * (1.0 + 1e-6)}
+        )
+
+    (found,) = certify(writes, [case]).cases
+    assert found.verdict == "fail"

@@ -30,7 +30,13 @@ from validation.certification.answers import AnswerError, CheckedAnswer, checked
 from validation.certification.comparison import first_difference, scales
 from validation.certification.convergence import converged
 from validation.certification.grid_reference import conditioning_of, grid_evaluation
-from validation.certification.judging import NOT_OFFERED, decided, judged, yardstick
+from validation.certification.judging import (
+    NOT_OFFERED,
+    Yardstick,
+    decided,
+    judged,
+    yardstick,
+)
 from validation.certification.request import Request, loaded, name_of, request_of, versions_of
 from validation.diagnosis.diagnose import Suspect, diagnose
 
@@ -137,6 +143,8 @@ def _certified_by_scheme(
 
 def certified_evaluation(request: Request, reference: Evaluation) -> CaseVerdict:
     """Judge the answers of a back end by our evaluation of a case."""
+    # Before anybody is asked: a back end may write into the case by ways that no lock closes.
+    measure = None if request.steps else _quiet_yardstick(request, reference)
     started = time.perf_counter()
     cotangents = _cotangents(reference)
     answers: list[tuple[float, CheckedAnswer]] = []
@@ -154,7 +162,7 @@ def certified_evaluation(request: Request, reference: Evaluation) -> CaseVerdict
     # What a back end has answered may be huge.
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore", IllConditionedWarning)
-        return replace(_judged_answers(request, reference, answers), seconds=seconds)
+        return replace(_judged_answers(request, reference, measure, answers), seconds=seconds)
 
 
 def _cotangents(reference: Evaluation) -> LossCotangents:
@@ -172,16 +180,24 @@ def _asked(request: Request, case: Case, cotangents: LossCotangents, dt: float) 
     return checked_answer(given, case)
 
 
+def _quiet_yardstick(request: Request, reference: Evaluation) -> Yardstick:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", IllConditionedWarning)
+        return yardstick(reference, request.precision, request.rtol)
+
+
 def _judged_answers(
-    request: Request, reference: Evaluation, answers: list[tuple[float, CheckedAnswer]]
+    request: Request,
+    reference: Evaluation,
+    measure: Yardstick | None,
+    answers: list[tuple[float, CheckedAnswer]],
 ) -> CaseVerdict:
     """Judge the answers to a case, that of the shortest step above all."""
     last = answers[-1][1]
-    if request.steps:
+    if measure is None:
         found = converged(reference, answers, request.precision, request.rtol, request.required)
         groups, measure, steps, order = found
     else:
-        measure = yardstick(reference, request.precision, request.rtol)
         groups = judged(reference, last, measure, request.required)
         groups, steps, order = tuple(decided(row) for row in groups), (), {}
     groups = (*groups, *_malformed(last))
