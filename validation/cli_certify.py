@@ -27,7 +27,8 @@ def add_parser(commands: Any) -> None:
         help="judge the spikes and gradients of another simulator",
         description="Judge the spikes and gradients of a back end, case by case, by those of the "
         "reference, and name the probable cause of what is wrong. See docs/certify.md.",
-        epilog="Exit codes: 0 no case fails, 1 a case fails, 2 wrong arguments or files.",
+        epilog="Exit codes: 0 cases pass and none fails, 1 a case fails or none is judged, 2 wrong "
+        "arguments or files.",
     )
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument(

@@ -34,6 +34,7 @@ from validation.certification.judging import (
     NOT_OFFERED,
     Yardstick,
     decided,
+    is_given,
     judged,
     yardstick,
 )
@@ -199,7 +200,11 @@ def _judged_answers(
         groups, measure, steps, order = found
     else:
         groups = judged(reference, last, measure, request.required)
-        groups, steps, order = tuple(decided(row) for row in groups), (), {}
+        groups, steps, order = (
+            tuple(row if is_given(row.group, request.rtol) else decided(row) for row in groups),
+            (),
+            {},
+        )
     groups = (*groups, *_malformed(last))
     verdict = _overall(groups)
     cause, trouble = None, ""
