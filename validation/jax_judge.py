@@ -40,8 +40,7 @@ def judge(evaluation: Evaluation) -> Judgement:
         return skip(f"too large ({size} events, at most {LARGEST})")
     from validation.backends import jax_event
 
-    request = request_of(jax_event.backend, None, None, None, None)
-    return _judgement(certified_evaluation(request, evaluation))
+    return _judgement(certified_evaluation(request_of(jax_event.backend), evaluation))
 
 
 def _judgement(found: CaseVerdict) -> Judgement:

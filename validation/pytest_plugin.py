@@ -52,12 +52,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def _cases(config: pytest.Config) -> list[Any]:
     """Return the cases that are asked for, read once in a session."""
     if _CASES not in config.stash:
-        from refsim.cases import load
-        from validation.suite import paths_of_cases, standard_cases
+        from validation.certification.request import loaded
 
         paths = config.getoption("--refsim-cases") or config.getini("refsim_cases")
-        found = [load(path) for path in paths_of_cases(paths)] if paths else standard_cases()
-        config.stash[_CASES] = found
+        config.stash[_CASES] = loaded(paths or None)
     return config.stash[_CASES]
 
 

@@ -90,10 +90,11 @@ def converged(
     steps = tuple(_errors(reference, dt, answer) for dt, answer in answers)
     order = {group: _order(steps, group) for group in steps[-1].error}
     dt, last = answers[-1]
+    unstable = None if same_spikes(reference, last) else _unstable(reference, FAR * dt)
     for draws in (DRAWS, MORE_DRAWS):
         measure = _grid_yardstick(reference, dt, precision, rtol, draws)
-        if not same_spikes(reference, last):
-            measure = measure._replace(unstable=_unstable(reference, FAR * dt))
+        if unstable is not None:
+            measure = measure._replace(unstable=unstable)
         groups = judged(reference, last, measure, required)
         groups = tuple(
             row if is_given(row.group, rtol) else _by_order(row, order, steps, measure)

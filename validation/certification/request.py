@@ -33,7 +33,12 @@ class Request:
 
 
 def request_of(
-    backend: Any, steps: Any, groups: Any, rtol: Any, precision: Any, scheme: Any = None
+    backend: Any,
+    steps: Any = None,
+    groups: Any = None,
+    rtol: Any = None,
+    precision: Any = None,
+    scheme: Any = None,
 ) -> Request:
     """Return the arguments of a certification, checked."""
     if scheme is not None and not steps:
