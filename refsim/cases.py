@@ -7,7 +7,6 @@ of the voltage samples times the voltages.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from refsim import json_reader
 from refsim.errors import InvalidTypeError, InvalidValueError
 from refsim.files import checked_path, json_text, write_whole
 from refsim.inputs import Samples, SpikeTrain, checked_inputs, checked_samples
@@ -335,33 +335,6 @@ def from_dict(data: Any, name: str = "case") -> Case:
         raise error if isinstance(error, CaseFileError) else CaseFileError(str(error)) from None
 
 
-def _not_a_number(text: str) -> None:
-    raise CaseFileError(f"{text} is not a JSON number; expected finite decimals")
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make an object of members, of which JSON lets the last of a name hide the others."""
-    data = dict(pairs)
-    if len(data) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise CaseFileError(f"{shown(twice)} is given twice; expected each member once")
-    return data
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return json.loads(text, parse_constant=_not_a_number, object_pairs_hook=_without_repeats)
-    except json.JSONDecodeError as error:
-        raise CaseFileError(
-            f"is not JSON: {error.msg} at line {error.lineno} column {error.colno}"
-        ) from None
-    except CaseFileError:
-        raise
-    except ValueError as error:  # an integer of more than 4300 digits
-        raise CaseFileError(f"holds a number that cannot be read: {error}") from None
-
-
 def load(path: str | os.PathLike[str]) -> Case:
     """Read a case file.
 
@@ -372,13 +345,11 @@ def load(path: str | os.PathLike[str]) -> Case:
     """
     path = checked_path(path)
     try:
-        return from_dict(_parsed(path.read_text(encoding="utf-8")), path.stem)
-    except OSError as error:
-        raise CaseFileError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise CaseFileError(f"{path}: is not UTF-8 text") from None
-    except RecursionError:
-        raise CaseFileError(f"{path}: is nested too deeply") from None
+        data = json_reader.read(path)
+    except json_reader.JsonError as error:
+        raise CaseFileError(str(error)) from None
+    try:
+        return from_dict(data, path.stem)
     except CaseFileError as error:
         raise CaseFileError(f"{path}: {error}") from None
 

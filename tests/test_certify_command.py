@@ -63,7 +63,7 @@ def test_a_spike_that_a_program_drops_is_found():
         ("fail", "exit code 1: the array is too short"),
         ("silent", "has written no file {out}"),
         ("garbage", "the answer is not JSON"),
-        ("nan", "expected a finite number"),
+        ("nan", "NaN is not a JSON number"),
         ("short", "expected.gradient.weight has 8 entries; expected 9"),
     ],
 )

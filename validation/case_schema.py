@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from refsim import json_reader
 from refsim.errors import MissingExtraError
 
 SCHEMA_FILE = "case.schema.json"
@@ -44,6 +45,6 @@ def problems(document: Path | Any) -> list[str]:
         raise MissingExtraError(f"the schema {reason_of_absence()}")
     data = document
     if isinstance(document, Path):
-        data = json.loads(document.read_text(encoding="utf-8"))
+        data = json_reader.read(document)
     found = ((error.json_path, error.message) for error in _validator().iter_errors(data))
     return [f"{place}: {message}"[:300] for place, message in sorted(found)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
@@ -18,6 +17,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from refsim import json_reader
 from refsim.cases import Case, CaseFileError, from_dict, make_case, save, to_dict
 from refsim.errors import InvalidValueError
 from refsim.inputs import SpikeTrain
@@ -210,9 +210,9 @@ def _answer(case: Case, text: str) -> Answer:
     if not text.strip():
         raise AnswerError("the program has written nothing")
     try:
-        data = json.loads(text)
-    except ValueError as error:
-        raise AnswerError(f"the answer is not JSON: {error}") from None
+        data = json_reader.parse(text)
+    except json_reader.JsonError as error:
+        raise AnswerError(f"the answer {error}") from None
     expected = data.get("expected") if isinstance(data, dict) else None
     if not isinstance(expected, dict):
         raise AnswerError("the answer has no member 'expected' with spikes and gradient")

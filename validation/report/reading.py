@@ -7,6 +7,7 @@ import os
 from importlib.resources import files
 from typing import Any
 
+from refsim import json_reader
 from refsim.errors import InvalidValueError, MissingExtraError
 from refsim.files import checked_path
 from refsim.validate import shown
@@ -40,24 +41,19 @@ def load(path: str | os.PathLike[str]) -> Report:
     """
     path = checked_path(path)
     try:
-        document = json.loads(path.read_text(encoding="utf-8"), parse_constant=_not_a_number)
+        document = json_reader.read(path)
+    except json_reader.JsonError as error:
+        raise ReportFileError(str(error)) from None
+    try:
         check(document)
+        json.dumps(document, allow_nan=False)  # 1e400 is infinite when it is read
         return from_document(document)
-    except OSError as error:
-        raise ReportFileError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ReportFileError(f"{path}: is not UTF-8 text") from None
     except RecursionError:
         raise ReportFileError(f"{path}: is nested too deeply") from None
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno} column {error.colno}"
-        raise ReportFileError(f"{path}: is not JSON: {error.msg} at {where}") from None
     except InvalidValueError as error:
         raise ReportFileError(f"{path}: {error}") from None
-
-
-def _not_a_number(text: str) -> None:
-    raise ReportFileError(f'{text} is not a JSON number; expected a finite one, or "nan", "inf"')
+    except (ValueError, OverflowError):
+        raise ReportFileError(f"{path}: holds a number that is no finite float64") from None
 
 
 def check(document: Any) -> None:

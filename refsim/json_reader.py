@@ -1,0 +1,71 @@
+"""JSON read strictly: what it cannot mean is refused, with the place, and nothing is dropped."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from refsim.errors import InvalidValueError
+from refsim.files import checked_path
+from refsim.validate import shown
+
+
+class JsonError(InvalidValueError):
+    """A text is not JSON, or not of the kind that has one meaning."""
+
+
+def parse(text: str) -> Any:
+    """Return what a JSON text means.
+
+    Raises
+    ------
+    JsonError
+        If the text is not JSON, is nested too deeply, gives a member twice, or holds NaN, Infinity
+        or an integer that is too long. A decimal beyond float64 is infinite, as in Python.
+    """
+    try:
+        return json.loads(text, parse_constant=_not_a_number, object_pairs_hook=_without_repeats)
+    except json.JSONDecodeError as error:
+        raise JsonError(
+            f"is not JSON: {error.msg} at line {error.lineno} column {error.colno}"
+        ) from None
+    except JsonError:
+        raise
+    except RecursionError:
+        raise JsonError("is nested too deeply") from None
+    except ValueError as error:  # an integer of more than 4300 digits
+        raise JsonError(f"holds a number that cannot be read: {error}") from None
+
+
+def read(path: str | os.PathLike[str]) -> Any:
+    """Return what a file of JSON means; errors begin with its path.
+
+    Raises
+    ------
+    JsonError
+        If the file cannot be read, or as :func:`parse`.
+    """
+    path = checked_path(path)
+    try:
+        return parse(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise JsonError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise JsonError(f"{path}: is not UTF-8 text") from None
+    except JsonError as error:
+        raise JsonError(f"{path}: {error}") from None
+
+
+def _not_a_number(text: str) -> None:
+    raise JsonError(f"{text} is not a JSON number; expected finite decimals")
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of members, of which JSON lets the last of a name hide the others."""
+    data = dict(pairs)
+    if len(data) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise JsonError(f"{shown(twice)} is given twice; expected each member once")
+    return data
