@@ -8,6 +8,7 @@ import os
 import platform
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from refsim.files import write_whole
 
@@ -48,3 +49,23 @@ def write_json(path, found):
     """Write results, if a path was given."""
     if path:
         write_whole(path, lambda stream: json.dump(found, stream, indent=1))
+
+
+RECORDS = Path(__file__).parents[1] / "validation" / "device_records"
+RECORD_FORMAT = "refsim-device-record/1"
+
+
+def figure(name, value, unit, note=""):
+    """Print and return one figure of a record; more than six digits no clock has."""
+    print(f"{name:<48} {value:14.6g} {unit:<12} {note}", flush=True)
+    return {"name": name, "value": float(f"{value:.6g}"), "unit": unit, "note": note}
+
+
+def leave_record(what, device, found, figures, *paths):
+    """Write what was measured on an accelerator where reports of the project look for it."""
+    facts = {key: str(value) for key, value in found.items() if value is not None}
+    record = {"format": RECORD_FORMAT, "date": facts.pop("date"), "device": device}
+    record |= {"workload": what, "versions": facts, "figures": figures}
+    plain = "".join(c if c.isalnum() else "-" for c in f"{device} {what}".lower())
+    for path in (RECORDS / f"{record['date']}-{plain}.json", *paths):
+        write_json(path, record)

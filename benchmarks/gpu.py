@@ -9,32 +9,27 @@ Workloads: Yin-Yang classifiers with 5 inputs, 30 hidden and 3 output neurons, e
 for 60 ms, loss the sum of the spike times; and queues that are pushed to in three of ten steps and
 polled in all. Times "of the kernel" leave out what the host does before and after.
 
-Without a device the script says so and ends well. With one it leaves a record in benchmarks/gpu,
-whose format is in the README there.
+Without a device the script says so and ends well. With one it leaves a record in
+validation/device_records, which reports of refsim show; docs/gpu.md has its format.
 """
 
 from __future__ import annotations
 
-import json
 import statistics
 import sys
 import time
-from datetime import date
-from pathlib import Path
 
 import numpy as np
-from common import machine, options, show_machine
+from common import figure, leave_record, machine, options, show_machine
 
 import adjoint
 import queues
 import refsim
 from queues import bounded_dispatch
-from refsim.files import write_whole
+from validation import certify
 from validation.backends import cuda_event, cuda_target
 from validation.yinyang import to_spikes, yin_yang
 
-FORMAT = "refsim-device-record/1"
-RECORDS = Path(__file__).parent / "gpu"
 DURATION = 60.0
 REPEATS = 3  # of queues
 STRUCTURES = {"single_spike": None, "bounded_fifo": 8, "bounded_heap": 8, "lossy_ring": 16}
@@ -65,11 +60,6 @@ def seconds(function, repeats):
     return statistics.median(taken)
 
 
-def figure(name, value, unit, note=""):
-    print(f"{name:<44} {value:14.6g} {unit:<12} {note}", flush=True)
-    return {"name": name, "value": float(value), "unit": unit, "note": note}
-
-
 def agreement(network, trains):
     """Return how far the device is from the CPU; unequal patterns of spikes end the script."""
     ours, pull_ours = cuda_event.vjp_batch(network, trains, DURATION)
@@ -85,6 +75,21 @@ def agreement(network, trains):
     note = f"{len(trains)} samples, {len(ours.spikes.time)} spikes, against refsim on the CPU"
     yield figure("largest difference of spike times", apart, "ms", note)
     yield figure("largest difference of the gradient", worst, "", "relative to its group")
+
+
+def certification():
+    """Return what `certify` says of the device, for the cases of the standard suite."""
+    certificate = certify(cuda_event.backend)
+    said = [case.verdict for case in certificate.cases]
+    note = f"of {len(said)}, {said.count('fail')} failed, {said.count('skip')} skipped"
+    yield figure("cases certified", said.count("pass"), "", note)
+    worst = max(
+        (group.error / group.tolerance, case.name, group.group)
+        for case in certificate.cases
+        for group in case.groups
+        if group.verdict != "skip"
+    )
+    yield figure("largest error by its tolerance", worst[0], "", f"{worst[2]} of {worst[1]}")
 
 
 def forward_kernel(network, trains):
@@ -170,25 +175,12 @@ def figures(sizes, n_queues, steps, repeats, most_on_cpu=4096):
     network = classifier()
     values, _ = yin_yang(max(sizes), 1)
     trains = [to_spikes(row) for row in values]
-    found = list(agreement(network, trains[:256]))
+    found = [*certification(), *agreement(network, trains[:256])]
     for size in sizes:
         found += event_engine(network, trains[:size], repeats, size <= most_on_cpu)
     for structure, capacity in STRUCTURES.items():
         found += queue_steps(structure, capacity, n_queues, steps)
     return found
-
-
-def record(found):
-    """Return figures with where and when they were measured."""
-    versions = dict(machine("numba-cuda", "cuda-toolkit"))
-    today = versions.pop("date")
-    return {
-        "format": FORMAT,
-        "date": today,
-        "device": cuda_target.device_name(),
-        "versions": versions,
-        "figures": found,
-    }
 
 
 def main():
@@ -199,18 +191,16 @@ def main():
     if why_not is not None:
         print(f"nothing is measured: {why_not}")
         return
-    print(f"{date.today()}: {cuda_target.device_name()}")
+    name = cuda_target.device_name()
+    print(name)
     show_machine(machine("numba-cuda"))
     if arguments.quick:
         found = figures((256, 4096), 2**16, 32, 3)
     else:
         found = figures((256, 1024, 4096, 16384, 65536), 2**20, 32, 5)
-    made = record(found)
-    name = "".join(c if c.isalnum() else "-" for c in made["device"].lower())
-    RECORDS.mkdir(exist_ok=True)
-    for path in (RECORDS / f"{made['date']}-{name}.json", arguments.json):
-        if path:
-            write_whole(path, lambda stream: json.dump(made, stream, indent=1))
+    leave_record(
+        "events and queues", name, machine("numba-cuda", "cuda-toolkit"), found, arguments.json
+    )
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ import time
 from contextlib import nullcontext
 
 import numpy as np
-from common import machine, options, show_machine, write_json
+from common import figure, leave_record, machine, options, show_machine, write_json
 
 import adjoint
 import refsim
@@ -160,6 +160,14 @@ def gradient_of_chunks(chunks, dtype):
     return call
 
 
+def figures(rows):
+    """Return what a record holds of the rows."""
+    return [
+        figure(row["workload"], row["us_per_sample"], "us a sample", f"{row['samples']} samples")
+        for row in rows
+    ]
+
+
 def main():
     parser = options(__doc__)
     parser.add_argument("--chunk", type=int, default=1024, help="samples in one call")
@@ -177,6 +185,8 @@ def main():
     rows = (*single_rows(names, repeats), *batch_rows(sizes, arguments.chunk, repeats))
     found["rows"] = list(rows)
     write_json(arguments.json, found)
+    if device.startswith(("gpu", "cuda")):
+        leave_record("JAX", device.split(": ")[1], found["machine"], figures(found["rows"]))
 
 
 if __name__ == "__main__":

@@ -227,13 +227,14 @@ def test_gradients_that_do_not_exist_are_refused():
     _, pullback = cuda_event.vjp_batch(network, [None, None], 20.0)
     huge = [1e100, None]
     assert np.isfinite(pullback(huge).v_th).all()
-    tapes = pullback._problem.tape, pullback._pass._problem.tape
-    for tape in tapes:
-        tape.slope_before[0] = 1e-300
+    on_host = pullback._problem.tape.slope_before
+    on_device = pullback._pass._problem.tape.slope_before
+    on_host[0] = 1e-300
+    on_device.copy_to_device(on_host)
     with pytest.raises(refsim.UndefinedGradientError, match=r"inputs\[0\]: gradient\.\w+\[0\] is"):
         pullback(huge)
-    for tape in tapes:
-        tape.slope_before[0] = 0.0
+    on_host[0] = 0.0
+    on_device.copy_to_device(on_host)
     with pytest.raises(refsim.UndefinedGradientError, match=r"inputs\[0\]: neuron 0 touches its"):
         pullback(huge)
 

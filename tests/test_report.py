@@ -36,6 +36,7 @@ from validation.certificate import (
 from validation.cli import main
 from validation.report import FORMAT, Report, ReportFileError, load, write
 from validation.report.contents import OUTPUTS, Counts, ratio, worst_group
+from validation.report.devices import OWN_RECORDS, device_records
 from validation.report.document import to_document
 from validation.report.junit import junit_text
 from validation.report.markdown import markdown_text
@@ -785,3 +786,32 @@ def test_a_spike_after_the_end_costs_no_report(tmp_path):
 
     paths = write([certify(late, ["driven"])], tmp_path)
     assert set(paths) == {"html", "markdown", "json", "junit"}
+
+
+def test_records_of_the_project_are_shown_by_validate():
+    records = device_records(OWN_RECORDS)
+    assert [record["device"] for record in records].count("NVIDIA H200") >= 2
+    figures = {figure["name"]: figure for record in records for figure in record["figures"]}
+    assert figures["cases certified"]["value"] >= 118
+    assert figures["largest error by its tolerance"]["value"] < 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"date": 1e400}', "expected what JSON can hold|date is inf"),
+        ('{"date": ' + "1" * 5000 + "}", "holds a number that cannot be read"),
+        ('{"date": "", "date": ""}', "'date' is given twice"),
+        ("[" * 100000, "is nested too deeply"),
+        ("NaN", "NaN is not a JSON number"),
+        ("\xff", "is not UTF-8 text"),
+    ],
+)
+def test_files_that_are_no_json_of_one_meaning(tmp_path, text, message):
+    path = tmp_path / "bad.json"
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(InvalidValueError, match=rf"bad\.json: .*({message})"):
+        device_records(path)
+    if find_spec("jsonschema"):
+        with pytest.raises(ReportFileError, match=r"bad\.json: "):
+            load(path)

@@ -57,6 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     from refsim.files import check_writable, write_whole
     from validation import suite
     from validation.report.command import write_report
+    from validation.report.devices import OWN_RECORDS
     from validation.report.writing import made_folder
 
     started = time.perf_counter()
@@ -87,7 +88,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         write_whole(arguments.json, lambda stream: _dump_rows(rows, stream))
     if arguments.report:
-        write_report(arguments.report, rows=rows, title="refsim validate")
+        write_report(
+            arguments.report, rows=rows, title="refsim validate", device_records=OWN_RECORDS
+        )
     if unreadable or judged < len(cases):
         return EXIT_USAGE
     return EXIT_FAILED if failed else 0

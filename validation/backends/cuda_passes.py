@@ -20,16 +20,12 @@ from refsim.event_loop import Problem
 from refsim.status import FULL
 from refsim.types import Float, Int, Tape
 from validation.backends import cuda_kernels
-from validation.backends.cuda_target import bytes_of, rows_on_device, to_device
+from validation.backends.cuda_target import bytes_of, configured, rows_on_device, to_device
 from validation.backends.cuda_types import BackRows, Bars, ForwardRows, Given
 
 cuda: Any = numba.cuda
 THREADS = 32  # of a block: one warp, so that a small batch spreads over many processors
 _COLUMNS = ("time", "neuron", "slope_before", "slope_after")  # of the tape
-
-
-def _blocks(size: int) -> int:
-    return -(-size // THREADS)
 
 
 def _parts(size: int, bytes_each: int, memory: int) -> Iterator[slice]:
@@ -101,7 +97,7 @@ class ForwardPass:
     def start(self, rows: ForwardRows, which: Any, status: Any) -> None:
         """Launch the kernel, and do not wait for it."""
         kind = _kind(self._template.queue)
-        launched = cuda_kernels.simulate_samples[_blocks(len(which)), THREADS]
+        launched = configured(cuda_kernels.simulate_samples, len(which), THREADS)
         launched(self._given, self._batch, rows, kind, which, status)
 
     def fetch(self, arrays: BatchArrays, voltage: Float) -> None:
@@ -185,7 +181,7 @@ class BackwardPass:
             batch: Any = self.batch_of(arrays, part, flat)
             self.start(batch, self.rows(threads), bars)
             n_groups = (part.stop - 1) // group - part.start // group + 1
-            launched = cuda_kernels.add_in_order[_blocks(n_groups * size), THREADS]
+            launched = configured(cuda_kernels.add_in_order, n_groups * size, THREADS)
             launched(flat, part.start, threads, group, sums)
             arrays.is_finite[part] = batch.is_finite.copy_to_host()
         spike_bar[:] = bars.spike.copy_to_host()
@@ -198,7 +194,7 @@ class BackwardPass:
 
     def start(self, batch: BackArrays, rows: BackRows, bars: Bars) -> None:
         """Launch the kernel, and do not wait for it."""
-        launched = cuda_kernels.take_samples_back[_blocks(len(batch.is_finite)), THREADS]
+        launched = configured(cuda_kernels.take_samples_back, len(batch.is_finite), THREADS)
         launched(self._problem, batch, rows, bars, self._kind)
 
     @staticmethod

@@ -17,7 +17,7 @@ from queues.bounded_dispatch import BOUNDED, checked_capacity, empty
 from queues.buffer import NONE
 from refsim.errors import InvalidValueError
 from refsim.validate import choice
-from validation.backends.cuda_target import check_available, share_kernels, to_device
+from validation.backends.cuda_target import check_available, configured, share_kernels, to_device
 
 share_kernels()
 
@@ -53,8 +53,7 @@ def play_queues(queues, time, now, lost, found):
 
 def launch(queues: Any, time: Any, now: Any, lost: Any, found: Any) -> None:
     """Launch the kernel on arrays of the device, and do not wait for it."""
-    blocks = -(-time.shape[1] // THREADS)
-    play_queues[blocks, THREADS](queues, time, now, lost, found)
+    configured(play_queues, time.shape[1], THREADS)(queues, time, now, lost, found)
 
 
 def play(structure: str, capacity: int | None, time: Any, now: Any) -> Played:

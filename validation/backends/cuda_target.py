@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import warnings
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -123,6 +124,14 @@ def to_device(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return cuda.to_device(np.ascontiguousarray(value))
     return value
+
+
+def configured(kernel: Any, size: int, block: int) -> Any:
+    """Return a kernel that can be launched for ``size`` threads or a few more, by blocks."""
+    with warnings.catch_warnings():
+        # Few blocks leave the device idle; how many samples there are is for the caller to say.
+        warnings.filterwarnings("ignore", message=".*Grid size")
+        return kernel[-(-size // block), block]
 
 
 def rows_on_device(value: Any, threads: int) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from refsim.errors import MissingExtraError
 from validation.certificate import Certificate
+from validation.report.devices import Source
 from validation.report.writing import FILES, require_page, write
 from validation.suite import Row
 
@@ -16,6 +17,7 @@ def write_report(
     certificates: Iterable[Certificate] = (),
     rows: Iterable[Row] = (),
     title: str = "",
+    device_records: Source | None = None,
 ) -> None:
     """Write a report and say where, without the page where its libraries are missing."""
     forms = list(FILES)
@@ -24,5 +26,12 @@ def write_report(
     except MissingExtraError as error:
         print(f"refsim: no {FILES['html']}: {error}", file=sys.stderr)
         forms.remove("html")
-    paths = write(certificates, directory, rows=rows, title=title, forms=forms)
+    paths = write(
+        certificates,
+        directory,
+        rows=rows,
+        title=title,
+        forms=forms,
+        device_records=device_records,
+    )
     print("report: " + ", ".join(str(path) for path in paths.values()))

@@ -12,10 +12,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from refsim import json_reader
 from refsim.errors import InvalidTypeError, InvalidValueError
 from refsim.files import checked_path
 from refsim.validate import shown
 
+OWN_RECORDS = Path(__file__).parents[1] / "device_records"  # of refsim, made by its benchmarks
 Source = str | os.PathLike[str] | Mapping[str, Any]
 
 
@@ -45,16 +47,7 @@ def _records(source: Source) -> list[dict[str, Any]]:
         return [_checked(dict(source), "device_records")]
     path = checked_path(source)
     paths = sorted(path.glob("*.json")) if path.is_dir() else [path]
-    return [_checked(_parsed(file), str(file)) for file in paths]
-
-
-def _parsed(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InvalidValueError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise InvalidValueError(f"{path}: is not JSON: {error}") from None
+    return [_checked(json_reader.read(file), str(file)) for file in paths]
 
 
 def _checked(record: Any, where: str) -> dict[str, Any]:
