@@ -1,7 +1,9 @@
 """`validation.certify`: no false alarm, no exception, and tolerances that mean something."""
 
+import pickle
 import re
 import warnings
+from dataclasses import replace
 
 import grid_example
 import numpy as np
@@ -13,7 +15,7 @@ import adjoint
 import refsim
 import validation
 from refsim.cases import make_case, save
-from validation import Answer, NotExpressibleError, certify
+from validation import Answer, CertificationInterrupted, NotExpressibleError, certify
 from validation.certification.request import checked_steps
 from validation.diagnosis import variants
 from validation.strategies import cases
@@ -35,6 +37,31 @@ def only(backend, case=CASE, **options):
 
 def group(verdict, name):
     return next(row for row in verdict.groups if row.group == name)
+
+
+# --- cases at the ends of their domains -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"t_ref": 1e12}, {"time_bar": 1e100}, {"delay": 1e12}],
+    ids=["t_ref", "bar", "delay"],
+)
+def test_a_case_whose_numbers_cannot_be_moved_further_is_judged(changes):
+    """Moves that measure conditioning end where numbers do."""
+    t_ref, bar = changes.get("t_ref", 0.0), changes.get("time_bar", 1.0)
+    net = refsim.Network(
+        2,
+        refsim.connect([2, 0], [0, 1], [40.0, 40.0], [1.0, changes.get("delay", 1.0)]),
+        n_inputs=1,
+        t_ref=t_ref,
+    )
+    case = make_case("far", net, refsim.SpikeTrain([1.0], [0], 1), 20.0)
+    n = len(refsim.simulate(net, case.inputs, 20.0).spikes.time)
+    case = replace(case, time_bar=np.full(n, bar))
+    assert only(ours, case).verdict == "pass"
+
+    assert only(spoiled(times(1.001, "weight")), case).verdict == "fail"
 
 
 # --- no false alarm -------------------------------------------------------------------------------
@@ -211,6 +238,7 @@ def changed_group(name, value):
 FAULTS = {
     "raises": (raising(ZeroDivisionError("by my own making")), "ZeroDivisionError: by my own"),
     "exits": (raising(SystemExit(3)), "SystemExit: 3"),
+    "ends a test": (raising(pytest.skip.Exception("not today")), "Skipped: not today"),
     "returns nothing": (lambda *asked: None, "the answer is a NoneType; expected an Answer"),
     "returns one": (lambda *asked: ((),), "a tuple of 1"),
     "no pair": (lambda *asked: ([1.0], {}), "the spikes are [1.0]; expected a pair"),
@@ -273,6 +301,33 @@ def test_what_cannot_be_expressed_is_skipped_with_its_reason():
     verdict = only(raising(NotExpressibleError("two ports are one too many")))
     assert (verdict.verdict, verdict.note) == ("skip", "two ports are one too many")
     assert certify(raising(NotExpressibleError("none")), [CASE]).verdict == "skip"
+
+
+def test_what_was_done_before_an_interrupt_is_kept():
+    def press(verdict):
+        if verdict.case.name == given_cases()[1].name:
+            raise KeyboardInterrupt
+
+    with pytest.raises(CertificationInterrupted, match="2 of 3 cases were judged") as stopped:
+        certify(ours, given_cases()[:3], on_case=press)
+    assert [case.verdict for case in stopped.value.partial.cases] == ["pass", "pass"]
+    again = pickle.loads(pickle.dumps(stopped.value))
+    assert len(again.partial.cases) == 2
+
+
+def test_properties_that_fail_say_nothing():
+    class Shy:
+        def __call__(self, *asked):
+            return ours(*asked)
+
+        @property
+        def name(self):
+            raise RuntimeError("no name")
+
+        versions = precision = name
+
+    certificate = certify(Shy(), [CASE])
+    assert (certificate.backend, certificate.verdict) == ("Shy", "pass")
 
 
 def test_an_interrupt_is_not_swallowed():

@@ -3,6 +3,8 @@
 import json
 import os
 import shlex
+import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -247,3 +249,44 @@ def test_a_module_that_exits_is_no_success(capsys, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     assert cli.main(["certify", "--backend", "leaves:f", "--cases", "driven"]) == cli.EXIT_USAGE
     assert "expected a module that can be imported: SystemExit" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent as on Unix")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_verdicts_before_a_signal_are_kept_and_no_program_is_left(number, tmp_path):
+    """The second case takes a minute; its program has written down who it is."""
+    slow = tmp_path / "slow.py"
+    slow.write_text(
+        "import os, sys, time, runpy\n"
+        f"marks = {str(tmp_path)!r}\n"
+        "if os.path.exists(marks + '/first'):\n"
+        "    open(marks + '/pid', 'w').write(str(os.getpid()))\n"
+        "    time.sleep(60)\n"
+        "open(marks + '/first', 'w').close()\n"
+        f"sys.argv[0] = {str(HERE / 'program.py')!r}\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    )
+    command = f"{shlex.join([sys.executable, str(slow)])} {{case}} {{out}} well"
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "validation.cli", "certify", "--exec", command),
+            *("--cases", "chain", "refractory", "--json", str(tmp_path / "out.json")),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    end = time.monotonic() + 120.0
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        assert time.monotonic() < end
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    process.send_signal(number)
+    printed, complaints = process.communicate(timeout=60.0)
+    assert process.returncode == 130
+    assert "1 cases passed" in printed
+    assert complaints == "refsim: interrupted: 1 of 2 cases were judged\n"
+    verdicts = json.loads((tmp_path / "out.json").read_text())["cases"]
+    assert [case["verdict"] for case in verdicts] == ["pass"]
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)

@@ -7,19 +7,27 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from validation.backend import Answer, LossCotangents, NotExpressibleError
-    from validation.certificate import Certificate
+    from validation.certificate import Certificate, CertificationInterrupted
     from validation.certification.certify import certify
 
 # Loaded on first use, as in refsim.
 _HOMES = {
     "Answer": "backend",
     "Certificate": "certificate",
+    "CertificationInterrupted": "certificate",
     "LossCotangents": "backend",
     "NotExpressibleError": "backend",
     "certify": "certification.certify",
 }
 
-__all__ = ["Answer", "Certificate", "LossCotangents", "NotExpressibleError", "certify"]
+__all__ = [
+    "Answer",
+    "Certificate",
+    "CertificationInterrupted",
+    "LossCotangents",
+    "NotExpressibleError",
+    "certify",
+]
 
 
 def __getattr__(name: str) -> Any:

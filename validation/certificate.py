@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,6 +104,23 @@ class CaseVerdict:
     order: dict[str, float] = field(default_factory=dict)
     cause: Cause | None = None
     seconds: float = 0.0
+
+
+class CertificationInterrupted(KeyboardInterrupt):
+    """A certification was stopped from the keyboard.
+
+    Attributes
+    ----------
+    partial : Certificate
+        Verdicts on the cases that were done.
+    """
+
+    def __init__(self, message: str, partial: Certificate):
+        super().__init__(message)
+        self.partial = partial
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.args[0], self.partial)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -6,18 +6,21 @@ import argparse
 import ast
 import importlib
 import os
+import signal
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from refsim.errors import InvalidValueError, RefsimError
 from refsim.grid_scheme import GridScheme
-from validation.exit_codes import EXIT_FAILED, EXIT_USAGE
+from validation.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 
 if TYPE_CHECKING:
-    from validation.certificate import CaseVerdict
+    from validation.certificate import CaseVerdict, Certificate
 
 
 def add_parser(commands: Any) -> None:
@@ -76,11 +79,9 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
-    from refsim.files import check_writable, write_whole
-    from validation.certificate import NO_REFERENCE
-    from validation.certification.certify import certify
+    from refsim.files import check_writable
+    from validation.certificate import NO_REFERENCE, CertificationInterrupted
     from validation.certification.table import HEADER
-    from validation.report.command import write_report
     from validation.report.writing import made_folder
 
     started = time.perf_counter()
@@ -90,7 +91,28 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         check_writable(arguments.json)
     print(HEADER, flush=True)
-    certificate = certify(
+    interruption = ""
+    try:
+        with _termination_as_interruption():
+            certificate = _certified(arguments, backend)
+    except CertificationInterrupted as error:
+        certificate, interruption = error.partial, str(error)
+    _write(arguments, certificate, time.perf_counter() - started)
+    if interruption:
+        print(f"refsim: {interruption.partition(';')[0]}", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    if any(case.note.startswith(NO_REFERENCE) for case in certificate.cases):
+        return EXIT_USAGE
+    if certificate.verdict == "skip":
+        print("nothing was judged", file=sys.stderr)
+    return 0 if certificate.verdict == "pass" else EXIT_FAILED
+
+
+def _certified(arguments: argparse.Namespace, backend: Callable[..., Any]) -> Certificate:
+    """Judge all cases, and print each when it is done."""
+    from validation.certification.certify import certify
+
+    return certify(
         backend,
         arguments.cases or None,
         steps=arguments.steps,
@@ -101,22 +123,36 @@ def run(arguments: argparse.Namespace) -> int:
         scheme=arguments.scheme,
         on_case=_print_case,
     )
+
+
+def _write(arguments: argparse.Namespace, certificate: Certificate, seconds: float) -> None:
+    """Print how many cases there are of each verdict, and write the files that are asked for."""
+    from refsim.files import write_whole
+    from validation.certification.verdicts import dump
+    from validation.report.command import write_report
+
     count = [case.verdict for case in certificate.cases].count
     print(
         f"\n{certificate.backend}: {count('pass')} cases passed, {count('fail')} failed, "
-        f"{count('skip')} skipped in {time.perf_counter() - started:.1f} s"
+        f"{count('skip')} skipped in {seconds:.1f} s"
     )
     if arguments.json:
-        from validation.certification.verdicts import dump
-
         write_whole(arguments.json, lambda stream: dump(certificate, stream))
     if arguments.report:
         write_report(arguments.report, [certificate])
-    if any(case.note.startswith(NO_REFERENCE) for case in certificate.cases):
-        return EXIT_USAGE
-    if certificate.verdict == "skip":
-        print("nothing was judged", file=sys.stderr)
-    return 0 if certificate.verdict == "pass" else EXIT_FAILED
+
+
+@contextmanager
+def _termination_as_interruption() -> Iterator[None]:
+    """Let SIGTERM end the work as Ctrl-C does, so that no program is left running."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _steps(text: str) -> list[float]:

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 from refsim._version import __version__
 from refsim.errors import RefsimError
-from validation.exit_codes import EXIT_FAILED, EXIT_USAGE
+from validation.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 
 
 def add_parser(commands: Any) -> None:
@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
         judges if arguments.all or arguments.files else suite.usual_judges(case, judges)
         for _, case in cases
     ]
-    rows, judged = _rows(cases, asked)
+    rows, judged, interrupted = _rows(cases, asked)
     failed = _print_counts(rows, judged, time.perf_counter() - started)
     for name, reason in absent.items():
         print(f"not asked: {name} ({reason})")
@@ -91,6 +91,9 @@ def run(arguments: argparse.Namespace) -> int:
         write_report(
             arguments.report, rows=rows, title="refsim validate", device_records=OWN_RECORDS
         )
+    if interrupted:
+        print(f"refsim: interrupted: {judged} of {len(cases)} cases were judged", file=sys.stderr)
+        return EXIT_INTERRUPTED
     if unreadable or judged < len(cases):
         return EXIT_USAGE
     return EXIT_FAILED if failed else 0
@@ -98,8 +101,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _rows(
     cases: Sequence[tuple[str, Any]], asked: Sequence[dict[str, Any]]
-) -> tuple[list[Any], int]:
-    """Print and return what the judges say of each case, and how many cases could be judged."""
+) -> tuple[list[Any], int, bool]:
+    """Print and return what the judges say, how many cases could be judged, and if Ctrl-C came."""
     from adjoint.check import SpikeCountError
     from validation import suite
 
@@ -115,7 +118,9 @@ def _rows(
             judged += 1
         except SpikeCountError as error:
             print(f"refsim: error: {origin}: {error}", file=sys.stderr)
-    return rows, judged
+        except KeyboardInterrupt:
+            return rows, judged, True
+    return rows, judged, False
 
 
 def _print_counts(rows: Sequence[Any], judged: int, seconds: float) -> int:

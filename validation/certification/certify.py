@@ -25,7 +25,14 @@ from refsim.errors import IllConditionedWarning, RefsimError
 from refsim.grid_scheme import GridScheme
 from refsim.simulation import Conditioning
 from validation.backend import LossCotangents, NotExpressibleError
-from validation.certificate import NO_REFERENCE, CaseVerdict, Cause, Certificate, GroupVerdict
+from validation.certificate import (
+    NO_REFERENCE,
+    CaseVerdict,
+    Cause,
+    Certificate,
+    CertificationInterrupted,
+    GroupVerdict,
+)
 from validation.certification.answers import AnswerError, CheckedAnswer, checked_answer
 from validation.certification.comparison import first_difference, scales
 from validation.certification.convergence import converged
@@ -94,21 +101,28 @@ def certify(
     ------
     InvalidValueError, InvalidTypeError
         If an argument is wrong, or a case file cannot be read. Never for what the back end does.
+    CertificationInterrupted
+        On Ctrl-C; a KeyboardInterrupt whose ``partial`` is the Certificate of the cases done.
     """
     request = request_of(backend, steps, groups, rtol, precision, scheme)
-    verdicts = []
-    for case in loaded(cases):
-        verdict = certified_case(request, case)
-        verdicts.append(verdict)
-        if on_case is not None:
-            on_case(verdict)
-    return Certificate(
+    given = loaded(cases)
+    certificate = Certificate(
         backend=name_of(backend) if name is None else str(name),
         versions=versions_of(backend),
         machine=f"{platform.machine()}, {os.cpu_count()} processors, {platform.system()}",
         date=datetime.now(UTC).isoformat(timespec="seconds"),
-        cases=tuple(verdicts),
+        cases=(),
     )
+    try:
+        for case in given:
+            verdict = certified_case(request, case)
+            certificate = replace(certificate, cases=(*certificate.cases, verdict))
+            if on_case is not None:
+                on_case(verdict)
+    except KeyboardInterrupt:
+        done = f"{len(certificate.cases)} of {len(given)} cases were judged; they are in .partial"
+        raise CertificationInterrupted(f"interrupted: {done}", certificate) from None
+    return certificate
 
 
 def certified_case(request: Request, case: Case) -> CaseVerdict:
@@ -156,7 +170,9 @@ def certified_evaluation(request: Request, reference: Evaluation) -> CaseVerdict
         return _unanswered(reference, "skip", _noted(error), started)
     except AnswerError as error:
         return _unanswered(reference, "fail", _noted(error), started)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # also what ends a program, or a test of pytest
         note = f"{type(error).__name__}: {_noted(error)}{_place(error)}"
         return _unanswered(reference, "fail", note, started)
     seconds = time.perf_counter() - started

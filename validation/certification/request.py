@@ -67,7 +67,7 @@ def checked_steps(steps: Any) -> tuple[float, ...]:
 
 
 def _checked_precision(backend: Any, precision: str | None) -> Precision:
-    named = getattr(backend, "precision", "float64") if precision is None else precision
+    named = _declared(backend, "precision", "float64") if precision is None else precision
     return PRECISIONS[choice("precision", named, PRECISIONS)]
 
 
@@ -95,7 +95,7 @@ def name_of(backend: Any) -> str:
     if isinstance(backend, partial):
         return name_of(backend.func)
     for attribute in ("name", "__qualname__"):
-        found = getattr(backend, attribute, None)
+        found = _declared(backend, attribute)
         if isinstance(found, str) and found:
             return found
     return type(backend).__name__
@@ -109,6 +109,14 @@ def versions_of(backend: Any) -> dict[str, str]:
             found[library] = version(library)
         except PackageNotFoundError:
             continue
-    declared = getattr(backend, "versions", None)
+    declared = _declared(backend, "versions")
     own = declared if isinstance(declared, Mapping) else {}
     return {str(key): str(value) for key, value in own.items()} | found
+
+
+def _declared(backend: Any, attribute: str, otherwise: Any = None) -> Any:
+    """Return what a back end says of itself; a property that fails says nothing."""
+    try:
+        return getattr(backend, attribute, otherwise)
+    except Exception:
+        return otherwise

@@ -24,6 +24,7 @@ from refsim.cases import Case
 from refsim.errors import RefsimError
 from refsim.inputs import Samples, SpikeTrain
 from refsim.simulation import Simulation
+from refsim.validate import LARGEST, LONGEST, SHORTEST_TAU
 from validation.arrivals import arrivals
 from validation.certification.grid_reference import GridEvaluation
 from validation.perturbation import BOUNDED, value_of
@@ -31,6 +32,7 @@ from validation.perturbation import BOUNDED, value_of
 Vector = NDArray[np.float64]
 
 DRAWS = 4
+TIMES = (0.0, LONGEST)
 # Ranks of events of equal time, as in docs/mathematics.md.
 SPIKE, RELEASE, ARRIVAL, SAMPLE = range(4)
 
@@ -104,16 +106,22 @@ class Move(NamedTuple):
     late: float  # ms, of times
     together: float | None  # the part of ``late`` by which all times move; at random if None
 
-    def near(self, values: Vector, rng: np.random.Generator) -> Vector:
-        """Return numbers moved up or down."""
-        return values * (1.0 + self.step * rng.choice([-1.0, 1.0], np.shape(values)))
+    def near(
+        self,
+        values: Vector,
+        rng: np.random.Generator,
+        domain: tuple[float, float] = (-LARGEST, LARGEST),
+    ) -> Vector:
+        """Return numbers moved up or down, as far as there are such numbers."""
+        signs = rng.choice([-1.0, 1.0], np.shape(values))
+        return np.clip(values * (1.0 + self.step * signs), *domain)
 
     def near_times(self, values: Vector, rng: np.random.Generator) -> Vector:
         """Return times moved to and fro."""
         if not self.late:
-            return self.near(values, rng)
+            return self.near(values, rng, TIMES)
         by = rng.uniform(-1.0, 1.0, np.shape(values)) if self.together is None else self.together
-        return np.maximum(values + self.late * by, 0.0)
+        return np.clip(values + self.late * by, *TIMES)
 
 
 def _moved(evaluation: Evaluation, move: Move, rng: np.random.Generator) -> Case:
@@ -121,8 +129,13 @@ def _moved(evaluation: Evaluation, move: Move, rng: np.random.Generator) -> Case
     case = evaluation.case
     changes = {}
     for name, _ in evaluation.gradient.items():
-        of_time = name in BOUNDED
-        changes[name] = (move.near_times if of_time else move.near)(value_of(case, name), rng)
+        values = value_of(case, name)
+        if name in BOUNDED:
+            changes[name] = move.near_times(values, rng)
+        elif name in ("tau_m", "tau"):
+            changes[name] = move.near(values, rng, (SHORTEST_TAU, LONGEST))
+        else:
+            changes[name] = move.near(values, rng)
     inputs = SpikeTrain(changes.pop("input_times"), case.inputs.sources, case.inputs.n_inputs)
     times = np.minimum(move.near_times(case.samples.times, rng), case.duration)
     return replace(
