@@ -320,14 +320,16 @@ def from_dict(data: Any, name: str = "case") -> Case:
         )
         samples, bars = _samples(data)
         checked_samples(samples, network.n_neurons, duration)
-        cotangent = _optional(data, "cotangent", list, "", None)
+        bar = _optional(data, "cotangent", list, "", None)
+        if bar is not None:
+            bar = vector("cotangent", _numbers(bar, "cotangent"), None)
         case = Case(
             name=_optional(data, "name", str, "", name),
             network=network,
             inputs=inputs,
             duration=duration,
             samples=samples,
-            time_bar=None if cotangent is None else _numbers(cotangent, "cotangent"),
+            time_bar=bar,
             voltage_bar=vector("voltage_samples.cotangent", bars, len(samples)),
         )
         return replace(case, expected=_expected(data, case))

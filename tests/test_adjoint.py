@@ -1,6 +1,7 @@
 """Gradients of random networks: duality, identities, finite differences and the oracle agree."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -223,6 +224,25 @@ def test_check_grads_takes_judges_by_name():
     assert [j.judge for j in report] == ["duality"]
     with pytest.raises(refsim.InvalidValueError, match=r"judges\[0\] is 'duel'; expected"):
         adjoint.check_grads(network, inputs, 30.0, judges=["duel"])
+
+
+@pytest.mark.parametrize("unit", [2.0**-300, 2.0**300])
+@pytest.mark.parametrize("judge", [duality, identities, finite_differences, high_precision])
+def test_judges_do_not_depend_on_the_unit_of_the_loss(judge, unit):
+    """A loss in tiny units hides no wrong gradient, and one in huge units makes none wrong."""
+    if judge is high_precision:
+        pytest.importorskip("mpmath")
+    case = given_cases()[0]
+    evaluation = evaluate(replace(case, time_bar=unit * case.time_bar))
+    assert judge.judge(evaluation).verdict == "pass"
+
+    class Wrong:
+        spike_cotangents = staticmethod(evaluation.pullback.spike_cotangents)
+
+        def __call__(self, *cotangents):
+            return replace(evaluation.gradient, delay=-evaluation.gradient.delay)
+
+    assert judge.judge(replace(evaluation, pullback=Wrong())).verdict == "fail"
 
 
 def test_check_grads_rejects_a_wrong_gradient(monkeypatch):

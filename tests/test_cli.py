@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from refsim.cases import load
-from validation import cli
+from validation import cli, suite
 
 CASES = Path(__file__).parents[1] / "validation" / "cases"
 CHAIN = str(CASES / "chain.json")
@@ -284,3 +284,31 @@ def test_names_that_a_terminal_cannot_show(tmp_path):
     result = subprocess.run(line, capture_output=True, text=True, env=environment, check=False)
     assert result.returncode == 0, result.stderr
     assert "\\ud800" in result.stdout
+
+
+def test_a_case_that_cannot_be_judged_does_not_stop_the_others(tmp_path, capsys):
+    good = json.loads(Path(CHAIN).read_text(encoding="utf-8"))
+    far, other = tmp_path / "far.json", tmp_path / "other.json"
+    far.write_text(json.dumps(good | {"cotangent": [1e200, *good["cotangent"][1:]]}))
+    other.write_text(json.dumps(good | {"cotangent": good["cotangent"][1:], "expected": {}}))
+    assert cli.main(["validate", str(far), str(other), CHAIN]) == 2
+    printed = capsys.readouterr()
+    assert "cotangent[0] is 1e+200; expected >= -1e+100 and <= 1e+100" in printed.err
+    assert f"{other}: " in printed.err
+    assert "1 case: " in printed.out
+
+
+def test_what_was_judged_before_an_interrupt_is_kept(tmp_path, capsys, monkeypatch):
+    judged = suite.run
+
+    def run(cases, judges):
+        if cases[0].name.startswith("two_ports"):
+            raise KeyboardInterrupt
+        yield from judged(cases, judges)
+
+    monkeypatch.setattr(suite, "run", run)
+    cases = [CHAIN, str(Path(CHAIN).with_name("two_ports.json"))]
+    assert cli.main(["validate", *cases, "--json", str(tmp_path / "rows.json")]) == 130
+    assert "interrupted: 1 of 2 cases were judged" in capsys.readouterr().err
+    rows = json.loads((tmp_path / "rows.json").read_text())["rows"]
+    assert {row["case"] for row in rows} == {"chain-8"}

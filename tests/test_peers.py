@@ -583,3 +583,23 @@ def test_eventax_refuses_by_name():
     assert "at most" in refused(case, synapses=[case.network.synapses] * 2)
     with pytest.raises(InvalidValueError, match="adjoint is 'none'; expected one of"):
         eventax_backend(case.network, case.inputs, 30.0, None, adjoint="none")
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome", "note"),
+    [
+        (None, "failed", "AnswerError"),
+        (Answer(np.array([1.0, 2.0]), np.array([0]), {}), "failed", "spike times have shape"),
+        (Answer(np.array(["x"]), np.array([0]), {}), "failed", "real numbers"),
+        (Answer(np.zeros(0), np.zeros(0, int), {"colour": 1.0}), "failed", "is not a group"),
+        (Answer(np.zeros(0), np.zeros(0, int), {"weight": [np.nan]}), "measured", ""),
+    ],
+)
+def test_answers_that_cannot_be_read_are_failures(answer, outcome, note):
+    case = given_cases()[0]
+    found = measure(lambda *asked: answer, case, reference(case))
+    assert found.outcome == outcome
+    assert note in found.note
+    if outcome == "measured":
+        assert found.missing == len(case.time_bar)
+        assert np.isnan(found.error["weight"])

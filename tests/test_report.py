@@ -815,3 +815,17 @@ def test_files_that_are_no_json_of_one_meaning(tmp_path, text, message):
     if find_spec("jsonschema"):
         with pytest.raises(ReportFileError, match=r"bad\.json: "):
             load(path)
+
+
+@needs_page
+def test_numbers_at_the_ends_of_float64_cost_no_page(tmp_path):
+    def backend(*asked, dt=0.0):
+        answer = ours(*asked)
+        weight, delay = answer.gradient["weight"].copy(), answer.gradient["delay"].copy()
+        weight[:2], delay[:] = (1.7e308, -1.7e308), 5e-324
+        return answer._replace(gradient={**answer.gradient, "weight": weight, "delay": delay})
+
+    case = suite.given_cases()[0]
+    found = [certify(backend, [case]), certify(backend, [case], steps=[0.2, 0.1])]
+    text = write(found, tmp_path, forms=["html"])["html"].read_text(encoding="utf-8")
+    assert "Errors above 1e+20 are drawn there." in text

@@ -48,7 +48,10 @@ def add_parser(commands: Any) -> None:
 
 
 def _digits(text: str) -> int:
-    digits = int(text)
+    try:
+        digits = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"is {text!r}; expected a number of digits") from None
     if not 45 <= digits <= 200:
         raise argparse.ArgumentTypeError(f"is {digits}; expected 45 to 200")
     return digits

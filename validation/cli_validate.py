@@ -103,7 +103,6 @@ def _rows(
     cases: Sequence[tuple[str, Any]], asked: Sequence[dict[str, Any]]
 ) -> tuple[list[Any], int, bool]:
     """Print and return what the judges say, how many cases could be judged, and if Ctrl-C came."""
-    from adjoint.check import SpikeCountError
     from validation import suite
 
     rows = []
@@ -116,8 +115,8 @@ def _rows(
                 _print_row(row)
                 rows.append(row)
             judged += 1
-        except SpikeCountError as error:
-            print(f"refsim: error: {origin}: {error}", file=sys.stderr)
+        except RefsimError as error:  # other spikes than cotangents, or no gradient
+            print(f"refsim: error: {origin or case.name}: {error}", file=sys.stderr)
         except KeyboardInterrupt:
             return rows, judged, True
     return rows, judged, False

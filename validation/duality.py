@@ -14,13 +14,20 @@ DIRECTIONS = 3
 
 
 def random_direction(evaluation: Evaluation, rng: np.random.Generator) -> Parameters:
-    """Return a direction that gives every entry of the gradient a share of comparable size."""
+    """Return a direction that gives every entry of the gradient a share of comparable size.
+
+    Its largest entry is 1, whatever the unit of the loss: a step along it neither vanishes in the
+    digits of a parameter nor leaves the neighbourhood.
+    """
+    gradient = dict(evaluation.gradient.items())
+    unit = max(np.abs(values).max(initial=0.0) for values in gradient.values()) or 1.0
     shares = {}
-    for name, values in evaluation.gradient.items():
-        size = np.abs(values)
+    for name, values in gradient.items():
+        size = np.abs(values) / unit
         typical = np.median(size[size > 0]) if np.any(size > 0) else 1.0
         shares[name] = rng.normal(size=len(values)) / np.maximum(size, typical)
-    return Parameters(**shares)
+    largest = max(np.abs(values).max(initial=0.0) for values in shares.values()) or 1.0
+    return Parameters(**{name: values / largest for name, values in shares.items()})
 
 
 def judge(evaluation: Evaluation) -> Judgement:

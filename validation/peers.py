@@ -28,6 +28,8 @@ from validation.backends.eventax_backend import eventax_backend
 from validation.backends.exact_event_adjoint_backend import exact_event_adjoint_backend
 from validation.backends.jaxsnn_backend import jaxsnn_backend
 from validation.backends.nest_precise import nest_precise
+from validation.certification.answers import AnswerError, CheckedAnswer, checked_answer
+from validation.certification.comparison import OUTPUTS
 
 _NOTICEABLE = 1e-3  # of the largest entry of a group: smaller ones are not asked for their sign
 
@@ -141,7 +143,7 @@ class Measurement:
     extra: int = 0
     time_error: float = np.nan  # ms, largest of the spikes that both have
     voltage_error: float = np.nan
-    error: dict[str, float] = field(default_factory=dict)  # by group, see group_error
+    error: dict[str, float] = field(default_factory=dict)  # by group, nan if it cannot be read
     wrong_sign: dict[str, int] = field(default_factory=dict)  # by group, of noticeable entries
     seconds: float = 0.0  # of process time
 
@@ -162,7 +164,10 @@ def measure(
     """
     begin = time.process_time()
     try:
-        answer = function(case.network, case.inputs, case.duration, exact.cotangents, **options)
+        given = function(case.network, case.inputs, case.duration, exact.cotangents, **options)
+        answer = checked_answer(given, case)
+        if "gradient" in answer.problems:
+            raise AnswerError(answer.problems["gradient"])
     except NotExpressibleError as error:
         return Measurement("refused", str(error))
     except MissingExtraError:
@@ -174,19 +179,19 @@ def measure(
     return replace(_compared(answer, exact), seconds=seconds)
 
 
-def _compared(answer: Answer, exact: Reference) -> Measurement:
+def _compared(answer: CheckedAnswer, exact: Reference) -> Measurement:
     ours = exact.simulation.spikes
-    theirs = _by_number(np.asarray(answer.time), np.asarray(answer.neuron))
+    theirs = _by_number(answer.time, answer.neuron)
     known = _by_number(ours.time, ours.neuron)
     both = known.keys() & theirs.keys()
     moved = [abs(known[key] - theirs[key]) for key in both]
     voltages = np.nan
     if answer.voltages is not None and len(exact.cotangents.samples):
-        voltages = float(np.abs(np.asarray(answer.voltages) - exact.simulation.voltages).max())
+        voltages = float(np.abs(answer.voltages - exact.simulation.voltages).max())
     groups = {
-        name: (np.asarray(values), getattr(exact.gradient, name))
-        for name, values in answer.gradient.items()
+        name: (values, getattr(exact.gradient, name)) for name, values in answer.gradient.items()
     }
+    unreadable = dict.fromkeys(answer.problems.keys() - set(OUTPUTS), np.nan)
     return Measurement(
         "measured",
         spikes=len(theirs),
@@ -194,16 +199,16 @@ def _compared(answer: Answer, exact: Reference) -> Measurement:
         extra=len(theirs) - len(both),
         time_error=max(moved, default=np.nan),
         voltage_error=voltages,
-        error={name: group_error(*pair) for name, pair in groups.items()},
+        error={name: group_error(*pair) for name, pair in groups.items()} | unreadable,
         wrong_sign={name: _wrong_signs(*pair) for name, pair in groups.items()},
     )
 
 
 def _by_number(
-    times: NDArray[np.float64], neurons: NDArray[np.integer]
+    times: NDArray[np.float64], neurons: NDArray[np.int64]
 ) -> dict[tuple[int, int], float]:
     """Return spike times by (neuron, number among its spikes)."""
-    nth = nth_of_neuron(neurons.astype(np.int64))
+    nth = nth_of_neuron(neurons)
     pairs = zip(neurons.tolist(), nth.tolist(), strict=True)
     return dict(zip(pairs, times.tolist(), strict=True))
 

@@ -11,7 +11,7 @@ from refsim.engine import simulate
 from refsim.simulation import Simulation
 from validation.certificate import CaseVerdict, GroupVerdict, SpikeDifference
 from validation.report.contents import OUTPUTS, difference_text
-from validation.report.overview_plots import FLOOR, Picture, first_order, step_ticks
+from validation.report.overview_plots import Picture, drawable, first_order, step_ticks
 from validation.report.svg import (
     ANSWER,
     FAINT,
@@ -28,6 +28,7 @@ from validation.report.svg import (
 _MOST_POINTS = 400  # of one picture of gradients: about 30 kB
 _MOST_SPIKES = 600  # of one raster
 _BEFORE, _AFTER = 10.0, 5.0  # ms of voltage around the first difference
+_LONGEST_AXIS = 1e150
 _DECADES = 3  # of a symmetric logarithmic axis, on either side
 
 
@@ -105,8 +106,11 @@ def _some(group: GroupVerdict, share: int) -> tuple[NDArray, NDArray]:
 
 
 def _symlog(ax: Any, values: NDArray[np.float64]) -> float:
-    """Make both axes symmetric and logarithmic, and return their ends."""
-    top = float(np.abs(values).max(initial=0.0)) or 1.0
+    """Make both axes symmetric and logarithmic, and return their ends.
+
+    What lies beyond `_LONGEST_AXIS`, of which no plot can be drawn, is out of the picture.
+    """
+    top = min(float(np.abs(values).max(initial=0.0)), _LONGEST_AXIS) or 1.0
     decade = int(np.floor(np.log10(top)))
     ticks = [10.0 ** (decade - i) for i in range(_DECADES)]
     reach = 1.6 * top
@@ -134,7 +138,7 @@ def _convergence(case: CaseVerdict, name: str) -> Picture | None:
         ax = drawn.ax
         for i, (group, error) in enumerate(errors.items()):
             marker, colour = _look(i)
-            drawn_error = np.where(np.isfinite(error), np.maximum(error, FLOOR), np.nan)
+            drawn_error = drawable(np.where(np.isfinite(error), error, np.nan))
             ax.plot(
                 dt, drawn_error, marker=marker, markersize=4, linewidth=1.0, color=colour,
                 label=group, mew=0,

@@ -21,7 +21,7 @@ from validation.report.svg import (
 )
 from validation.suite import Row
 
-FLOOR = 1e-17  # where an error of zero is drawn
+FLOOR, CEILING = 1e-17, 1e20  # where errors of zero are drawn, and those beyond any meaning
 
 
 class Picture(NamedTuple):
@@ -93,14 +93,14 @@ def _against(
     what: str,
 ) -> Picture | None:
     values = [getattr(point, quantity) for point in points]
-    shown = [(x, p) for x, p in zip(values, points, strict=True) if _drawable(x, p.error)]
+    shown = [(x, p) for x, p in zip(values, points, strict=True) if _has_place(x, p.error)]
     if not shown:
         return None
     title = f"Error against {quantity}"
     with drawing(name, f"{title}: {what}", legend_rows=-(-len(looks) // 3)) as drawn:
         ax = drawn.ax
         for series, (marker, colour) in looks.items():
-            mine = [(x, max(p.error, FLOOR)) for x, p in shown if p.series == series]
+            mine = [(x, drawable(p.error)) for x, p in shown if p.series == series]
             if mine:
                 x, y = zip(*mine, strict=True)
                 ax.plot(x, y, marker, color=colour, markersize=5, alpha=0.8, mew=0, label=series)
@@ -116,10 +116,17 @@ def _against(
         caption += f" {left_out} of {len(points)} have no such number and are not drawn."
     if any(p.error < FLOOR for _, p in shown):
         caption += f" Errors below {FLOOR:.0e}, zero among them, are drawn there."
+    if any(p.error > CEILING for _, p in shown):
+        caption += f" Errors above {CEILING:.0e} are drawn there."
     return Picture(title, caption, drawn.svg)
 
 
-def _drawable(x: float, error: float) -> bool:
+def drawable(error: Any) -> Any:
+    """Return errors, nan among them, between the ends of what is drawn."""
+    return np.clip(error, FLOOR, CEILING)
+
+
+def _has_place(x: float, error: float) -> bool:
     return bool(np.isfinite(x) and x > 0.0 and np.isfinite(error))
 
 
@@ -139,7 +146,8 @@ def largest(step: StepErrors) -> float:
 def first_order(ax: Any, dt: Sequence[float], error: float) -> None:
     """Draw errors in proportion to dt, with ``error`` at the longest step."""
     ends = np.array([max(dt), min(dt)])
-    ax.plot(ends, error * ends / ends[0], "--", color=FAINT, linewidth=1.2, label="order 1")
+    line = drawable(error) * ends / ends[0]
+    ax.plot(ends, line, "--", color=FAINT, linewidth=1.2, label="order 1")
 
 
 def _convergence(certificate: Certificate, name: str) -> Picture | None:
@@ -158,7 +166,7 @@ def _convergence(certificate: Certificate, name: str) -> Picture | None:
             labelled.add(verdict)
             size = 3.0 if marker == "o" else 5.0
             ax.plot(
-                dt, np.maximum(error, FLOOR), marker=marker, markersize=size, mew=0, color=colour,
+                dt, drawable(error), marker=marker, markersize=size, mew=0, color=colour,
                 linewidth=0.9, alpha=0.75, label=label,
             )  # fmt: skip
         first_order(ax, lines[0][0], float(np.nanmedian([error[0] for _, error, _ in lines])))
