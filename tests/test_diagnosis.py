@@ -90,6 +90,37 @@ def test_a_change_of_answers_is_named(change):
     assert set(causes(spoiled(spoil))) == {("fail", name)}
 
 
+@pytest.mark.parametrize(("unit", "factor"), [("seconds", 1e-3), ("microseconds", 1e3)])
+def test_times_in_other_units_are_named(unit, factor):
+    def backend(*asked):
+        answer = ours(*asked)
+        return answer._replace(time=factor * answer.time)
+
+    for case in certify(backend, CASES).cases:
+        assert (case.verdict, case.cause.name) == ("fail", "other units")
+        assert f"in {unit}; expected ms" in case.cause.evidence
+
+
+@pytest.mark.parametrize("dt", [0.1, 0.125, 0.01])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_grid_that_certify_was_not_told_of_is_named(dt, dtype):
+    """Rules that put spikes on the grid, with the first of some step sizes."""
+
+    def backend(*asked):
+        answer = refsim_grid.backend(*asked, dt=dt, scheme=GridScheme(spike_time="end"))
+        return answer._replace(time=answer.time.astype(dtype))
+
+    cases = [case for case in CASES if case.name != "yin-yang"]
+    for case in certify(backend, cases).cases:
+        assert (case.verdict, case.cause.name) == ("fail", "time grid without steps")
+        assert f"multiples of {dt:g} ms" in case.cause.evidence
+
+
+def test_a_factor_near_one_is_named_by_its_difference():
+    case = certify(spoiled(times(1.0 + 3e-7, "weight")), CASES[:1]).cases[0]
+    assert case.cause.evidence == "multiplied: weight by 1 + 3e-07"
+
+
 def test_arrivals_late_by_a_step_are_named():
     def backend(network, *rest):
         return ours(network.replace(delay=network.delay + 0.1), *rest)
@@ -374,4 +405,5 @@ def test_an_error_of_a_tenth_at_all_steps_does_not_pass():
 def test_every_cause_is_planted_here():
     named = {name for _, name in CHANGES.values()} | set(TERMS.values())
     named |= {"parameter ignored", "cotangents ignored", "acausal gradient", "clamped at zero"}
+    named |= {"other units", "time grid without steps"}
     assert named == set(CAUSES)

@@ -24,6 +24,8 @@ PERFECT = 1e-4  # of what is wrong; explanations that leave less are equally goo
 # In order of preference between explanations that are equally good.
 CAUSES = {
     "unsorted spikes": "spikes are not given in order of time",
+    "other units": "spike times are not in ms",
+    "time grid without steps": "the back end works in time steps, and was not asked for any",
     "permuted neurons": "spikes are right, but carry the numbers of other neurons",
     "spike dropped": "a spike is missing: a crossing is not found, or an arrival is lost",
     "spurious spike": "there is a spike that the reference does not have",

@@ -75,13 +75,20 @@ def _factors(suspect: Suspect, pairs: dict[str, Comparison]) -> Iterator[Explana
     meaning = _meaning(suspect, next(iter(factors.values()))) if same else ""
     if not telling and not meaning:
         return
-    text = ", ".join(f"{group} by {c:.6g}" for group, c in factors.items())
+    text = ", ".join(f"{group} by {_figure(c)}" for group, c in factors.items())
     if same:
-        text = f"{listed(list(factors))} by {next(iter(factors.values())):.6g}"
+        text = f"{listed(list(factors))} by {_figure(next(iter(factors.values())))}"
     by_step = same and (_follows_step(suspect) or meaning.startswith("1/dt"))
     name = "factor 1/dt" if by_step else "constant factor"
     note = f", {meaning}" if meaning else ""
     yield explanation(name, f"multiplied: {text}{note}", left)
+
+
+def _figure(factor: float) -> str:
+    """Return a factor as text; one that is nearly 1 by how far it is from it."""
+    if abs(factor - 1.0) > 1e-4:
+        return f"{factor:.6g}"
+    return f"1 {'+' if factor > 1.0 else '-'} {abs(factor - 1.0):.2g}"
 
 
 def _follows_step(suspect: Suspect) -> bool:

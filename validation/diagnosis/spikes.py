@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from refsim.engine import simulate
 from refsim.errors import RefsimError
@@ -18,6 +19,9 @@ from validation.diagnosis.causes import Explanation, Suspect, explanation
 # Back ends without a step are as exact as the reference: a shift explains all or nothing.
 SHIFT_LEFT = 1e-3
 
+# Usual steps in ms, from long to short: what falls on a long one falls on shorter ones too.
+STEPS = tuple(m * 10.0**k for k in (0, -1, -2, -3) for m in (1.0, 0.5, 0.25, 0.2, 0.125))
+
 LEAST_OF_FLOAT32 = 1e-9  # relative: a sixtieth of what rounding to 24 bits does to one number
 
 
@@ -26,6 +30,8 @@ def of_spikes(suspect: Suspect) -> Iterator[Explanation]:
     if "spike_times" in suspect.answer.problems:
         yield explanation("unsorted spikes", suspect.answer.problems["spike_times"])
         return
+    yield from _other_units(suspect)
+    yield from _on_a_grid(suspect)
     yield from _permuted(suspect)
     yield from _late(suspect)
     yield from _other_parameters(suspect)
@@ -35,6 +41,36 @@ def of_spikes(suspect: Suspect) -> Iterator[Explanation]:
 def tolerance(suspect: Suspect) -> float:
     """Return the tolerance of spike times in ms."""
     return suspect.measure.moved * scales(suspect.reference)["spike_times"]
+
+
+def _other_units(suspect: Suspect) -> Iterator[Explanation]:
+    spikes, answer = suspect.reference.simulation.spikes, suspect.answer
+    if not len(spikes.time) or not same_spikes(suspect.reference, answer):
+        return
+    order = [np.lexsort((each.time, each.neuron)) for each in (spikes, answer)]
+    ours, theirs = spikes.time[order[0]], answer.time[order[1]]
+    for unit, factor in (("seconds", 1e3), ("microseconds", 1e-3)):
+        if largest(factor * theirs - ours) <= tolerance(suspect):
+            yield explanation("other units", f"spike times are in {unit}; expected ms")
+
+
+def _on_a_grid(suspect: Suspect) -> Iterator[Explanation]:
+    """Look for a step of which all spike times are multiples, and those of the reference not."""
+    times, ours = suspect.answer.time, suspect.reference.simulation.spikes.time
+    if suspect.on_grid or len(times) < 2:
+        return
+    for step in STEPS:
+        if _share_of_multiples(times, step) == 1.0 and _share_of_multiples(ours, step) < 0.5:
+            text = f"all spike times are multiples of {step:g} ms; expected steps=, or --steps"
+            yield explanation("time grid without steps", text, 1e-3)
+            return
+
+
+def _share_of_multiples(times: NDArray[np.float64], step: float) -> float:
+    """Return which part of some times are multiples of a step, but for rounding to float32."""
+    number = times / step
+    off = np.abs(number - np.rint(number))
+    return float(np.mean(off <= 1e-6 + 2.0**-22 * number)) if len(times) else 1.0
 
 
 def _permuted(suspect: Suspect) -> Iterator[Explanation]:
