@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from pathlib import Path
 
 from certify_tools import ours
 
@@ -32,6 +33,8 @@ def main(path, out, how, *rest):
     assert case.time_bar is not None, "the loss is there"
     assert case.expected.spike_times is None, "the answer is not"
     answer = answered(case)
+    told = json.loads(Path(path).read_text(encoding="utf-8"))["cotangent_neurons"]
+    assert told == answer.neuron.tolist()
     expected = {
         "spike_times": digits(answer.time),
         "spike_neurons": answer.neuron.tolist(),

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from certify_tools import ours
 
 import refsim
 from refsim.cases import make_case, save
@@ -290,3 +291,8 @@ def test_verdicts_before_a_signal_are_kept_and_no_program_is_left(number, tmp_pa
     assert [case["verdict"] for case in verdicts] == ["pass"]
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_cases_are_found_by_the_names_that_tables_give_them():
+    for name in ("chain", "chain-8"):
+        assert [case.case.name for case in certify(ours, [name]).cases] == ["chain-8"]

@@ -78,7 +78,9 @@ def _list(arguments: argparse.Namespace) -> int:
         data = json.loads(path.read_text(encoding="utf-8"))
         known = data["expected"]
         size = f"{data['neurons']['n']:>3} neurons {len(known['spike_times']):>3} spikes"
-        print(f"{path.stem:<33} {size}  {data.get('description', 'given; see docs')}")
+        called = data.get("name", path.stem)
+        text = data.get("description", f"given; tables call it {called}")
+        print(f"{path.stem:<33} {size}  {text}")
     return 0
 
 

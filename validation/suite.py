@@ -66,8 +66,12 @@ def stored_cases() -> list[Case]:
 
 
 def paths_of_cases(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
-    """Return case files; a folder stands for the JSON files in it, a name for a stored case."""
+    """Return case files; a folder stands for the JSON files in it, a name for a stored case.
+
+    Cases that were given have a name in their file too, by which tables call them.
+    """
     stored = _stored_paths()
+    stored |= {load(stored[name]).name: stored[name] for name in GIVEN}
     found: list[Path] = []
     for given in paths:
         path = Path(given)

@@ -78,7 +78,7 @@ class CommandBackend:
         )
         with tempfile.TemporaryDirectory(prefix="refsim-") as folder:
             asked, out = Path(folder) / "case.json", Path(folder) / "out.json"
-            save(case, asked)
+            save(case, asked, {"cotangent_neurons": cotangents.neuron.tolist()})
             printed = self._run(self._filled(asked, out, dt))
             return _answer(case, self._text(out, printed))
 
@@ -143,11 +143,12 @@ def from_command(command: str, timeout: float = 600.0) -> CommandBackend:
 
     Notes
     -----
-    The case file has cotangents of all spikes, sorted by (time, neuron), of the reference, and of
-    the voltage samples; it has no ``expected``. The program answers with a JSON document whose
-    member ``expected`` has ``spike_times``, ``spike_neurons``, and where it has them ``voltages``
-    and ``gradient`` with the groups that it offers; other members may be there. The exit code 77
-    says that the case cannot be expressed, and why on standard error; any other but 0 is a failure.
+    The case file has cotangents of all spikes, sorted by (time, neuron), of the reference, their
+    neurons as ``cotangent_neurons``, and those of the voltage samples; it has no ``expected``. The
+    program answers with a JSON document whose member ``expected`` has ``spike_times``,
+    ``spike_neurons``, and where it has them ``voltages`` and ``gradient`` with the groups that it
+    offers; other members may be there. The exit code 77 says that the case cannot be expressed,
+    and why on standard error; any other but 0 is a failure.
 
     Raises
     ------
