@@ -296,3 +296,9 @@ def test_verdicts_before_a_signal_are_kept_and_no_program_is_left(number, tmp_pa
 def test_cases_are_found_by_the_names_that_tables_give_them():
     for name in ("chain", "chain-8"):
         assert [case.case.name for case in certify(ours, [name]).cases] == ["chain-8"]
+
+
+def test_a_program_is_called_by_its_words():
+    assert from_command(f"{sys.executable} /some/prog.py {{case}} --out={{out}}").name == (
+        f"{Path(sys.executable).name} prog.py"
+    )

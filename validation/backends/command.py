@@ -55,7 +55,7 @@ class CommandBackend:
                 f"command begins with {shown(self.words[0])}; expected a program that can be run"
             )
         self.timeout = scalar("timeout", timeout, 0.0, LONGEST_WAIT, strict=True)
-        self.name = Path(self.words[0]).name
+        self.name = " ".join(Path(word).name for word in self.words if "{" not in word)
         self.versions: dict[str, str] = {}
 
     def __call__(
