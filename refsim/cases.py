@@ -320,16 +320,14 @@ def from_dict(data: Any, name: str = "case") -> Case:
         )
         samples, bars = _samples(data)
         checked_samples(samples, network.n_neurons, duration)
-        bar = _optional(data, "cotangent", list, "", None)
-        if bar is not None:
-            bar = vector("cotangent", _numbers(bar, "cotangent"), None)
+        cotangent = _optional(data, "cotangent", list, "", None)
         case = Case(
             name=_optional(data, "name", str, "", name),
             network=network,
             inputs=inputs,
             duration=duration,
             samples=samples,
-            time_bar=bar,
+            time_bar=None if cotangent is None else _numbers(cotangent, "cotangent"),
             voltage_bar=vector("voltage_samples.cotangent", bars, len(samples)),
         )
         return replace(case, expected=_expected(data, case))

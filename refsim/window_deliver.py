@@ -15,11 +15,14 @@ import numpy as np
 
 from queues.jit import by_type, inner_kernel, keep_apart, phase_kernel
 from queues.prefetch import prefetch
+from queues.vector_pair import add_scaled_pair
 from refsim.response import respond
 from refsim.window_types import CHUNK, FLIGHTS, NOW, OneExp
 
 _ONE = np.uint64(1)
 _NEAR = 16  # synapses that are looked at first
+_GROUP = 16  # arrivals that are written to a chunk at once
+_NEAR_SYNAPSES = 2**17  # that a core's cache holds, so that none need be asked for beforehand
 _SPIKES_AHEAD = 8  # for which delays are asked for beforehand
 
 
@@ -84,17 +87,19 @@ def _find_among_delays(rows, flights, limit, n_flights, b):
     keep_apart()
     n_blocks = rows.edge.shape[0] - 1
     delay = rows.delay
+    is_far = delay.shape[0] > _NEAR_SYNAPSES
     events = np.int64(0)
     for f in range(n_flights):
         i = f * n_blocks + b
-        if f + _SPIKES_AHEAD < n_flights:
+        if is_far and f + _SPIKES_AHEAD < n_flights:
             ahead = flights.end[i + _SPIKES_AHEAD * n_blocks]
             prefetch(delay, ahead, min(ahead + _NEAR, delay.shape[0]))
         begin = flights.end[i]
         stop = rows.start[flights.source[f] * n_blocks + b + 1]
         end = _end_among(delay, flights.time[f], begin, stop, limit)
-        prefetch(rows.post, begin, end)
-        prefetch(rows.weight, begin, end)
+        if is_far:
+            prefetch(rows.post, begin, end)
+            prefetch(rows.weight, begin, end)
         flights.begin[i] = begin
         flights.end[i] = end
         events += end - begin
@@ -142,8 +147,7 @@ def _add_run(post, weight, begin, end, lift, fade, sums):
     while k < stop:
         w = np.float64(weight[k])
         i = (np.uint64(post[k]) << np.uint64(2)) + (np.uint64(w < 0.0) << _ONE)
-        sums[i] += w * lift
-        sums[i + _ONE] += w * fade
+        add_scaled_pair(sums, i, w, lift, fade)
         k += _ONE
 
 
@@ -155,8 +159,7 @@ def _add_each(post, weight, which, size, lift, fade, sums):
         k = np.uint64(which[j])
         w = np.float64(weight[k])
         i = (np.uint64(post[k]) << np.uint64(2)) + (np.uint64(w < 0.0) << _ONE)
-        sums[i] += w * lift[j]
-        sums[i + _ONE] += w * fade[j]
+        add_scaled_pair(sums, i, w, lift[j], fade[j])
 
 
 @inner_kernel
@@ -206,6 +209,18 @@ def _deliver_chunk(shape, rows, scale, size, chunk, which, sums):
     _add_each(rows.post, rows.weight, which, size, lift, fade, sums)
 
 
+@inner_kernel
+def _put_group(delay, t1, time, k, size, chunk, which):
+    """Write a group of arrivals to a chunk; those that are too many are overwritten later.
+
+    Loops of fixed length over numbers that cannot be negative are vectorised, without remainder.
+    """
+    for j in range(np.uint64(_GROUP)):
+        chunk[size + j] = t1 - (time + delay[k + j])
+    for j in range(np.uint64(_GROUP)):
+        which[size + j] = k + j
+
+
 @phase_kernel
 def _deliver_spread(shape, rows, flights, t1, length, n_flights, b, chunk, which, sums):
     """Deliver all arrivals of this window over synapses with delays of their own.
@@ -215,15 +230,19 @@ def _deliver_spread(shape, rows, flights, t1, length, n_flights, b, chunk, which
     keep_apart()
     n_blocks = rows.edge.shape[0] - 1
     scale = 2.0 / length
+    n_synapses = rows.delay.shape[0]
     size = np.int64(0)
     for f in range(n_flights):
         time = flights.time[f]
         k, end = flights.begin[f * n_blocks + b], flights.end[f * n_blocks + b]
         while k < end:
-            part = min(end - k, CHUNK - size)
-            for j in range(part):
-                chunk[size + j] = t1 - (time + rows.delay[k + j])
-                which[size + j] = k + j
+            part = min(end - k, CHUNK - size, _GROUP)
+            if k + _GROUP <= n_synapses:
+                _put_group(rows.delay, t1, time, np.uint64(k), np.uint64(size), chunk, which)
+            else:
+                for j in range(part):
+                    chunk[size + j] = t1 - (time + rows.delay[k + j])
+                    which[size + j] = k + j
             size += part
             k += part
             if size == CHUNK:

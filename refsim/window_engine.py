@@ -59,6 +59,8 @@ _WELL_APART = 0.01  # relative distance of rates from which their difference is 
 # Share of the shortest synaptic time constant. In longer windows more neurons may fire, as far as
 # the bound tells, and responses take more terms; in shorter ones sweeps cost more.
 _PREFERRED = 0.375
+# Where a spike has many targets at one time, sweeps are cheap beside arrivals, and replays dear.
+_PREFERRED_DENSE, _DENSE = 0.25, 500  # from so many synapses a neuron on
 _TERMS = 12  # of polynomials that kernels evaluate in vectors
 
 
@@ -101,8 +103,16 @@ def window_length(network: Network) -> float:
     for rate in np.unique(kernels.neurons.rate):
         for i in range(len(kernels.ports.rate)):
             longest = min(longest, time_to_peak(float(rate), float(kernels.ports.rate[i])))
-    preferred = _PREFERRED / float(kernels.ports.rate.max())
+    preferred = _PREFERRED_DENSE if _is_dense(network) else _PREFERRED
+    preferred /= float(kernels.ports.rate.max())
     return longest / max(1, math.ceil(longest / preferred - 1e-9))
+
+
+def _is_dense(network: Network) -> bool:
+    """Return whether a spike has many targets at one time."""
+    rows, _ = network.rows
+    few_delays = len(rows.group) > 0 or len(rows.delay) <= 1
+    return few_delays and len(network.synapses) >= _DENSE * network.n_neurons
 
 
 def time_to_peak(a: float, r: float) -> float:
@@ -351,7 +361,7 @@ def _work(problem: WindowProblem, v0: Float, n_threads: int) -> WindowWork:
         gap=np.full((n_blocks, 8), np.inf),
         state=np.zeros((n_blocks, 2, n_states)),
         roots=np.zeros((n_blocks, 2, n_states + 2)),
-        which=np.zeros((n_blocks, CHUNK), np.int32),
+        which=np.zeros((n_blocks, 2 * CHUNK), np.int32),
         chunk=np.zeros((n_blocks, 5 * CHUNK)),
     )
 

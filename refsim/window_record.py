@@ -29,6 +29,8 @@ from refsim.window_types import (
     Findings,
 )
 
+_RUN = 16  # spikes of a window that are sorted by insertion
+
 
 @inner_kernel
 def _launch(start, n_blocks, flights, counts, time, source, number):
@@ -137,26 +139,39 @@ def open_window(problem, work):
 @inner_kernel
 def _is_before(time, neuron, i, j):
     """Return whether spike ``i`` comes before ``j``; numbers count through the blocks."""
-    room = time.shape[1]
-    bi, bj = i // room, j // room
-    ti, tj = time[bi, i - bi * room], time[bj, j - bj * room]
-    if ti != tj:
-        return ti < tj
-    return neuron[bi, i - bi * room] < neuron[bj, j - bj * room]
+    if time[i] != time[j]:
+        return time[i] < time[j]
+    return neuron[i] < neuron[j]
+
+
+@inner_kernel
+def _insert_run(time, neuron, sequence, begin, end):
+    """Sort a few spikes by insertion, whose branches are foreseen more often than a merge's."""
+    for i in range(begin + 1, end):
+        spike = sequence[i]
+        j = i
+        while j > begin and _is_before(time, neuron, spike, sequence[j - 1]):
+            sequence[j] = sequence[j - 1]
+            j -= 1
+        sequence[j] = spike
 
 
 @phase_kernel
-def _sort_found(time, neuron, tally, sequence, size):
-    """Return which half of ``sequence`` holds the spikes of this window, merged into order."""
+def _sort_found(time, neuron, room, tally, sequence, size):
+    """Return which half of ``sequence`` holds the spikes of this window, merged into order.
+
+    Times and neurons are flat, with ``room`` for each block.
+    """
     keep_apart()
-    room = time.shape[1]
     source, target = np.int64(0), sequence.shape[0] >> 1
     i = np.int64(0)
     for b in range(tally.shape[0]):
         for row in range(tally[b, ROWS]):
             sequence[i] = b * room + row
             i += 1
-    width = np.int64(1)
+    for low in range(0, size, _RUN):
+        _insert_run(time, neuron, sequence, low, min(low + _RUN, size))
+    width = np.int64(_RUN)
     while width < size:
         for low in range(0, size, 2 * width):
             middle, high = min(low + width, size), min(low + 2 * width, size)
@@ -184,7 +199,10 @@ def _record(start, flights, last_spike, out, sequence, t_end, max_spikes):
     keep_apart()
     tape, found, counts = out.tape, out.found, out.counts
     n_blocks, room = found.time.shape
-    rows = _sort_found(found.time, found.neuron, out.tally, sequence, counts[FOUND])
+    rows = _sort_found(
+        found.time.reshape(n_blocks * room), found.neuron.reshape(n_blocks * room), room,
+        out.tally, sequence, counts[FOUND],
+    )  # fmt: skip
     for i in range(counts[FOUND]):
         b = sequence[rows + i] // room
         row = sequence[rows + i] - b * room

@@ -104,7 +104,8 @@ def _finish_replay(model, table, neurons, lists, tally, first, x, b, n):
 def _root(a, r, p, cq, level, low, high, f_low, f_high):
     """Return where p e^{-a s} - cq e^{-r s} reaches ``level`` from below, between two times.
 
-    Newton's method, kept within an interval that always holds the crossing.
+    Newton's method, kept within an interval that always holds the crossing. What a step leaves is
+    half its square times V''/V': once that is below the last bit, there is no need to look again.
     """
     keep_apart()
     tiny = 4e-17 * high
@@ -122,8 +123,9 @@ def _root(a, r, p, cq, level, low, high, f_low, f_high):
         if f == 0.0 or high - low <= tiny:
             return s
         step = f / slope if slope > 0.0 else math.inf
-        if abs(step) <= tiny:
-            return s - step
+        bend = a * a * p * e_v - r * r * cq * e_x
+        if abs(step) <= tiny or step * step * abs(bend) <= tiny * slope:
+            return min(max(s - step, low), high)
         s -= step
     return s
 
@@ -172,7 +174,7 @@ def _replay_one_exp(shape, parameters, neurons, hits, out, limits, b, thread, n,
     q, p = neurons.x[n], 0.0
     release = neurons.release[n]
     s, fall_v, fall_x = 0.0, 1.0, 1.0
-    earliest = t0
+    earliest, last_arrival = t0, -math.inf
     if release < 0.0:
         p = neurons.v[n] - drive + c * q
     while True:
@@ -208,6 +210,7 @@ def _replay_one_exp(shape, parameters, neurons, hits, out, limits, b, thread, n,
             )
         crossing = _crossing(shape, p, q, level, s, fall_v, fall_x, until, next_v, next_x)
         if crossing < math.inf:
+            earliest = max(earliest, np.nextafter(last_arrival, math.inf))
             t = max(min(t0 + crossing, t1), earliest)
             if t > limits.t_end:
                 break
@@ -230,7 +233,7 @@ def _replay_one_exp(shape, parameters, neurons, hits, out, limits, b, thread, n,
         p += c * w / next_v
         q += w / next_x
         s, fall_v, fall_x = until, next_v, next_x
-        earliest = max(earliest, np.nextafter(arrival, math.inf))
+        last_arrival = arrival
         i += 1
     neurons.x[n] = q * shape.fade
     neurons.release[n] = release

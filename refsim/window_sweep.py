@@ -46,24 +46,16 @@ def _foresee(shape, drives, v, x, end, bound):
 
 
 @phase_kernel
-def _take_sums(sums, excited, lift, added):
-    """Take the sums of a chunk of neurons apart."""
-    keep_apart()
-    for j in range(lift.shape[0]):
-        excited[j] = sums[j << 2]
-        lift[j] = sums[j << 2] + sums[(j << 2) + 2]
-    for j in range(added.shape[0]):
-        added[j] = sums[(j << 2) + 1] + sums[(j << 2) + 3]
-
-
-@phase_kernel
-def _raise_ends(excited, lift, end, bound):
-    """Add what arrivals do to the voltage at the end, and to its bound."""
+def _add_sums(sums, end, bound, added):
+    """Add what arrivals do to the voltage at the end, and to its bound; take apart the states."""
     keep_apart()
     for j in range(end.shape[0]):
-        end[j] += lift[j]
-    for j in range(bound.shape[0]):
-        bound[j] += excited[j] + MARGIN * (excited[j] + abs(lift[j] - excited[j]))
+        # Products are vectorised here, and shifts are not.
+        excited, fade_up = sums[4 * j], sums[4 * j + 1]
+        inhibited, fade_down = sums[4 * j + 2], sums[4 * j + 3]
+        end[j] += excited + inhibited
+        bound[j] += excited + MARGIN * (excited - inhibited)
+        added[j] = fade_up + fade_down
 
 
 @phase_kernel
@@ -77,14 +69,22 @@ def _mark(t1, bound, v_th, release, flag):
 
 
 @phase_kernel
-def _end(fade, flag, release, end, added, v, x):
-    """Take the neurons that are not marked to the end of the window."""
+def _end(fade, flag, release, end, added, v, x, mark, hold):
+    """Take the neurons that are not marked to the end of the window.
+
+    Choices are vectorised if they are by numbers of one size; ``mark`` and ``hold`` are scratch.
+    """
     keep_apart()
+    for j in range(mark.shape[0]):
+        mark[j] = np.float64(flag[j])
+    for j in range(hold.shape[0]):
+        hold[j] = 1.0 if release[j] >= 0.0 else mark[j]
     for j in range(v.shape[0]):
-        v[j] = v[j] if (flag[j] == 1) | (release[j] >= 0.0) else end[j]
+        # Exact, for ``hold`` is 0 or 1; a choice would become a branch around the store.
+        v[j] = hold[j] * v[j] + (1.0 - hold[j]) * end[j]
     for j in range(x.shape[0]):
         x0 = x[j]
-        x[j] = x0 if flag[j] == 1 else x0 * fade + added[j]
+        x[j] = x0 if mark[j] > 0.5 else x0 * fade + added[j]
 
 
 @phase_kernel
@@ -102,16 +102,15 @@ def _sweep_one_exp(shape, model, low, high, t1, neurons, lists, sums, chunk):
         last = min(first + CHUNK, high)
         size = last - first
         end, bound = chunk[:size], chunk[CHUNK : CHUNK + size]
-        excited = chunk[2 * CHUNK : 2 * CHUNK + size]
-        lift = chunk[3 * CHUNK : 3 * CHUNK + size]
-        added = chunk[4 * CHUNK : 4 * CHUNK + size]
+        added = chunk[2 * CHUNK : 2 * CHUNK + size]
+        mark = chunk[3 * CHUNK : 3 * CHUNK + size]
+        hold = chunk[4 * CHUNK : 4 * CHUNK + size]
         v, x, release = neurons.v[first:last], neurons.x[first:last], neurons.release[first:last]
         of_chunk, flag = sums[4 * first : 4 * last], lists.flag[first:last]
         _foresee(shape, model.neurons.drive[first:last], v, x, end, bound)
-        _take_sums(of_chunk, excited, lift, added)
-        _raise_ends(excited, lift, end, bound)
+        _add_sums(of_chunk, end, bound, added)
         _mark(t1, bound, model.neurons.v_th[first:last], release, flag)
-        _end(shape.fade, flag, release, end, added, v, x)
+        _end(shape.fade, flag, release, end, added, v, x, mark, hold)
         _clear(of_chunk)
 
 

@@ -150,7 +150,7 @@ class WindowWork(NamedTuple):
     sequence: Int  # scratch of the sort of what was found
     state: Float  # (B, 2, K) synaptic states of the neuron that is replayed, and scratch
     roots: Float  # (B, 2, K + 2) scratch of the search for crossings
-    which: NDArray[np.int32]  # (B, CHUNK) synapses of a chunk of arrivals
+    which: NDArray[np.int32]  # (B, 2 * CHUNK) synapses of a chunk of arrivals, and some more
     chunk: Float  # (B, 5 * CHUNK) scratch of loops over chunks of arrivals or neurons
 
 

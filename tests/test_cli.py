@@ -293,7 +293,7 @@ def test_a_case_that_cannot_be_judged_does_not_stop_the_others(tmp_path, capsys)
     other.write_text(json.dumps(good | {"cotangent": good["cotangent"][1:], "expected": {}}))
     assert cli.main(["validate", str(far), str(other), CHAIN]) == 2
     printed = capsys.readouterr()
-    assert "cotangent[0] is 1e+200; expected >= -1e+100 and <= 1e+100" in printed.err
+    assert f"{far}: time_bar[0] is 1e+200; expected >= -1e+100 and <= 1e+100" in printed.err
     assert f"{other}: " in printed.err
     assert "1 case: " in printed.out
 

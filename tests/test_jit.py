@@ -114,3 +114,29 @@ def test_an_inner_kernel_refuses_calls_from_python():
 def test_importing_compiles_and_loads_nothing():
     code = "import refsim, adjoint, queues, validation, sys; print('numba' in sys.modules)"
     assert run(code, ROOT) == "False"
+
+
+@pytest.mark.parametrize("disabled", ["0", "1"])
+def test_pairs_grow_as_two_numbers_do(disabled):
+    """To the last bit, rounding twice: a fused product and sum would round once."""
+    code = (
+        "import numpy as np\n"
+        "from numba import njit\n"
+        "from queues.vector_pair import add_scaled_pair\n"
+        "@njit\n"
+        "def grow(sums, place, factor, first, second):\n"
+        "    for k in range(len(place)):\n"
+        "        i = np.uint64(place[k])\n"
+        "        add_scaled_pair(sums, i, factor[k], first[k], second[k])\n"
+        "rng = np.random.default_rng(0)\n"
+        "place = rng.integers(0, 9, 200)\n"
+        "size = 10.0 ** rng.integers(-9, 9, (3, 200))\n"
+        "factor, first, second = rng.normal(size=(3, 200)) * size\n"
+        "ours, theirs = np.ones(10), np.ones(10)\n"
+        "grow(ours, place, factor, first, second)\n"
+        "for i, w, a, b in zip(place, factor, first, second):\n"
+        "    theirs[i] += w * a\n"
+        "    theirs[i + 1] += w * b\n"
+        "print(ours.tobytes() == theirs.tobytes())\n"
+    )
+    assert run(code, ROOT, NUMBA_DISABLE_JIT=disabled) == "True"
