@@ -161,6 +161,9 @@ def check_slopes(tape: Tape | Spikes, spike_bar: NDArray[np.float64]) -> None:
 def check_finite(kind: str, groups: Iterable[tuple[str, NDArray[np.float64]]]) -> None:
     """Refuse derivatives that have grown out of float64, as they do over long chaotic runs."""
     for name, values in groups:
+        with np.errstate(over="ignore", invalid="ignore"):
+            if np.isfinite(values.sum()):  # then all are; this takes a third of the time
+                continue
         bad = np.flatnonzero(~np.isfinite(values))
         if bad.size:
             i = int(bad[0])

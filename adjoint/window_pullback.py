@@ -86,6 +86,7 @@ class WindowPass:
         self._whole: Section | None = None
         self._inverse = np.zeros(0, dtype=np.int32)
         self._bars = np.zeros(0)
+        self._is_clear = True
 
     def __call__(
         self, spike_bar: Float, sample_bar: Float, with_delays: bool, with_rates: bool
@@ -105,10 +106,11 @@ class WindowPass:
     def cleared_bars(self, with_delays: bool) -> SynapseBars | WeightBars:
         """Return zeros; memory is kept for the next pass, since new memory takes longer to get."""
         size = len(self.rows.post) * (2 if with_delays else 1)
-        if len(self._bars) == size:
-            self._bars[:] = 0.0
-        else:
+        if len(self._bars) != size:
             self._bars = np.zeros(size)
+        elif not self._is_clear:
+            self._bars[:] = 0.0
+        self._is_clear = False
         return SynapseBars(self._bars) if with_delays else WeightBars(self._bars)
 
     def as_given(self, bars: SynapseBars | WeightBars) -> tuple[Float, Float | None]:
@@ -119,6 +121,7 @@ class WindowPass:
                 return bars.weight.copy(), None
             weight, delay = np.empty(size), np.empty(size)
             split(bars.both, weight, delay)
+            self._is_clear = True
             return weight, delay
         if len(self._inverse) != size:
             self._inverse = np.empty(size, dtype=np.int32)
@@ -318,10 +321,12 @@ def take(inverse, values, out):
 
 @kernel
 def split(values, first, second):
-    """Write the columns of values apart."""
+    """Write the columns of values apart, and clear them, since they are in the cache."""
     for s in range(np.uint64(0), np.uint64(first.shape[0])):
         first[s] = values[s + s]
         second[s] = values[s + s + np.uint64(1)]
+        values[s + s] = 0.0
+        values[s + s + np.uint64(1)] = 0.0
 
 
 @kernel
