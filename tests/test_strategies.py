@@ -311,7 +311,7 @@ def test_a_spike_after_a_reset_shrinks_to_one_driven_neuron(conditioning):
     """
     found = [
         find(cases(conditioning=conditioning), spikes_again, settings=search, random=Random(k))
-        for k in range(4)
+        for k in range(3)
     ]
     assert all(case.network.n_neurons == 1 for case in found)
     case = min(found, key=lambda case: len(case.network.synapses))
