@@ -31,6 +31,7 @@ from validation.backend import Answer, LossCotangents
 from validation.backends import refsim_grid
 from validation.certification.certify import certify
 from validation.diagnosis.diagnose import CAUSES
+from validation.diagnosis.spikes import step_of
 from validation.suite import given_cases
 from validation.zoo import feed_forward_chain, two_ports
 
@@ -114,6 +115,13 @@ def test_a_grid_that_certify_was_not_told_of_is_named(dt, dtype):
     for case in certify(backend, cases).cases:
         assert (case.verdict, case.cause.name) == ("fail", "time grid without steps")
         assert f"multiples of {dt:g} ms" in case.cause.evidence
+
+
+def test_two_times_find_no_step_by_chance():
+    rng = np.random.default_rng(0)
+    steps = [step_of(rng.uniform(20.0, 100.0, 2)) for _ in range(1000)]
+    assert steps.count(None) == 1000
+    assert step_of(np.array([3.2, 41.7])) == 0.1
 
 
 def test_a_factor_near_one_is_named_by_its_difference():

@@ -99,7 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
         certificate, interruption = error.partial, str(error)
     _write(arguments, certificate, time.perf_counter() - started)
     if interruption:
-        print(f"refsim: {interruption.partition(';')[0]}", file=sys.stderr)
+        print(f"refsim: {interruption}", file=sys.stderr)
         return EXIT_INTERRUPTED
     if any(case.note.startswith(NO_REFERENCE) for case in certificate.cases):
         return EXIT_USAGE

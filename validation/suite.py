@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -65,18 +66,23 @@ def stored_cases() -> list[Case]:
     return [load(path) for path in _stored_paths().values()]
 
 
+@cache
+def _paths_by_name() -> dict[str, Path]:
+    """Return the case files that come with the package, by either name of those that were given."""
+    stored = _stored_paths()
+    return stored | {load(stored[name]).name: stored[name] for name in GIVEN}
+
+
 def paths_of_cases(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
     """Return case files; a folder stands for the JSON files in it, a name for a stored case.
 
     Cases that were given have a name in their file too, by which tables call them.
     """
-    stored = _stored_paths()
-    stored |= {load(stored[name]).name: stored[name] for name in GIVEN}
     found: list[Path] = []
     for given in paths:
         path = Path(given)
-        if not path.exists() and str(given) in stored:
-            found.append(stored[str(given)])
+        if not path.exists():
+            found.append(_paths_by_name().get(str(given), path))
         elif path.is_dir():
             inside = sorted(path.glob("*.json"))
             if not inside:

@@ -120,8 +120,8 @@ def certify(
             if on_case is not None:
                 on_case(verdict)
     except KeyboardInterrupt:
-        done = f"{len(certificate.cases)} of {len(given)} cases were judged; they are in .partial"
-        raise CertificationInterrupted(f"interrupted: {done}", certificate) from None
+        done = f"interrupted: {len(certificate.cases)} of {len(given)} cases were judged"
+        raise CertificationInterrupted(done, certificate) from None
     return certificate
 
 

@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 from refsim.engine import simulate
 from refsim.errors import RefsimError
 from refsim.network import Network
-from validation.certification.comparison import first_difference, largest, same_spikes, scales
+from validation.certification.comparison import (
+    compared,
+    first_difference,
+    largest,
+    same_spikes,
+    scales,
+)
 from validation.certification.judging import PRECISIONS, ROUNDINGS
 from validation.certification.lateness import differences, in_steps, late_by_steps, lateness
 from validation.diagnosis.causes import Explanation, Suspect, explanation
@@ -21,6 +27,7 @@ SHIFT_LEFT = 1e-3
 
 # Usual steps in ms, from long to short: what falls on a long one falls on shorter ones too.
 STEPS = tuple(m * 10.0**k for k in (0, -1, -2, -3) for m in (1.0, 0.5, 0.25, 0.2, 0.125))
+BY_CHANCE = 1e-6  # with which times that are on no grid would be taken for multiples of a step
 
 LEAST_OF_FLOAT32 = 1e-9  # relative: a sixtieth of what rounding to 24 bits does to one number
 
@@ -44,13 +51,11 @@ def tolerance(suspect: Suspect) -> float:
 
 
 def _other_units(suspect: Suspect) -> Iterator[Explanation]:
-    spikes, answer = suspect.reference.simulation.spikes, suspect.answer
-    if not len(spikes.time) or not same_spikes(suspect.reference, answer):
+    times = compared(suspect.reference, suspect.answer).get("spike_times")
+    if times is None or not len(times.reference):
         return
-    order = [np.lexsort((each.time, each.neuron)) for each in (spikes, answer)]
-    ours, theirs = spikes.time[order[0]], answer.time[order[1]]
     for unit, factor in (("seconds", 1e3), ("microseconds", 1e-3)):
-        if largest(factor * theirs - ours) <= tolerance(suspect):
+        if largest(factor * times.answer - times.reference) <= tolerance(suspect):
             yield explanation("other units", f"spike times are in {unit}; expected ms")
 
 
@@ -59,18 +64,30 @@ def _on_a_grid(suspect: Suspect) -> Iterator[Explanation]:
     times, ours = suspect.answer.time, suspect.reference.simulation.spikes.time
     if suspect.on_grid or len(times) < 2:
         return
+    step = step_of(times)
+    if step is not None and 2 * np.count_nonzero(_off_grid(ours, step) > 0.0) > len(ours):
+        text = f"all spike times are multiples of {step:g} ms; expected steps=, or --steps"
+        yield explanation("time grid without steps", text, 1e-3)
+
+
+def step_of(times: NDArray[np.float64]) -> float | None:
+    """Return the longest of `STEPS` of which all times are multiples, and hardly by chance."""
     for step in STEPS:
-        if _share_of_multiples(times, step) == 1.0 and _share_of_multiples(ours, step) < 0.5:
-            text = f"all spike times are multiples of {step:g} ms; expected steps=, or --steps"
-            yield explanation("time grid without steps", text, 1e-3)
-            return
+        by_chance = np.prod(2.0 * _rounding(times, step))
+        if by_chance < BY_CHANCE and np.all(_off_grid(times, step) <= 0.0):
+            return step
+    return None
 
 
-def _share_of_multiples(times: NDArray[np.float64], step: float) -> float:
-    """Return which part of some times are multiples of a step, but for rounding to float32."""
+def _off_grid(times: NDArray[np.float64], step: float) -> NDArray[np.float64]:
+    """Return by how much times are further from multiples of a step than rounding, in steps."""
     number = times / step
-    off = np.abs(number - np.rint(number))
-    return float(np.mean(off <= 1e-6 + 2.0**-22 * number)) if len(times) else 1.0
+    return np.abs(number - np.rint(number)) - _rounding(times, step)
+
+
+def _rounding(times: NDArray[np.float64], step: float) -> NDArray[np.float64]:
+    """Return how far from a multiple rounding to float32 may take times, in steps."""
+    return 1e-6 + 2.0**-24 * (times / step)
 
 
 def _permuted(suspect: Suspect) -> Iterator[Explanation]:
