@@ -1,8 +1,9 @@
-"""Hints to the processor that some of an array will be read and written soon.
+"""Hints to the processor that some of an array will be read, or written, soon.
 
-Short rows at random places of large arrays end before the processor has learned where they go on;
-to wait for their first lines took longer than the work on them. A hint changes no result, and there
-is none in interpreted runs.
+Rows at random places of large arrays end before the processor has learned where they go on; to wait
+for their lines took longer than the work on them. What is only read should be asked for as such:
+to own a line takes longer. A hint changes no result, may lie past the end, and there is none in
+interpreted runs.
 """
 
 from __future__ import annotations
@@ -18,30 +19,57 @@ from queues.jit import is_compiled
 _LINE = 64  # bytes of the lines of a cache
 
 _BYTE, _INT = ir.IntType(8).as_pointer(), ir.IntType(32)
-_FOR_WRITING, _KEEP, _DATA = 1, 3, 1
+_READ, _WRITE = 0, 1
+_KEEP, _DATA = 3, 1
 
 
-@intrinsic
-def _prefetch_range(typing_context, array, begin, end):
-    """Emit a loop of hints from element ``begin`` to before ``end`` of a contiguous array."""
-
-    def generate(context, builder, signature, args):
-        kind = ir.FunctionType(ir.VoidType(), [_BYTE, _INT, _INT, _INT])
-        hint = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        array = context.make_array(signature.args[0])(context, builder, args[0])
-        size = context.get_abi_sizeof(context.get_data_type(signature.args[0].dtype))
-        step = context.get_constant(types.intp, max(1, _LINE // size))
-        with cgutils.for_range_slice(builder, args[1], args[2], step, inc=True) as (k, _):
-            element = builder.bitcast(builder.gep(array.data, [k]), _BYTE)
-            flags = [ir.Constant(_INT, value) for value in (_FOR_WRITING, _KEEP, _DATA)]
-            builder.call(hint, [element, *flags])
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, types.intp), generate
+def _emit(builder, data, k, purpose):
+    """Emit one hint, for element ``k`` of an array."""
+    kind = ir.FunctionType(ir.VoidType(), [_BYTE, _INT, _INT, _INT])
+    hint = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    element = builder.bitcast(builder.gep(data, [k]), _BYTE)
+    builder.call(hint, [element, *(ir.Constant(_INT, value) for value in (purpose, _KEEP, _DATA))])
 
 
-def _prefetch_nothing(array: Any, begin: int, end: int) -> None:
+def _of_line(purpose):
+    """Return an intrinsic (array, k) that asks for the line of one element."""
+
+    @intrinsic
+    def ask(typing_context, array, k):
+        def generate(context, builder, signature, args):
+            data = context.make_array(signature.args[0])(context, builder, args[0]).data
+            _emit(builder, data, args[1], purpose)
+            return context.get_dummy_value()
+
+        return types.void(array, types.uintp), generate
+
+    return ask
+
+
+def _of_range(purpose):
+    """Return an intrinsic (array, begin, end) that asks for all lines of some elements."""
+
+    @intrinsic
+    def ask(typing_context, array, begin, end):
+        def generate(context, builder, signature, args):
+            data = context.make_array(signature.args[0])(context, builder, args[0]).data
+            size = context.get_abi_sizeof(context.get_data_type(signature.args[0].dtype))
+            step = context.get_constant(types.intp, max(1, _LINE // size))
+            with cgutils.for_range_slice(builder, args[1], args[2], step, inc=True) as (k, _):
+                _emit(builder, data, k, purpose)
+            return context.get_dummy_value()
+
+        return types.void(array, types.intp, types.intp), generate
+
+    return ask
+
+
+def _nothing(array: Any, *where: int) -> None:
     """Do nothing, in an interpreted run."""
 
 
-prefetch: Any = _prefetch_range if is_compiled() else _prefetch_nothing
+# prefetch(array, begin, end) and prefetch_line(array, k), before reading; the others before writing.
+prefetch: Any = _of_range(_READ) if is_compiled() else _nothing
+prefetch_to_write: Any = _of_range(_WRITE) if is_compiled() else _nothing
+prefetch_line: Any = _of_line(_READ) if is_compiled() else _nothing
+prefetch_line_to_write: Any = _of_line(_WRITE) if is_compiled() else _nothing

@@ -14,12 +14,13 @@ from collections.abc import Callable
 import numpy as np
 
 from queues.jit import by_type, inner_kernel, keep_apart, phase_kernel
-from queues.prefetch import prefetch
+from queues.prefetch import prefetch, prefetch_line
 from queues.vector_pair import add_scaled_pair
 from refsim.response import respond
 from refsim.window_types import CHUNK, FLIGHTS, NOW, OneExp
 
 _ONE = np.uint64(1)
+_LINE = np.uint64(8)  # weights in a line of the cache
 _NEAR = 16  # synapses that are looked at first
 _GROUP = 16  # arrivals that are written to a chunk at once
 _NEAR_SYNAPSES = 2**17  # that a core's cache holds, so that none need be asked for beforehand
@@ -138,16 +139,27 @@ def horner(terms, z):
 # One exponential port ---------------------------------------------------------------------------
 
 
+@inner_kernel
+def _add(post, weight, k, lift, fade, sums):
+    w = np.float64(weight[k])
+    i = (np.uint64(post[k]) << np.uint64(2)) + (np.uint64(w < 0.0) << _ONE)
+    add_scaled_pair(sums, i, w, lift, fade)
+
+
 @phase_kernel
-def _add_run(post, weight, begin, end, lift, fade, sums):
-    """Add arrivals of one time."""
+def _add_run(post, weight, begin, end, ahead, lift, fade, sums):
+    """Add arrivals of one time, and ask for those that come ``ahead`` entries later."""
     keep_apart()
     k = np.uint64(begin)
     stop = np.uint64(end)
+    while k + _LINE <= stop:
+        prefetch_line(post, k + np.uint64(ahead))
+        prefetch_line(weight, k + np.uint64(ahead))
+        for j in range(_LINE):
+            _add(post, weight, k + j, lift, fade, sums)
+        k += _LINE
     while k < stop:
-        w = np.float64(weight[k])
-        i = (np.uint64(post[k]) << np.uint64(2)) + (np.uint64(w < 0.0) << _ONE)
-        add_scaled_pair(sums, i, w, lift, fade)
+        _add(post, weight, k, lift, fade, sums)
         k += _ONE
 
 
@@ -156,10 +168,7 @@ def _add_each(post, weight, which, size, lift, fade, sums):
     """Add arrivals over synapses ``which``, each with a response of its own."""
     keep_apart()
     for j in range(np.uint64(size)):
-        k = np.uint64(which[j])
-        w = np.float64(weight[k])
-        i = (np.uint64(post[k]) << np.uint64(2)) + (np.uint64(w < 0.0) << _ONE)
-        add_scaled_pair(sums, i, w, lift[j], fade[j])
+        _add(post, weight, np.uint64(which[j]), lift[j], fade[j], sums)
 
 
 @inner_kernel
@@ -252,7 +261,7 @@ def _deliver_spread(shape, rows, flights, t1, length, n_flights, b, chunk, which
 
 
 @inner_kernel
-def _deliver_runs(shape, rows, t1, scale, time, begin, end, sums):
+def _deliver_runs(shape, rows, t1, scale, time, begin, end, ahead, sums):
     """Deliver one spike to synapses of one exponential port, group of equal delay by group."""
     while begin < end:
         stop = end
@@ -264,7 +273,7 @@ def _deliver_runs(shape, rows, t1, scale, time, begin, end, sums):
                 stop += 1
         z = (t1 - (time + delay)) * scale - 1.0
         lift, fade = _polynomial(shape.lift_terms, z), _polynomial(shape.fade_terms, z)
-        _add_run(rows.post, rows.weight, begin, stop, lift, fade, sums)
+        _add_run(rows.post, rows.weight, begin, stop, ahead, lift, fade, sums)
         begin = stop
 
 
@@ -276,7 +285,10 @@ def _deliver_grouped(shape, rows, flights, t1, length, n_flights, b, sums):
     scale = 2.0 / length
     for f in range(n_flights):
         begin, end = flights.begin[f * n_blocks + b], flights.end[f * n_blocks + b]
-        _deliver_runs(shape, rows, t1, scale, flights.time[f], begin, end, sums)
+        following = flights.begin[min(f + 1, n_flights - 1) * n_blocks + b]
+        _deliver_runs(
+            shape, rows, t1, scale, flights.time[f], begin, end, following - begin, sums
+        )
 
 
 @inner_kernel
