@@ -25,6 +25,7 @@ _NEAR = 16  # synapses that are looked at first
 _GROUP = 16  # arrivals that are written to a chunk at once
 _NEAR_SYNAPSES = 2**17  # that a core's cache holds, so that none need be asked for beforehand
 _SPIKES_AHEAD = 8  # for which delays are asked for beforehand
+_MOST_AHEAD = 128  # delays of one of them
 
 
 @inner_kernel
@@ -89,12 +90,12 @@ def _find_among_delays(rows, flights, limit, n_flights, b):
     n_blocks = rows.edge.shape[0] - 1
     delay = rows.delay
     is_far = delay.shape[0] > _NEAR_SYNAPSES
-    events = np.int64(0)
+    events, usual = np.int64(0), np.int64(_NEAR)
     for f in range(n_flights):
         i = f * n_blocks + b
         if is_far and f + _SPIKES_AHEAD < n_flights:
             ahead = flights.end[i + _SPIKES_AHEAD * n_blocks]
-            prefetch(delay, ahead, min(ahead + _NEAR, delay.shape[0]))
+            prefetch(delay, ahead, ahead + usual)
         begin = flights.end[i]
         stop = rows.start[flights.source[f] * n_blocks + b + 1]
         end = _end_among(delay, flights.time[f], begin, stop, limit)
@@ -104,6 +105,7 @@ def _find_among_delays(rows, flights, limit, n_flights, b):
         flights.begin[i] = begin
         flights.end[i] = end
         events += end - begin
+        usual = min(end - begin + 8, np.int64(_MOST_AHEAD))
     return events
 
 
