@@ -2,11 +2,9 @@
 
 from collections.abc import Callable
 
-import numpy as np
-
 from adjoint.window_types import WeightBars
 from queues.jit import by_type, inner_kernel
-from queues.prefetch import prefetch
+from queues.prefetch import prefetch_line_to_write, prefetch_to_write
 
 
 @inner_kernel
@@ -16,9 +14,8 @@ def _add_weight(bars, k, weight_bar):
 
 @inner_kernel
 def _add_both(bars, k, weight_bar, time_bar):
-    place = k + k
-    bars.both[place] += weight_bar
-    bars.both[place + np.uint64(1)] += time_bar
+    bars.weight[k] += weight_bar
+    bars.delay[k] += time_bar
 
 
 @by_type
@@ -29,9 +26,29 @@ def add_bars(bars: type) -> Callable[..., None]:
     return lambda bars, k, weight_bar, time_bar: _add_both(bars, k, weight_bar, time_bar)
 
 
+@inner_kernel
+def _prefetch_both(bars, begin, end):
+    prefetch_to_write(bars.weight, begin, end)
+    prefetch_to_write(bars.delay, begin, end)
+
+
+@inner_kernel
+def _prefetch_line_of_both(bars, k):
+    prefetch_line_to_write(bars.weight, k)
+    prefetch_line_to_write(bars.delay, k)
+
+
 @by_type
 def prefetch_bars(bars: type) -> Callable[..., None]:
     """Tell the processor that the bars of some synapses come next: (bars, begin, end)."""
     if bars is WeightBars:
-        return lambda bars, begin, end: prefetch(bars.weight, begin, end)
-    return lambda bars, begin, end: prefetch(bars.both, begin + begin, end + end)
+        return lambda bars, begin, end: prefetch_to_write(bars.weight, begin, end)
+    return lambda bars, begin, end: _prefetch_both(bars, begin, end)
+
+
+@by_type
+def prefetch_bars_line(bars: type) -> Callable[..., None]:
+    """Tell the processor that the bars of the synapses in a line of the cache come next: (bars, k)."""
+    if bars is WeightBars:
+        return lambda bars, k: prefetch_line_to_write(bars.weight, k)
+    return lambda bars, k: _prefetch_line_of_both(bars, k)

@@ -15,7 +15,7 @@ from queues.prefetch import prefetch
 from refsim.window_deliver import delay_of
 
 _LONG = 64  # synapses of one delay that are read at once, with one response
-_AHEAD = 128  # synapses to prefetch; then the processor has learned where a row goes on
+_AHEAD = 128  # synapses to prefetch at most
 
 
 @phase_kernel
@@ -148,16 +148,18 @@ def _is_alike(problem, first, end):
 
 
 @inner_kernel
-def _prefetch_next(rows, emissions, calendar, bars, b, e, size):
-    """Prefetch what emission ``e`` will need first, where segments have about this size."""
+def _prefetch_next(rows, emissions, calendar, b, e, size):
+    """Prefetch what emission ``e`` will need first, where segments have about this size.
+
+    Return the first synapse of its row.
+    """
     first = rows.start[emissions.source[e] * calendar.head.shape[0] + b]
     end = calendar.end[b, e & calendar.mask[0]]
     if rows.group.shape[0] > 0:
         prefetch(rows.group, max(first, end - size), end)
     elif rows.delay.shape[0] > 1:
         prefetch(rows.delay, max(first, end - size), end)
-    else:
-        _prefetch(bars, rows.post, rows.weight, first, min(first + _AHEAD, end))
+    return first
 
 
 @inner_kernel
@@ -188,16 +190,17 @@ def read_block(problem, work, b):
         following = np.int64(calendar.link[b, place])
         first = rows.start[emissions.source[e] * n_blocks + b]
         end, time = calendar.end[b, place], emissions.time[e]
+        next_first = first
         if following >= 0:
-            _prefetch_next(rows, emissions, calendar, bars, b, following, usual)
+            next_first = _prefetch_next(rows, emissions, calendar, b, following, usual)
         if _is_alike(problem, first, end):
             begin = first
             if is_sparse:
                 _visit_segment(tables, adjoints, work.at, rows.post, begin, end, w + 1, out)
             respond(tables, 0, 0, t1 - (time + delay_of(rows, first)), out)
             calendar.bar[b, place] += read_alike(
-                adjoints, bars, rows.post, rows.weight, begin, end, out, tables.rate[0],
-                tables.decay_rate[0], work.port_rate[b],
+                adjoints, bars, rows.post, rows.weight, begin, end, next_first - first, out,
+                tables.rate[0], tables.decay_rate[0], work.port_rate[b],
             )  # fmt: skip
             if has_pieces:
                 n_found = _find(

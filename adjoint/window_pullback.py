@@ -31,6 +31,7 @@ from adjoint.window_types import (
     Membranes,
     Once,
     SynapseBars,
+    Tables,
     WeightBars,
     WindowReverse,
     Windows,
@@ -84,9 +85,8 @@ class WindowPass:
         longest_delay = float(self.rows.delay.max(initial=0.0))
         self.ring = int(min(longest_delay, run.duration) / self.windows.length) + 4
         self._whole: Section | None = None
+        self._tables: dict[bool, Tables] = {}
         self._inverse = np.zeros(0, dtype=np.int32)
-        self._bars = np.zeros(0)
-        self._is_clear = True
 
     def __call__(
         self, spike_bar: Float, sample_bar: Float, with_delays: bool, with_rates: bool
@@ -103,36 +103,34 @@ class WindowPass:
         way.go(self._whole, spike_bar, sample_bar)
         return way.outcome(spike_bar)
 
+    def tables(self, with_rates: bool) -> Tables:
+        """Return the responses of the model, computed once."""
+        if with_rates not in self._tables:
+            model = self.run.network.model
+            self._tables[with_rates] = window_tables(model, self.windows.length, with_rates)
+        return self._tables[with_rates]
+
     def cleared_bars(self, with_delays: bool) -> SynapseBars | WeightBars:
-        """Return zeros; memory is kept for the next pass, since new memory takes longer to get."""
-        size = len(self.rows.post) * (2 if with_delays else 1)
-        if len(self._bars) != size:
-            self._bars = np.zeros(size)
-        elif not self._is_clear:
-            self._bars[:] = 0.0
-        self._is_clear = False
-        return SynapseBars(self._bars) if with_delays else WeightBars(self._bars)
+        """Return zeros for the gradients of synapses."""
+        size = len(self.rows.post)
+        if with_delays:
+            return SynapseBars(np.zeros(size), np.zeros(size))
+        return WeightBars(np.zeros(size))
 
     def as_given(self, bars: SynapseBars | WeightBars) -> tuple[Float, Float | None]:
         """Return gradients by weights and delays in the order of the network."""
-        size = len(self.rows.post)
+        weight = self._in_order(bars.weight)
+        return weight, self._in_order(bars.delay) if isinstance(bars, SynapseBars) else None
+
+    def _in_order(self, values: Float) -> Float:
         if len(self.number) == 0:  # packed synapses, whose order is that of the rows
-            if isinstance(bars, WeightBars):
-                return bars.weight.copy(), None
-            weight, delay = np.empty(size), np.empty(size)
-            split(bars.both, weight, delay)
-            self._is_clear = True
-            return weight, delay
-        if len(self._inverse) != size:
-            self._inverse = np.empty(size, dtype=np.int32)
+            return values
+        if len(self._inverse) != len(values):
+            self._inverse = np.empty(len(values), dtype=np.int32)
             invert(self.number, self._inverse)
-        weight = np.empty(size)
-        if isinstance(bars, WeightBars):
-            take(self._inverse, bars.weight, weight)
-            return weight, None
-        delay = np.empty(size)
-        take_both(self._inverse, bars.both, weight, delay)
-        return weight, delay
+        out = np.empty(len(values))
+        take(self._inverse, values, out)
+        return out
 
 
 class WayBack:
@@ -140,8 +138,7 @@ class WayBack:
 
     def __init__(self, windows: WindowPass, with_delays: bool, with_rates: bool):
         self._pass = windows
-        network = windows.run.network
-        self._tables = window_tables(network.model, windows.windows.length, with_rates)
+        self._tables = windows.tables(with_rates)
         self._bars = windows.cleared_bars(with_delays)
         self._input_bar = np.zeros(len(windows.run.problem.inputs.time))
         self._work: WindowWork | None = None
@@ -317,22 +314,3 @@ def take(inverse, values, out):
     """Write values in the order of the network."""
     for s in range(np.uint64(0), np.uint64(inverse.shape[0])):
         out[s] = values[np.uint64(inverse[s])]
-
-
-@kernel
-def split(values, first, second):
-    """Write the columns of values apart, and clear them, since they are in the cache."""
-    for s in range(np.uint64(0), np.uint64(first.shape[0])):
-        first[s] = values[s + s]
-        second[s] = values[s + s + np.uint64(1)]
-        values[s + s] = 0.0
-        values[s + s + np.uint64(1)] = 0.0
-
-
-@kernel
-def take_both(inverse, values, first, second):
-    """Write both columns of values in the order of the network."""
-    for s in range(np.uint64(0), np.uint64(inverse.shape[0])):
-        k = np.uint64(inverse[s])
-        first[s] = values[k + k]
-        second[s] = values[k + k + np.uint64(1)]

@@ -18,12 +18,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from adjoint.window_bars import add_bars
+from adjoint.window_bars import add_bars, prefetch_bars_line
 from adjoint.window_types import FIRST, FIRST_R, LIFT, LIFT_A, LIFT_R, Adjoints
 from queues.jit import by_type, inner_kernel, phase_kernel
+from queues.prefetch import prefetch_line
 
 # Columns of a row of one exponential port.
 _RATE_V, _RATE_X, _OWN, _RATE = 2, 3, 4, 6
+_LINE = np.uint64(8)  # numbers in a line of the cache
 
 
 @inner_kernel
@@ -55,29 +57,56 @@ def rate_responses(adjoints: type) -> Callable[..., tuple[float, float, float]]:
     return lambda adjoints, out: (out[LIFT_A], out[LIFT_R], out[FIRST_R])
 
 
-@phase_kernel
-def read_alike(adjoints, bars, post, weight, begin, end, out, a, r, rate_bar):
-    """Read synapses of one delay with responses ``out``; return dL/d(time)."""
+@inner_kernel
+def _alike(adjoints, out, a, r):
+    """Return what all arrivals of one delay share."""
     first, lift = out[FIRST], out[LIFT]
-    lift_a, lift_r, first_r = rate_responses(adjoints, out)
-    by_first, by_lift = r * first, a * (lift - first)
+    return first, lift, a * (lift - first), r * first, rate_responses(adjoints, out)
+
+
+@inner_kernel
+def _read_one(adjoints, bars, post, weight, k, alike, own):
+    """Read synapse ``k``; return dL/d(time), and the sum ``own`` with what the arrival adds to it."""
+    first, lift, by_lift, by_first, (lift_a, lift_r, first_r) = alike
     row = adjoints.row
-    total = 0.0
-    own = 0.0
+    n = np.uint64(post[k])
+    w = weight[k]
+    v = row[n, np.uint64(0)]
+    x = row[n, np.uint64(1)]
+    time_bar = w * (by_lift * v + by_first * x)
+    add_bars(bars, k, lift * v + first * x, time_bar)
+    own = add_rates(adjoints, row, own, n, w, v, x, first, lift, lift_a, lift_r, first_r)
+    return time_bar, own
+
+
+@phase_kernel
+def read_alike(adjoints, bars, post, weight, begin, end, ahead, out, a, r, rate_bar):
+    """Read synapses of one delay with responses ``out``; return dL/d(time).
+
+    Those that come ``ahead`` entries later are asked for.
+    """
+    alike = _alike(adjoints, out, a, r)
+    total, other_total, own, other_own = 0.0, 0.0, 0.0, 0.0
     k = np.uint64(begin)
     stop = np.uint64(end)
+    while k + _LINE <= stop:
+        prefetch_line(post, k + np.uint64(ahead))
+        prefetch_line(weight, k + np.uint64(ahead))
+        prefetch_bars_line(bars, k + np.uint64(ahead))
+        # Two sums of each, for an addition waits for the one before it.
+        for j in range(np.uint64(0), _LINE, np.uint64(2)):
+            time_bar, own = _read_one(adjoints, bars, post, weight, k + j, alike, own)
+            total += time_bar
+            i = k + j + np.uint64(1)
+            time_bar, other_own = _read_one(adjoints, bars, post, weight, i, alike, other_own)
+            other_total += time_bar
+        k += _LINE
     while k < stop:
-        n = np.uint64(post[k])
-        w = weight[k]
-        v = row[n, np.uint64(0)]
-        x = row[n, np.uint64(1)]
-        time_bar = w * (by_lift * v + by_first * x)
-        add_bars(bars, k, lift * v + first * x, time_bar)
+        time_bar, own = _read_one(adjoints, bars, post, weight, k, alike, own)
         total += time_bar
-        own = add_rates(adjoints, row, own, n, w, v, x, first, lift, lift_a, lift_r, first_r)
         k += np.uint64(1)
-    rate_bar[0] += own
-    return total
+    rate_bar[0] += own + other_own
+    return total + other_total
 
 
 @by_type

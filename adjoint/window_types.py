@@ -133,12 +133,10 @@ class WeightBars(NamedTuple):
 
 
 class SynapseBars(NamedTuple):
-    """Gradient by weights and delays of synapses, in the order of rows.
+    """Gradient by weights and delays of synapses, in the order of rows."""
 
-    The two of one synapse lie side by side, since later they are put in another order.
-    """
-
-    both: Float  # (2 S,) by weight, by delay, and so on
+    weight: Float  # (S,)
+    delay: Float  # (S,)
 
 
 class MembraneAdjoint(NamedTuple):

@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.polynomial import chebyshev
+from numpy.typing import NDArray
 
 from queues.jit import kernel
 from refsim.exponentials import convolve2, convolve3
@@ -89,6 +91,16 @@ def responses(model: Model, length: float) -> Responses:
     )
 
 
+@cache
+def _chebyshev() -> tuple[Float, NDArray[np.longdouble]]:
+    """Return Chebyshev points, and the matrix from values there to the terms of the series."""
+    pi = 4.0 * np.arctan(np.longdouble(1.0))
+    angles = pi * (np.arange(_POINTS) + np.longdouble(0.5)) / _POINTS
+    transform = 2.0 / _POINTS * np.cos(np.outer(np.arange(_POINTS), angles))
+    transform[0] *= 0.5
+    return np.cos(angles).astype(np.float64), transform
+
+
 def polynomial(function: Callable[[Float], Float]) -> Float:
     """Return the coefficients of a polynomial on [-1, 1] that is a function to the last bits.
 
@@ -96,11 +108,9 @@ def polynomial(function: Callable[[Float], Float]) -> Float:
     rounding: more of them would only add their own. Sums are of higher precision where the
     machine has one.
     """
-    pi = 4.0 * np.arctan(np.longdouble(1.0))
-    angles = pi * (np.arange(_POINTS) + np.longdouble(0.5)) / _POINTS
-    values = function(np.cos(angles).astype(np.float64))
-    series = 2.0 / _POINTS * (np.cos(np.outer(np.arange(_POINTS), angles)) @ values)
-    series[0] *= 0.5
+    points, transform = _chebyshev()
+    values = function(points)
+    series = transform @ values
     large = np.flatnonzero(np.abs(series) > _NEGLIGIBLE * np.abs(values).max())
     terms = min(int(large[-1]) + 1, _MOST_TERMS) if large.size else 1
     return chebyshev.cheb2poly(series[:terms]).astype(np.float64)
