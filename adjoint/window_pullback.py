@@ -46,7 +46,8 @@ from refsim.threads import together
 from refsim.types import Float, Rows
 from refsim.window_engine import shortest_delay
 
-_SHARE = 2_000_000  # arrivals between two looks at the keyboard: some hundredths of a second
+# Arrivals of a thread between two looks at the keyboard: some hundredths of a second.
+_SHARE = 3_000_000
 _MOST_WINDOWS = 1e8
 _ENOUGH_WINDOWS = 1e6  # for which windows are cut to some time constants
 _DECAY = 4.0  # of a window in the shortest time constant, for polynomials of few terms
@@ -175,9 +176,10 @@ class WayBack:
             self._work = self._moved_on(self._work, section, spike_bar)
         self._number, self._first_input = section.number, section.first_input
         n_threads = min(windows.run.threads, len(windows.rows.edge) - 1)
+        arguments = (problem, self._work, np.int64(_SHARE * n_threads))
         status = RUNNING
         while status != DONE:
-            status = together(run_windows_back, (problem, self._work, _SHARE), n_threads)
+            status = together(run_windows_back, arguments, n_threads)
 
     def outcome(self, spike_bar: Float) -> Outcome:
         """Return what the pass has found, which has come to time 0; ``spike_bar`` is handed on."""

@@ -19,7 +19,7 @@ from refsim.status import DONE, RUNNING
 from refsim.threads import together
 from refsim.types import Float
 
-_SHARE = 2_000_000  # arrivals between two looks at the keyboard: some hundredths of a second
+_SHARE = 2_000_000  # arrivals of a thread between two looks at the keyboard
 
 
 def window_tangents(
@@ -55,9 +55,10 @@ def window_tangents(
     )
     work = _begun(windows, problem, section, direction)
     n_threads = min(run.threads, len(windows.rows.edge) - 1)
+    arguments = (problem, work, np.int64(_SHARE * n_threads))
     status = RUNNING
     while status != DONE:
-        status = together(run_tangents, (problem, work, _SHARE), n_threads)
+        status = together(run_tangents, arguments, n_threads)
     voltage = np.zeros(len(run.samples))
     voltage[run.sample_order] = work.sample_dot
     return work.spike_dot, voltage

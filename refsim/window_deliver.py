@@ -92,18 +92,17 @@ def _find_among_delays(rows, flights, limit, n_flights, b):
     is_far = delay.shape[0] > _NEAR_SYNAPSES
     events, usual = np.int64(0), np.int64(_NEAR)
     for f in range(n_flights):
-        i = f * n_blocks + b
         if is_far and f + _SPIKES_AHEAD < n_flights:
-            ahead = flights.end[i + _SPIKES_AHEAD * n_blocks]
+            ahead = flights.end[b, f + _SPIKES_AHEAD]
             prefetch(delay, ahead, ahead + usual)
-        begin = flights.end[i]
+        begin = flights.end[b, f]
         stop = rows.start[flights.source[f] * n_blocks + b + 1]
         end = _end_among(delay, flights.time[f], begin, stop, limit)
         if is_far:
             prefetch(rows.post, begin, end)
             prefetch(rows.weight, begin, end)
-        flights.begin[i] = begin
-        flights.end[i] = end
+        flights.begin[b, f] = begin
+        flights.end[b, f] = end
         events += end - begin
         usual = min(end - begin + 8, np.int64(_MOST_AHEAD))
     return events
@@ -119,12 +118,11 @@ def find_arrivals(rows, flights, t1, t_end, n_flights, b):
         return _find_among_delays(rows, flights, limit, n_flights, b)
     events = np.int64(0)
     for f in range(n_flights):
-        i = f * n_blocks + b
-        begin = flights.end[i]
+        begin = flights.end[b, f]
         stop = rows.start[flights.source[f] * n_blocks + b + 1]
         end = _end_of_row(rows, flights.time[f], begin, stop, limit)
-        flights.begin[i] = begin
-        flights.end[i] = end
+        flights.begin[b, f] = begin
+        flights.end[b, f] = end
         events += end - begin
     return events
 
@@ -239,13 +237,12 @@ def _deliver_spread(shape, rows, flights, t1, length, n_flights, b, chunk, which
     Arrivals of several spikes fill a chunk, for one spike has few in a window.
     """
     keep_apart()
-    n_blocks = rows.edge.shape[0] - 1
     scale = 2.0 / length
     n_synapses = rows.delay.shape[0]
     size = np.int64(0)
     for f in range(n_flights):
         time = flights.time[f]
-        k, end = flights.begin[f * n_blocks + b], flights.end[f * n_blocks + b]
+        k, end = flights.begin[b, f], flights.end[b, f]
         while k < end:
             part = min(end - k, CHUNK - size, _GROUP)
             if k + _GROUP <= n_synapses:
@@ -283,11 +280,10 @@ def _deliver_runs(shape, rows, t1, scale, time, begin, end, ahead, sums):
 def _deliver_grouped(shape, rows, flights, t1, length, n_flights, b, sums):
     """Deliver all arrivals of this window over synapses with equal delays, or few of them."""
     keep_apart()
-    n_blocks = rows.edge.shape[0] - 1
     scale = 2.0 / length
     for f in range(n_flights):
-        begin, end = flights.begin[f * n_blocks + b], flights.end[f * n_blocks + b]
-        following = flights.begin[min(f + 1, n_flights - 1) * n_blocks + b]
+        begin, end = flights.begin[b, f], flights.end[b, f]
+        following = flights.begin[b, min(f + 1, n_flights - 1)]
         _deliver_runs(
             shape, rows, t1, scale, flights.time[f], begin, end, following - begin, sums
         )
@@ -354,10 +350,9 @@ def _deliver_flight(shape, model, table, rows, t1, scale, time, begin, end, out,
 def _deliver_any_ports(shape, model, table, rows, flights, t1, length, n_flights, b, out, sums):
     """Deliver all arrivals of this window at block ``b``; any ports."""
     keep_apart()
-    n_blocks = rows.edge.shape[0] - 1
     scale = 2.0 / length
     for f in range(n_flights):
-        begin, end = flights.begin[f * n_blocks + b], flights.end[f * n_blocks + b]
+        begin, end = flights.begin[b, f], flights.end[b, f]
         time = flights.time[f]
         _deliver_flight(shape, model, table, rows, t1, scale, time, begin, end, out, sums)
 

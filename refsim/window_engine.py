@@ -51,10 +51,11 @@ if TYPE_CHECKING:
     from refsim.engine import Run
 
 _MOST_WINDOWS = 1e8
-_SHARE = 5_000_000  # arrivals between two looks at the keyboard: some hundredths of a second
+# Arrivals of a thread between two looks at the keyboard: some hundredths of a second.
+_SHARE = 5_000_000
 _WORTHWHILE = 1_000_000  # synapses from which the window engine is chosen
 _FOREVER = 2**62  # windows
-_ROOM = 1024  # rows, to begin with
+_ROOM = 1024  # rows to begin with, for each 2^18 synapses: a twentieth of what they take
 _WELL_APART = 0.01  # relative distance of rates from which their difference is a fine divisor
 # Share of the shortest synaptic time constant. In longer windows more neurons may fire, as far as
 # the bound tells, and responses take more terms; in shorter ones sweeps cost more.
@@ -256,7 +257,8 @@ class WindowRun:
 
     def _run_share(self, stop: int) -> int:
         """Let all threads work until a share is used up; return a status."""
-        arguments = (self.problem, self.work, _SHARE, np.int64(stop))
+        share = np.int64(_SHARE * self.n_threads)
+        arguments = (self.problem, self.work, share, np.int64(stop))
         return together(run_windows, arguments, self.n_threads)
 
     def _hand_over(self, is_cut: bool) -> None:
@@ -309,8 +311,13 @@ def _found(n_blocks: int, room: int) -> Tape:
 
 
 def _flights(n_blocks: int, room: int) -> Flights:
+    shape = (n_blocks, room)
     return Flights(
-        np.zeros(room), _ints(room), _ints(room), _ints(room * n_blocks), _ints(room * n_blocks)
+        np.zeros(room),
+        _ints(room),
+        _ints(room),
+        np.zeros(shape, np.int64),
+        np.zeros(shape, np.int64),
     )
 
 
@@ -332,7 +339,7 @@ def _work(problem: WindowProblem, v0: Float, n_threads: int) -> WindowWork:
     n, n_states = len(v0), len(problem.model.ports.rate)
     n_blocks = len(problem.rows.edge) - 1
     n_sums = 4 if isinstance(problem.shape, OneExp) else problem.shape.n_sums
-    room = _ROOM
+    room = _ROOM * (1 + (len(problem.rows.post) >> 18))
     return WindowWork(
         neurons=Neurons(
             v=v0.copy(),
@@ -418,6 +425,6 @@ def _grown(problem: WindowProblem, work: WindowWork) -> WindowWork:
         hits=hits,
         flights=Flights(
             *(_longer(column, flights) for column in work.flights[:3]),
-            *(_longer(column, flights * n_blocks) for column in work.flights[3:]),
+            *(_wider(table, flights) for table in work.flights[3:]),
         ),
     )

@@ -40,12 +40,11 @@ def _pick(post, begin, end, flag, picked, size):
 def _pick_all(rows, flights, picked, stop, flag, n_flights, b):
     """Find the hits of each flight in block ``b``; return how many there are."""
     keep_apart()
-    n_blocks = rows.edge.shape[0] - 1
     size = np.int64(0)
     for f in range(n_flights):
-        i = f * n_blocks + b
-        if flights.begin[i] < flights.end[i]:
-            size = _pick(rows.post, flights.begin[i], flights.end[i], flag, picked, size)
+        begin, end = flights.begin[b, f], flights.end[b, f]
+        if begin < end:
+            size = _pick(rows.post, begin, end, flag, picked, size)
         stop[f] = size
     return size
 

@@ -43,15 +43,15 @@ def _launch(start, n_blocks, flights, counts, time, source, number):
     flights.source[f] = source
     flights.number[f] = number
     for b in range(n_blocks):
-        flights.begin[f * n_blocks + b] = start[first + b]
-        flights.end[f * n_blocks + b] = start[first + b]
+        flights.begin[b, f] = start[first + b]
+        flights.end[b, f] = start[first + b]
     counts[FLIGHTS] += 1
 
 
 @inner_kernel
 def _has_landed(start, n_blocks, flights, f):
     for b in range(n_blocks):
-        if flights.end[f * n_blocks + b] < start[flights.source[f] * n_blocks + b + 1]:
+        if flights.end[b, f] < start[flights.source[f] * n_blocks + b + 1]:
             return False
     return True
 
@@ -69,7 +69,7 @@ def _land(start, n_blocks, flights, counts):
             flights.source[kept] = flights.source[f]
             flights.number[kept] = flights.number[f]
             for b in range(n_blocks):
-                flights.end[kept * n_blocks + b] = flights.end[f * n_blocks + b]
+                flights.end[b, kept] = flights.end[b, f]
         kept += 1
     counts[FLIGHTS] = kept
 

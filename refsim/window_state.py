@@ -23,7 +23,7 @@ class WindowState(NamedTuple):
     time: Float  # of emission, of the spikes under way
     source: Int
     number: Int
-    end: Int
+    end: Int  # of each block
     counts: Int
     tally: Int
     gap: Float
@@ -42,7 +42,6 @@ class WindowState(NamedTuple):
 def snapshot(work: WindowWork) -> WindowState:
     """Copy the state of a run that is between two windows."""
     flights = int(work.counts[FLIGHTS])
-    n_blocks = len(work.tally)
     neurons, under_way = work.neurons, work.flights
     return WindowState(
         v=neurons.v.copy(),
@@ -54,7 +53,7 @@ def snapshot(work: WindowWork) -> WindowState:
         time=under_way.time[:flights].copy(),
         source=under_way.source[:flights].copy(),
         number=under_way.number[:flights].copy(),
-        end=under_way.end[: flights * n_blocks].copy(),
+        end=under_way.end[:, :flights].copy(),
         counts=work.counts.copy(),
         tally=work.tally.copy(),
         gap=work.gap.copy(),
@@ -73,23 +72,22 @@ def restore(work: WindowWork, state: WindowState) -> WindowWork:
     work.sums[:] = 0.0
     neurons.carried[:] = 0.0
     room = max(len(work.flights.time), len(state.time))
-    n_blocks = len(state.tally)
     flights = Flights(
         time=_at_least(work.flights.time, room, state.time),
         source=_at_least(work.flights.source, room, state.source),
         number=_at_least(work.flights.number, room, state.number),
-        begin=_at_least(work.flights.begin, room * n_blocks, state.end),
-        end=_at_least(work.flights.end, room * n_blocks, state.end),
+        begin=_at_least(work.flights.begin, room, state.end),
+        end=_at_least(work.flights.end, room, state.end),
     )
     stop = np.zeros((len(work.hits.stop), room), np.int64)
     return work._replace(flights=flights, hits=work.hits._replace(stop=stop))
 
 
 def _at_least(column: NDArray[Any], room: int, begin: NDArray[Any]) -> NDArray[Any]:
-    """Return a column with that much room which begins with given values."""
-    if len(column) < room:
-        column = np.zeros(room, column.dtype)
-    column[: len(begin)] = begin
+    """Return a column, or one of each block, with that much room which begins with given values."""
+    if column.shape[-1] < room:
+        column = np.zeros((*column.shape[:-1], room), column.dtype)
+    column[..., : begin.shape[-1]] = begin
     return column
 
 
@@ -98,4 +96,6 @@ def checked_state(arrays: dict[str, NDArray[Any]]) -> WindowState:
     state = WindowState(**{name: arrays[name] for name in WindowState._fields})
     if state.counts.shape != (N_COUNTS,):
         raise ValueError("counts")
+    if state.end.shape != (len(state.tally), len(state.time)):
+        raise ValueError("end")
     return state

@@ -68,8 +68,8 @@ class Flights(NamedTuple):
     time: Float  # ms, of emission
     source: Int
     number: Int  # of the spike; -1 - i for input spike i
-    begin: Int  # (room * B,) first synapse that is reached in this window
-    end: Int  # (room * B,) the one after the last that is
+    begin: Int  # (B, room) first synapse that is reached in this window, in each block
+    end: Int  # (B, room) the one after the last that is
 
 
 class Hits(NamedTuple):

@@ -235,9 +235,8 @@ def choose_visits(shape, edge, model, table, length, neurons, lists, now, tally,
 @inner_kernel
 def visit_targets(shape, rows, flights, model, table, length, neurons, lists, counts, tally, x, b):
     """Visit the targets of all arrivals of this window in block ``b``."""
-    n_blocks = rows.edge.shape[0] - 1
-    for i in range(b, n_blocks * counts[FLIGHTS], n_blocks):
-        begin, end = flights.begin[i], flights.end[i]
+    for f in range(counts[FLIGHTS]):
+        begin, end = flights.begin[b, f], flights.end[b, f]
         if begin < end:
             _visit_each(
                 shape, rows.edge, model, table, length, neurons, lists, tally, x, b, counts[NOW],
