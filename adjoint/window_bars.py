@@ -48,7 +48,7 @@ def prefetch_bars(bars: type) -> Callable[..., None]:
 
 @by_type
 def prefetch_bars_line(bars: type) -> Callable[..., None]:
-    """Tell the processor that the bars of the synapses in a line of the cache come next: (bars, k)."""
+    """Tell the processor that the bars in the line of synapse ``k`` come next: (bars, k)."""
     if bars is WeightBars:
         return lambda bars, k: prefetch_line_to_write(bars.weight, k)
     return lambda bars, k: _prefetch_line_of_both(bars, k)

@@ -11,6 +11,9 @@ import numpy as np
 
 from adjoint.window_responses import respond, respond_exactly
 from adjoint.window_types import (
+    AT_OWN,
+    AT_RATE_V,
+    AT_RATE_X,
     FIRST,
     FIRST_R,
     LIFT,
@@ -110,6 +113,22 @@ def sweep_one_port(row, begin, end, first, lift, decay):
 
 
 @phase_kernel
+def sweep_one_port_and_rates(row, begin, end, over, decay, dt):
+    """Do what `sweep_one_port` does, for rows that go on with rates."""
+    first, lift, lift_a = over[FIRST], over[LIFT], over[LIFT_A]
+    lift_r, first_r = over[LIFT_R], over[FIRST_R]
+    j = np.uint64(begin)
+    while j < np.uint64(end):
+        v, x, rate_v = row[j, np.uint64(0)], row[j, np.uint64(1)], row[j, AT_RATE_V]
+        row[j, AT_RATE_X] = first * row[j, AT_RATE_X] + lift * rate_v + lift_a * v
+        row[j, AT_OWN] = first * row[j, AT_OWN] + first_r * x + lift_r * v
+        row[j, np.uint64(1)] = _settled(first * x + lift * v)
+        row[j, AT_RATE_V] = decay * (rate_v - v * dt)
+        row[j, np.uint64(0)] = _settled(decay * v)
+        j += np.uint64(1)
+
+
+@phase_kernel
 def sweep(adjoints, tables, begin, end):
     """Take rows of any network back over a window."""
     n_states = tables.gain.shape[0]
@@ -130,7 +149,9 @@ def sweep_block(adjoints: type) -> Callable[..., None]:
         return lambda adjoints, tables, is_plain, begin, end: _sweep_plain(
             adjoints, tables, is_plain, begin, end
         )
-    return lambda adjoints, tables, is_plain, begin, end: sweep(adjoints, tables, begin, end)
+    return lambda adjoints, tables, is_plain, begin, end: _sweep_plain_and_rates(
+        adjoints, tables, is_plain, begin, end
+    )
 
 
 @inner_kernel
@@ -139,6 +160,15 @@ def _sweep_plain(adjoints, tables, is_plain, begin, end):
         over = tables.over[0, 0, 1]
         decay = tables.decay[0, 1]
         sweep_one_port(adjoints.row, begin, end, over[FIRST], over[LIFT], decay)
+    else:
+        sweep(adjoints, tables, begin, end)
+
+
+@inner_kernel
+def _sweep_plain_and_rates(adjoints, tables, is_plain, begin, end):
+    if is_plain:
+        over, decay = tables.over[0, 0, 1], tables.decay[0, 1]
+        sweep_one_port_and_rates(adjoints.row, begin, end, over, decay, tables.length)
     else:
         sweep(adjoints, tables, begin, end)
 

@@ -19,20 +19,29 @@ from collections.abc import Callable
 import numpy as np
 
 from adjoint.window_bars import add_bars, prefetch_bars_line
-from adjoint.window_types import FIRST, FIRST_R, LIFT, LIFT_A, LIFT_R, Adjoints
+from adjoint.window_types import (
+    AT_OWN,
+    AT_RATE,
+    AT_RATE_V,
+    AT_RATE_X,
+    FIRST,
+    FIRST_R,
+    LIFT,
+    LIFT_A,
+    LIFT_R,
+    Adjoints,
+)
 from queues.jit import by_type, inner_kernel, phase_kernel
 from queues.prefetch import prefetch_line
 
-# Columns of a row of one exponential port.
-_RATE_V, _RATE_X, _OWN, _RATE = 2, 3, 4, 6
 _LINE = np.uint64(8)  # numbers in a line of the cache
 
 
 @inner_kernel
 def _add_rates(row, own, n, w, v, x, first, lift, lift_a, lift_r, first_r):
-    rate = first * row[n, np.uint64(_RATE_X)] + lift * row[n, np.uint64(_RATE_V)] + lift_a * v
-    row[n, np.uint64(_RATE)] += w * rate
-    return own + w * (first * row[n, np.uint64(_OWN)] + first_r * x + lift_r * v)
+    rate = first * row[n, AT_RATE_X] + lift * row[n, AT_RATE_V] + lift_a * v
+    row[n, AT_RATE] += w * rate
+    return own + w * (first * row[n, AT_OWN] + first_r * x + lift_r * v)
 
 
 @by_type
@@ -66,7 +75,7 @@ def _alike(adjoints, out, a, r):
 
 @inner_kernel
 def _read_one(adjoints, bars, post, weight, k, alike, own):
-    """Read synapse ``k``; return dL/d(time), and the sum ``own`` with what the arrival adds to it."""
+    """Read synapse ``k``; return dL/d(time), and ``own`` with what the arrival adds to it."""
     first, lift, by_lift, by_first, (lift_a, lift_r, first_r) = alike
     row = adjoints.row
     n = np.uint64(post[k])

@@ -126,6 +126,10 @@ class AdjointsAndRates(NamedTuple):
     row: Float  # (n, 3 + 4 K), rounded up to a multiple of 8
 
 
+# Its columns with one exponential port, behind v and x.
+AT_RATE_V, AT_RATE_X, AT_OWN, AT_RATE = np.uint64(2), np.uint64(3), np.uint64(4), np.uint64(6)
+
+
 class WeightBars(NamedTuple):
     """Gradient by the weights of synapses, in the order of rows."""
 

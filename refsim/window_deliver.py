@@ -284,9 +284,7 @@ def _deliver_grouped(shape, rows, flights, t1, length, n_flights, b, sums):
     for f in range(n_flights):
         begin, end = flights.begin[b, f], flights.end[b, f]
         following = flights.begin[b, min(f + 1, n_flights - 1)]
-        _deliver_runs(
-            shape, rows, t1, scale, flights.time[f], begin, end, following - begin, sums
-        )
+        _deliver_runs(shape, rows, t1, scale, flights.time[f], begin, end, following - begin, sums)
 
 
 @inner_kernel
