@@ -68,7 +68,8 @@ def _nothing(array: Any, *where: int) -> None:
     """Do nothing, in an interpreted run."""
 
 
-# prefetch(array, begin, end) and prefetch_line(array, k) come before reads, the others before writes.
+# prefetch(array, begin, end) and prefetch_line(array, k) come before reads, the others before
+# writes.
 prefetch: Any = _of_range(_READ) if is_compiled() else _nothing
 prefetch_to_write: Any = _of_range(_WRITE) if is_compiled() else _nothing
 prefetch_line: Any = _of_line(_READ) if is_compiled() else _nothing

@@ -21,7 +21,18 @@ class MissingExtraError(RefsimError, ImportError):
     """An optional dependency is not installed."""
 
 
-class SpikeLimitError(RefsimError, RuntimeError):
+class KeepsPartial(BaseException):
+    """An end before the end, with what was found until then in ``partial``."""
+
+    def __init__(self, message: str, partial: Any):
+        super().__init__(message)
+        self.partial = partial
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.args[0], self.partial)
+
+
+class SpikeLimitError(KeepsPartial, RefsimError, RuntimeError):
     """A simulation reached ``max_spikes``.
 
     Attributes
@@ -30,15 +41,8 @@ class SpikeLimitError(RefsimError, RuntimeError):
         What was simulated up to the limit; its ``duration`` ends at the last spike.
     """
 
-    def __init__(self, message: str, partial: Any):
-        super().__init__(message)
-        self.partial = partial
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.args[0], self.partial)
-
-
-class SimulationInterrupted(KeyboardInterrupt):
+class SimulationInterrupted(KeepsPartial, KeyboardInterrupt):
     """A simulation was stopped from the keyboard.
 
     Attributes
@@ -46,13 +50,6 @@ class SimulationInterrupted(KeyboardInterrupt):
     partial : Simulation, BatchResult, Recording or Checkpointed
         What was simulated up to the interruption.
     """
-
-    def __init__(self, message: str, partial: Any):
-        super().__init__(message)
-        self.partial = partial
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.args[0], self.partial)
 
 
 class IllConditionedWarning(UserWarning):

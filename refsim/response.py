@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.polynomial import chebyshev
@@ -92,7 +92,7 @@ def responses(model: Model, length: float) -> Responses:
 
 
 @cache
-def _chebyshev() -> tuple[Float, NDArray[np.longdouble]]:
+def _chebyshev() -> tuple[Float, NDArray[Any]]:
     """Return Chebyshev points, and the matrix from values there to the terms of the series."""
     pi = 4.0 * np.arctan(np.longdouble(1.0))
     angles = pi * (np.arange(_POINTS) + np.longdouble(0.5)) / _POINTS

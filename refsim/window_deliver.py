@@ -29,6 +29,12 @@ _MOST_AHEAD = 128  # delays of one of them
 
 
 @inner_kernel
+def are_spread(rows):
+    """Return whether delays are those of each synapse: neither one for all nor by groups."""
+    return len(rows.group) == 0 and len(rows.delay) > 1
+
+
+@inner_kernel
 def delay_of(rows, k):
     """Return the delay of a synapse in ms."""
     if rows.group.shape[0] > 0:
@@ -114,7 +120,7 @@ def find_arrivals(rows, flights, t1, t_end, n_flights, b):
     keep_apart()
     n_blocks = rows.edge.shape[0] - 1
     limit = t1 if t1 <= t_end else np.nextafter(t_end, math.inf)
-    if rows.group.shape[0] == 0 and rows.delay.shape[0] > 1:
+    if are_spread(rows):
         return _find_among_delays(rows, flights, limit, n_flights, b)
     events = np.int64(0)
     for f in range(n_flights):
@@ -290,7 +296,7 @@ def _deliver_grouped(shape, rows, flights, t1, length, n_flights, b, sums):
 @inner_kernel
 def _deliver_one_exp(shape, rows, flights, t1, length, n_flights, b, chunk, which, sums):
     """Deliver all arrivals of this window at block ``b``; one exponential port."""
-    if rows.group.shape[0] == 0 and rows.delay.shape[0] > 1:
+    if are_spread(rows):
         _deliver_spread(shape, rows, flights, t1, length, n_flights, b, chunk, which, sums)
     else:
         _deliver_grouped(shape, rows, flights, t1, length, n_flights, b, sums)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refsim.cases import Case
+from refsim.errors import KeepsPartial
 from refsim.simulation import Conditioning
 
 Vector = NDArray[np.float64]
@@ -106,7 +107,7 @@ class CaseVerdict:
     seconds: float = 0.0
 
 
-class CertificationInterrupted(KeyboardInterrupt):
+class CertificationInterrupted(KeepsPartial, KeyboardInterrupt):
     """A certification was stopped from the keyboard.
 
     Attributes
@@ -114,13 +115,6 @@ class CertificationInterrupted(KeyboardInterrupt):
     partial : Certificate
         Verdicts on the cases that were done.
     """
-
-    def __init__(self, message: str, partial: Certificate):
-        super().__init__(message)
-        self.partial = partial
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.args[0], self.partial)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
