@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from queues.jit import by_type, inner_kernel, keep_apart, phase_kernel
+from queues.prefetch import prefetch_line
 from refsim.window_deliver import delay_of
 from refsim.window_types import (
     FALL_V,
@@ -50,15 +51,22 @@ def _pick_all(rows, flights, picked, stop, flag, n_flights, b):
 
 
 @phase_kernel
-def _count_hits(post, picked, size, replays, place, begin):
-    """Reserve a part of the columns for the arrivals of each of the neurons ``replays``."""
+def _count_hits(post, weight, picked, size, replays, place, begin, owner):
+    """Reserve a part of the columns for the arrivals of each of the neurons ``replays``.
+
+    Write whose each arrival is, and ask for its weight.
+    """
     keep_apart()
     for i in range(replays.shape[0]):
         place[replays[i]] = i
         begin[i + 1] = 0
     begin[0] = 0
-    for j in range(size):
-        begin[place[post[picked[j]]] + 1] += 1
+    for j in range(np.uint64(size)):
+        k = np.uint64(picked[j])
+        prefetch_line(weight, k)
+        i = place[np.uint64(post[k])]
+        owner[j] = i
+        begin[i + 1] += 1
     for i in range(replays.shape[0]):
         begin[i + 1] += begin[i]
 
@@ -72,11 +80,11 @@ def _falls(shape: type) -> Callable[..., tuple[float, float]]:
 
 
 @phase_kernel
-def _place_hits(shape, rows, flights, hits, place, t0, n_flights, replays, thread):
+def _place_hits(shape, rows, flights, hits, t0, n_flights, replays, thread):
     """Write the arrivals to the parts of their neurons, in the order of flights."""
     keep_apart()
     begin, picked, stop = hits.begin[thread], hits.synapse[thread], hits.stop[thread]
-    arrival, origin = hits.arrival[thread], hits.origin[thread]
+    arrival, origin, owner = hits.arrival[thread], hits.origin[thread], hits.spare[thread]
     j = np.int64(0)
     for f in range(n_flights):
         last = -1.0
@@ -89,7 +97,7 @@ def _place_hits(shape, rows, flights, hits, place, t0, n_flights, replays, threa
                 time = flights.time[f] + delay
                 fall_v, fall_x = _falls(shape, max(time - t0, 0.0))
             # Until all are placed, entry i is where the next arrival of neuron i goes.
-            i = place[rows.post[k]]
+            i = owner[j]
             to = begin[i]
             begin[i] = to + 1
             arrival[to, TIME] = time
@@ -184,9 +192,11 @@ def gather(problem, work, b, thread):
         work.tally[b, LACK] = size
         return False
     neurons = lists.replays[first : first + replays]
-    _count_hits(rows.post, picked, size, neurons, lists.place, begin)
+    _count_hits(
+        rows.post, rows.weight, picked, size, neurons, lists.place, begin, hits.spare[thread]
+    )
     t0 = work.counts[NOW] * problem.length
-    _place_hits(problem.shape, rows, flights, hits, lists.place, t0, n_flights, replays, thread)
+    _place_hits(problem.shape, rows, flights, hits, t0, n_flights, replays, thread)
     arrival, origin = hits.arrival[thread], hits.origin[thread]
     order, spare = hits.order[thread], hits.spare[thread]
     _sort_hits(flights, begin, arrival, origin, order, spare, replays)

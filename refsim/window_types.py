@@ -84,7 +84,7 @@ class Hits(NamedTuple):
     arrival: Float  # (T, room, 4) see the columns below
     origin: NDArray[np.int32]  # (T, room, 2) flight and synapse
     order: NDArray[np.int32]  # (T, room) arrivals of each neuron, sorted
-    spare: NDArray[np.int32]  # (T, room) scratch of the sort
+    spare: NDArray[np.int32]  # (T, room) whose arrivals those found are; scratch of the sort
 
 
 # Columns of ``Hits.arrival``: time in ms; what voltage and state decay to from the begin of the
