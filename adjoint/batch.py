@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from adjoint.api import TIE, checked_outcome, grazing_spikes, grazing_text
 from adjoint.batch_pullback import BatchPullback, SinglePullback
 from adjoint.event_pullback import EventPullback
 from adjoint.keep import Keep
-from adjoint.pullback import SORTED_PASS, Pullback, choose_adjoint_queue
+from adjoint.pullback import SORTED_PASS, Pullback, checked_names, choose_adjoint_queue
 from queues.dispatch import STRUCTURES
 from queues.types import HeapOrRingArrays
 from refsim.batch import BatchResult
@@ -53,9 +53,9 @@ def vjp_batch(
     batch : BatchResult
         The results.
     pullback : BatchPullback
-        ``pullback(time_bars=None, voltage_bars=None, reduce="sum")`` takes the cotangents of each
-        sample and returns the gradient of the sum of the losses. It can be called any number of
-        times.
+        ``pullback(time_bars=None, voltage_bars=None, reduce="sum", wrt=None)`` takes the cotangents
+        of each sample and returns the gradient of the sum of the losses. It can be called any
+        number of times.
 
     Raises
     ------
@@ -116,6 +116,7 @@ def value_and_grad_batch(
     loss: Callable[[Simulation, int], tuple[Any, ...]],
     has_aux: bool = False,
     reduce: str = "sum",
+    wrt: Sequence[str] | str | None = None,
 ) -> Callable[..., Any]:
     """Return a function that evaluates a loss of every sample and the gradient of all together.
 
@@ -129,6 +130,8 @@ def value_and_grad_batch(
         Whether the loss returns something else that is handed on.
     reduce : {"sum", "mean"}
         Whether value and gradient are sums over the samples, or their means.
+    wrt : str or sequence of str, optional
+        Names of the parameters wanted, all of them by default.
 
     Returns
     -------
@@ -139,6 +142,7 @@ def value_and_grad_batch(
     if not callable(loss):
         raise InvalidTypeError(f"loss is a {type(loss).__name__}; expected a callable")
     choice("reduce", reduce, ("sum", "mean"))
+    checked_names(wrt)
 
     def evaluated(
         network: Network, inputs: Any, duration: float | None = None, **options: Any
@@ -148,7 +152,7 @@ def value_and_grad_batch(
         values, bars, *aux = zip(*outcomes, strict=True)
         value = sum(values) if reduce == "sum" else sum(values) / len(batch)
         time_bars, voltage_bars = map(list, zip(*bars, strict=True))
-        gradient = pullback(time_bars, voltage_bars, reduce)
+        gradient = pullback(time_bars, voltage_bars, reduce, wrt)
         return ((value, list(*aux)) if has_aux else value), gradient
 
     return evaluated

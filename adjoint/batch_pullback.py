@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from adjoint.pullback import Pullback, check_finite
+from adjoint.pullback import Pullback, check_finite, checked_names
 from adjoint.types import Parameters
 from refsim.batch import BatchResult
 from refsim.cases import gradient_sizes
@@ -49,6 +49,7 @@ class BatchPullback:
         time_bars: Sequence[ArrayLike | None] | Vector | None = None,
         voltage_bars: Sequence[ArrayLike | None] | Vector | None = None,
         reduce: str | None = "sum",
+        wrt: Sequence[str] | str | None = None,
     ) -> Any:
         """Return the gradient of a loss with these cotangents of spike times and voltages.
 
@@ -61,6 +62,8 @@ class BatchPullback:
             dL/d(sampled voltage) in the same way.
         reduce : {"sum", "mean"} or None
             What to do with the gradients of the samples; with None they are returned one by one.
+        wrt : str or sequence of str, optional
+            Names of the parameters wanted, all of them by default, as for the pullback of `vjp`.
 
         Returns
         -------
@@ -71,27 +74,32 @@ class BatchPullback:
         batch, size = self._batch, len(self._batch)
         if reduce is not None:
             choice("reduce", reduce, ("sum", "mean"))
+        wanted = checked_names(wrt)
         spike_bar = joined_bars("time_bars", time_bars, batch.spike_start)
         sample_bar = joined_bars("voltage_bars", voltage_bars, batch.voltage_start)
         group = 1 if reduce is None else -(-size // _MOST_GROUPS)
-        sums, input_bar = self._group_sums(spike_bar, sample_bar, group)
+        sums, input_bar = self._group_sums(spike_bar, sample_bar, group, wanted)
         if reduce is None:
             parts = np.split(input_bar, batch.input_start[1:-1])
-            return [self._parameters(*row) for row in zip(sums, parts, strict=True)]
+            pairs = zip(sums, parts, strict=True)
+            return [self._parameters(*pair).only(wanted) for pair in pairs]
         total = sums[0].copy()
         for row in sums[1:]:
             total += row
         if reduce == "mean":
             total /= size
             input_bar /= size
-        result = self._parameters(total, input_bar)
+        result = self._parameters(total, input_bar).only(wanted)
         check_finite("gradient", result.items())
         return result
 
     def _group_sums(
-        self, spike_bar: Vector, sample_bar: Vector, group: int
+        self, spike_bar: Vector, sample_bar: Vector, group: int, wanted: set[str]
     ) -> tuple[Vector, Vector]:
-        """Return the sum of the gradients of each group, a row each, and that by input times."""
+        """Return the sum of the gradients of each group, a row each, and that by input times.
+
+        What is not wanted need not be there.
+        """
         raise NotImplementedError
 
     def _parameters(self, row: Vector, input_bar: Vector) -> Parameters:
@@ -115,7 +123,7 @@ class SinglePullback(BatchPullback):
         return Parameters(**named, input_times=input_bar)
 
     def _group_sums(
-        self, spike_bar: Vector, sample_bar: Vector, group: int
+        self, spike_bar: Vector, sample_bar: Vector, group: int, wanted: set[str]
     ) -> tuple[Vector, Vector]:
         batch, size = self._batch, len(self._batch)
         sums = np.zeros((-(-size // group), sum(self._sizes.values())))
@@ -129,14 +137,20 @@ class SinglePullback(BatchPullback):
                     if tasks.stopped:
                         return
                     with of_sample(i):
-                        found = self._pullbacks[i](time_bars[i], voltage_bars[i])
-                    input_bars[i][:] = found.input_times
-                    row = np.concatenate([getattr(found, name) for name in self._sizes])
+                        found = self._pullbacks[i](time_bars[i], voltage_bars[i], list(wanted))
+                    if found.input_times is not None:
+                        input_bars[i][:] = found.input_times
+                    row = self._row(found)
                     sums[task] = row if i == task * group else sums[task] + row
 
         share_out(len(sums), self._threads, body)
         self.dropped = sum(pullback.dropped for pullback in self._pullbacks)
         return sums, np.concatenate(input_bars)
+
+    def _row(self, found: Parameters) -> Vector:
+        """Return a gradient as a row of the sums, with zeros for what it does not have."""
+        parts = ((getattr(found, name), size) for name, size in self._sizes.items())
+        return np.concatenate([np.zeros(size) if part is None else part for part, size in parts])
 
 
 def joined_bars(name: str, bars: Any, start: NDArray[np.int64]) -> Vector:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -100,6 +101,7 @@ class Checkpointed:
         self._pieces = pieces
         self._pass = windows
         self._first = _first_windows(pieces, windows)
+        self._lock = threading.RLock()  # pieces are simulated again in one place
         freeze_all((self.voltages,))
 
     def __repr__(self) -> str:
@@ -124,14 +126,24 @@ class Checkpointed:
         return self._pieces.repeated
 
     def pieces(self) -> Iterator[Piece]:
-        """Simulate again, and iterate over the pieces in order of time."""
+        """Simulate again, and iterate over the pieces in order of time.
+
+        ``spikes.slope_after`` is 0 where the neuron is released after the end of the piece.
+        """
         for number in range(self.n_pieces):
-            tape = self._tape_of(number)
-            yield self._piece(number, tape, self._rows(number, tape), self._read(number))
+            with self._lock:
+                tape = self._tape_of(number)
+                piece = self._piece(number, tape, self._rows(number, tape), self._read(number))
+            yield piece
 
     def _span(self, number: int) -> tuple[int, int]:
         """Return the windows of the pass that belong to a piece."""
         return self._first[number], self._first[number + 1]
+
+    def _end(self, window: int) -> float:
+        """Return the end of a piece, which Ctrl-C may have brought."""
+        end = window_edge(self._pass.windows, window)
+        return min(end, self.duration) if self._pieces.is_interrupted else end
 
     def _tape_of(self, number: int) -> PieceTape:
         return self._pieces.tape_of(number, window_edge(self._pass.windows, self._span(number)[1]))
@@ -147,7 +159,10 @@ class Checkpointed:
 
     def _read(self, number: int) -> NDArray[np.int64]:
         """Return the samples, in order of time, that belong to a piece."""
-        return samples_of(self._run, self._pass.windows, self._span(number))
+        read = samples_of(self._run, self._pass.windows, self._span(number))
+        if self._pieces.is_interrupted:
+            read = read[self._run.problem.samples.time[read] < self.duration]
+        return read
 
     def _piece(self, number: int, tape: PieceTape, rows: slice, read: NDArray[np.int64]) -> Piece:
         """Return a piece, which has these rows of its tape, and these samples."""
@@ -155,7 +170,7 @@ class Checkpointed:
         return Piece(
             network=self.network,
             begin=window_edge(self._pass.windows, span[0]),
-            end=window_edge(self._pass.windows, span[1]),
+            end=self._end(span[1]),
             first_spike=tape.before.number + len(tape.before.time) + rows.start,
             spikes=tape.spikes.part(rows),
             sample_number=given,
@@ -222,7 +237,9 @@ class CheckpointedPullback:
                 "voltage_bar is given and time_bar is a function; expected the cotangents of "
                 "voltages from the function"
             )
-        return self._backward(bars, checked_names(wrt))
+        wanted = checked_names(wrt)
+        with simulation._lock:
+            return self._backward(bars, wanted)
 
     def _backward(self, bars: Any, wanted: set[str]) -> Parameters:
         simulation, run = self._simulation, self._simulation._run

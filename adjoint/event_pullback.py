@@ -64,7 +64,7 @@ class EventPullback(BatchPullback):
         return gradient(network, found, input_bar)
 
     def _group_sums(
-        self, spike_bar: Vector, sample_bar: Vector, group: int
+        self, spike_bar: Vector, sample_bar: Vector, group: int, wanted: set[str]
     ) -> tuple[Vector, Vector]:
         run, batch = self._run, self._batch
         arrays = BackArrays(

@@ -15,6 +15,7 @@ from refsim.engine import Run
 from refsim.errors import InvalidValueError
 from refsim.simulation import Conditioning, Spikes
 from refsim.status import DONE
+from refsim.threads import uninterrupted
 from refsim.types import Float
 from refsim.window_engine import WindowRun
 from refsim.window_state import restore, snapshot
@@ -64,6 +65,7 @@ class PieceRun:
         self._before = Before()
         self._stride = 1  # of pieces with snapshots, where their number was not known beforehand
         self._last: PieceTape | None = None
+        self.is_interrupted = False  # then the last piece ends where Ctrl-C came
 
     @property
     def n_pieces(self) -> int:
@@ -92,6 +94,23 @@ class PieceRun:
 
     def forwards(self) -> int:
         """Run through all pieces and keep snapshots; return DONE or SPIKE_LIMIT."""
+        try:
+            return self._forwards()
+        except KeyboardInterrupt:
+            with uninterrupted():
+                self._end_here()
+            raise
+
+    def _end_here(self) -> None:
+        """Let the last piece end with the window at work."""
+        self.is_interrupted = True
+        self._windows.finish_window()
+        self._note_conditioning()
+        now = int(self._windows.work.counts[NOW])
+        if now > self.starts[-1]:
+            self.starts.append(now)
+
+    def _forwards(self) -> int:
         n_pieces = self._plan.pieces or self._plan.snapshots
         places = first_descent(n_pieces, self._plan.snapshots or 1) if n_pieces else []
         total = int(self.run.duration / self.length) + 1
@@ -127,8 +146,10 @@ class PieceRun:
         self._last = None
         self._go_to(piece)
         before = self._before
-        least = math.ceil(end / self.length) + 1
-        self._repeat(_ALL if is_last else max(self.starts[piece + 1], least))
+        stop = max(self.starts[piece + 1], math.ceil(end / self.length) + 1)
+        if is_last:
+            stop = self.starts[-1] if self.is_interrupted else _ALL
+        self._repeat(stop)
         return self._take(before)
 
     def _repeat(self, stop: int) -> None:

@@ -46,7 +46,10 @@ class Snapshots:
         self._folder: Path | None = None
         self.largest = 0
         if folder is not None:
-            temporary = tempfile.TemporaryDirectory(prefix="refsim-snapshots-", dir=folder)
+            try:
+                temporary = tempfile.TemporaryDirectory(prefix="refsim-snapshots-", dir=folder)
+            except OSError as error:
+                raise OutputError(f"{folder}: no snapshots can be kept: {error.strerror}") from None
             weakref.finalize(self, temporary.cleanup)
             self._folder = Path(temporary.name)
 

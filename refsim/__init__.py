@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         SpikeLimitError,
         UndefinedGradientError,
     )
+    from refsim.files import OutputError
     from refsim.grid_engine import simulate_grid
     from refsim.grid_scheme import GridScheme
     from refsim.grid_simulation import GridSimulation
@@ -46,6 +47,7 @@ _HOMES = {
     "InvalidTypeError": "errors",
     "InvalidValueError": "errors",
     "MissingExtraError": "errors",
+    "OutputError": "files",
     "RefsimError": "errors",
     "SimulationInterrupted": "errors",
     "SpikeLimitError": "errors",
@@ -88,6 +90,7 @@ __all__ = [
     "Lossy",
     "MissingExtraError",
     "Network",
+    "OutputError",
     "PackedSynapses",
     "RefsimError",
     "Samples",

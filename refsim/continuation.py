@@ -5,19 +5,28 @@ from __future__ import annotations
 import hashlib
 import os
 import zipfile
+import zlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from refsim.errors import InvalidTypeError, InvalidValueError
 from refsim.files import checked_path, write_whole
 from refsim.inputs import Samples, SpikeTrain, checked_inputs, checked_samples
 from refsim.network import Network
 from refsim.simulation import Simulation, Spikes
+from refsim.validate import LONGEST, check_indices, integer, scalar
 from refsim.window_engine import Resumed
-from refsim.window_state import WindowState
+from refsim.window_state import WindowState, checked_state
 
 _FORMAT = "refsim-state/1"
+# What NumPy and zipfile raise for files that they cannot read, and we for what makes no state.
+_NO_STATE = (
+    OSError, EOFError, KeyError, IndexError, TypeError, ValueError, NotImplementedError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 _OPTIONS = ("max_spikes", "threads", "keep_state", "progress")
 
 
@@ -25,7 +34,7 @@ def continued(
     simulation: Simulation, duration: Any, inputs: Any, samples: Any, **options: Any
 ) -> Simulation:
     """Return a simulation continued to ``duration``; see :meth:`Simulation.continue_`."""
-    from refsim.engine import MAX_SPIKES, Run, checked_duration
+    from refsim.engine import Run, checked_duration
 
     state = _kept(simulation)
     for name in options:
@@ -47,7 +56,7 @@ def continued(
         all_samples,
         "auto",
         None,
-        options.get("max_spikes", MAX_SPIKES),
+        _limit(simulation, options.get("max_spikes")),
         engine="window",
         threads=options.get("threads"),
         keep_state=options.get("keep_state", True),
@@ -55,6 +64,22 @@ def continued(
         resumed=Resumed(state, simulation.spikes, simulation.voltages[order]),
     )
     return run.execute()
+
+
+def _limit(simulation: Simulation, max_spikes: Any) -> int:
+    """Return a limit of the spikes in all, by default a million more than there are."""
+    from refsim.engine import MAX_SPIKES
+
+    before = simulation.n_spikes
+    if max_spikes is None:
+        return before + MAX_SPIKES
+    limit = integer("max_spikes", max_spikes, 1)
+    if limit < before:
+        raise InvalidValueError(
+            f"max_spikes is {limit}, and there are {before} spikes already, which count; expected "
+            "a limit of the spikes in all"
+        )
+    return limit
 
 
 def _kept(simulation: Simulation) -> WindowState:
@@ -166,24 +191,53 @@ def _load(network: Network, path: Any) -> Simulation:
     """Return the simulation of a file, as far as going on with it needs."""
     where = checked_path(path)
     try:
-        with np.load(where, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        if str(arrays["format"]) != _FORMAT:
-            raise KeyError("format")
-        state = WindowState(**{name: arrays[f"state_{name}"] for name in WindowState._fields})
-        spikes = Spikes(**{name: arrays[f"spikes_{name}"] for name in Spikes._fields})
-        inputs = SpikeTrain(arrays["input_times"], arrays["input_sources"], network.n_inputs)
-        samples = Samples(arrays["sample_neurons"], arrays["sample_times"])
-        duration, digest = float(arrays["duration"]), str(arrays["network"])
-        voltages = arrays["voltages"]
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        arrays = _arrays(where)
+        digest = str(arrays["network"])
+        saved = _of_arrays(network, arrays) if digest == network_digest(network) else None
+    except _NO_STATE as error:
         raise InvalidValueError(
             f"path is {os.fspath(where)!r}, which holds no saved state ({error}); expected a file "
             "written by save_state"
         ) from None
-    if digest != network_digest(network):
+    if saved is None:
         raise InvalidValueError(
             f"path is {os.fspath(where)!r}, the state of another network; expected that of "
             f"{network!r}, with equal parameters"
         )
+    return saved
+
+
+def _arrays(where: Path) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a file of the right format."""
+    with where.open("rb") as stream:
+        file = np.load(stream, allow_pickle=False)
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise KeyError("format")
+        arrays = {name: file[name] for name in file.files}
+    if str(arrays["format"]) != _FORMAT:
+        raise KeyError("format")
+    return arrays
+
+
+def _of_arrays(network: Network, arrays: dict[str, NDArray[Any]]) -> Simulation:
+    """Return what a file says of a simulation; ValueError with a name for what it cannot mean."""
+    inputs = SpikeTrain(arrays["input_times"], arrays["input_sources"], network.n_inputs)
+    samples = checked_samples(
+        (arrays["sample_neurons"], arrays["sample_times"]), network.n_neurons, LONGEST
+    )
+    spikes = Spikes(**{name: arrays[f"spikes_{name}"] for name in Spikes._fields})
+    voltages, duration = (
+        arrays["voltages"],
+        scalar("duration", arrays["duration"][()], 0.0, LONGEST),
+    )
+    for name, column in (*spikes._asdict().items(), ("voltages", voltages)):
+        kind = np.int64 if name == "neuron" else np.float64
+        size = len(samples) if name == "voltages" else len(spikes.time)
+        if column.dtype != kind or column.shape != (size,):
+            raise ValueError(name)
+    if not np.isfinite(spikes.time).all() or np.any(np.diff(spikes.time) < 0.0):
+        raise ValueError("time")
+    check_indices("neuron", spikes.neuron, network.n_neurons)
+    parts = {name: arrays[f"state_{name}"] for name in WindowState._fields}
+    state = checked_state(parts, network, len(spikes.time), len(inputs), len(samples))
     return Simulation.of_state(network, inputs, duration, samples, spikes, voltages, state)

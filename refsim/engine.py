@@ -218,7 +218,7 @@ def choose_engine(
     # The size comes first: the other questions lay synapses out for windows.
     size = f"there are {len(network.synapses)} synapses"
     if not window_engine.is_large(network):
-        return "event", f"{size}, too few for windows to have many arrivals"
+        return "event", f"{size}, too few for windows to be worth their compilation"
     why_not = window_engine.obstacle(network, duration)
     if why_not:
         return "event", why_not
@@ -336,6 +336,7 @@ class Run:
         self.report: Callable[[float], None] = no_report
         self.progress = progress_bar if boolean("progress", progress) else no_progress
         self.state: WindowState | None = None
+        self.reached = 0.0  # ms, up to which a run by windows is complete
         self.queue = choose_queue(queue, self.network)
         self.dt = checked_dt(dt, self.network, self.duration)
         self._check_slots()
@@ -515,7 +516,7 @@ class Run:
         i = int(self.work.counts.inputs[0])
         spike = self.work.tape.time[k - 1] if k else 0.0
         given = self.problem.inputs.time[i - 1] if i else 0.0
-        return float(max(spike, given))
+        return float(max(spike, given, self.reached))
 
     def tape(self) -> Tape:
         """Return the rows of the tape that are in use."""

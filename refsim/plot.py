@@ -49,6 +49,8 @@ GREY = "#707070"
 TIME_LABEL = "time (ms)"
 VOLTAGE_LABEL = "voltage (same unit as v_th)"
 
+_MOST_TICKS = 300  # neurons whose ticks are high enough to be seen
+_DOT = 2.0  # size of the dots of more of them, in square points
 _DEFAULT_TRACES = 5
 _MOST_TRACES = 10  # more lines over one another cannot be told apart
 _STYLES = ("-", (0, (3, 1)))  # one round of colours each
@@ -65,7 +67,7 @@ def raster(
     *,
     color: str | Sequence[str] = BLUE,
 ) -> Axes:
-    """Draw a tick for every spike, time across and neuron upwards.
+    """Draw a tick for every spike, time across and neuron upwards; dots for many neurons.
 
     Parameters
     ----------
@@ -83,8 +85,11 @@ def raster(
     ax = axes(ax)
     spikes, n = simulation.spikes, simulation.network.n_neurons
     each = color if isinstance(color, str) else [color[i] for i in spikes.neuron]
-    low, high = spikes.neuron - 0.4, spikes.neuron + 0.4
-    ax.vlines(spikes.time, low, high, colors=each, linewidths=1.5)
+    if n > _MOST_TICKS:
+        ax.scatter(spikes.time, spikes.neuron, s=_DOT, c=each, linewidths=0.0)
+    else:
+        low, high = spikes.neuron - 0.4, spikes.neuron + 0.4
+        ax.vlines(spikes.time, low, high, colors=each, linewidths=1.5)
     ax.set_xlim(0.0, simulation.duration)
     ax.set_ylim(-1, n)
     ax.yaxis.set_major_locator(_neuron_locator(n))

@@ -22,16 +22,18 @@ def no_progress(duration: float) -> Iterator[Report]:
 
 @contextmanager
 def progress_bar(duration: float) -> Iterator[Report]:
-    """Show a bar up to ``duration`` ms; yield what takes the time reached."""
+    """Show a bar of simulated seconds up to ``duration`` ms; yield what takes the time reached."""
     try:
         from tqdm import tqdm
     except ImportError:
         raise MissingExtraError(
             "progress needs tqdm, which is not installed: pip install 'refsim[progress]'"
         ) from None
-    with tqdm(total=duration, unit="ms", unit_scale=True) as bar:
+    total = 1e-3 * duration
+    layout = "{l_bar}{bar}| {n:.3g}/{total:.3g} s simulated [{elapsed}<{remaining}]"
+    with tqdm(total=total, bar_format=layout) as bar:
 
         def report(time: float) -> None:
-            bar.update(max(min(time, duration) - bar.n, 0.0))
+            bar.update(max(min(1e-3 * time, total) - bar.n, 0.0))
 
         yield report

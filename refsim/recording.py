@@ -17,6 +17,7 @@ from refsim.errors import InvalidValueError, MissingExtraError, SimulationInterr
 from refsim.files import OutputError, checked_path, write_whole
 from refsim.inputs import SpikeTrain
 from refsim.network import Network
+from refsim.status import SPIKE_LIMIT
 from refsim.threads import uninterrupted
 from refsim.validate import LONGEST, scalar
 from refsim.window_engine import WindowRun
@@ -42,6 +43,7 @@ def record(
     path: str | os.PathLike[str] = "spikes.h5",
     *,
     piece: float = 1000.0,
+    max_spikes: int | None = None,
     threads: int | None = None,
     progress: bool = False,
 ) -> Recording:
@@ -57,6 +59,8 @@ def record(
         with the same two arrays. It must not exist.
     piece : float
         Length of a piece in ms.
+    max_spikes : int, optional
+        Most spikes that are recorded; by default there is no limit but the room for the file.
     threads, progress
         As for :func:`refsim.simulate`.
 
@@ -68,12 +72,19 @@ def record(
     ------
     InvalidValueError, InvalidTypeError, OutputError, MissingExtraError
         If an argument is outside its domain, the file cannot be written, or h5py is missing.
+    SpikeLimitError
+        If there are more than ``max_spikes`` spikes.
     SimulationInterrupted
-        On Ctrl-C; its ``partial`` is the Recording of what was written.
+        On Ctrl-C; its ``partial``, like that of the former, is the Recording of what was written.
     """
     end = checked_duration(duration)
     step = scalar("piece", piece, 0.0, LONGEST, strict=True)
     where = checked_path(path)
+    if where.suffix == ".npz":
+        raise InvalidValueError(
+            f"path is {os.fspath(where)!r}; expected a name that ends in .h5 or .hdf5, or that of "
+            "a folder, for a file .npz of each piece"
+        )
     if where.exists():
         raise InvalidValueError(f"path is {os.fspath(where)!r}, which exists; expected a new one")
     run = Run(
@@ -83,7 +94,7 @@ def record(
         None,
         "auto",
         None,
-        _MOST_SPIKES,
+        _MOST_SPIKES if max_spikes is None else max_spikes,
         engine="window",
         threads=threads,
         progress=progress,
@@ -91,6 +102,8 @@ def record(
     is_hdf5 = where.suffix in (".h5", ".hdf5")
     with (_hdf5 if is_hdf5 else _folder)(where) as write, run.progress(end) as run.report:
         done = _write_pieces(WindowRun(run), write, where, end, step)
+    if run.status == SPIKE_LIMIT:
+        raise run.has_too_many_spikes(done, "counts")
     if done.duration < end:
         raise SimulationInterrupted(
             f"interrupted at {done.duration:g} of {end:g} ms; the attribute partial tells what was "
@@ -109,10 +122,13 @@ def _write_pieces(
     try:
         while reached < end:
             target = min((pieces + 1) * step, end)
-            simulation.advance(int(np.ceil(target / length)))
+            simulation.run.status = simulation.advance(int(np.ceil(target / length)))
             with uninterrupted():
-                _flush(simulation, write)
-                pieces, reached = pieces + 1, target
+                last = _flush(simulation, write)
+                is_cut = simulation.run.status == SPIKE_LIMIT
+                pieces, reached = pieces + 1, last if is_cut else target
+            if is_cut:
+                break
     except KeyboardInterrupt:
         if reached < end:
             with uninterrupted():
@@ -122,10 +138,11 @@ def _write_pieces(
     return Recording(where, int(simulation.work.counts[BASE]), reached, pieces)
 
 
-def _flush(simulation: WindowRun, write: Write) -> None:
-    """Write the spikes on the tape, and take them off it."""
+def _flush(simulation: WindowRun, write: Write) -> float:
+    """Write the spikes on the tape, and take them off it; return the time of the last."""
     spikes = simulation.take()
     write(spikes.time, spikes.neuron)
+    return float(spikes.time[-1]) if len(spikes.time) else 0.0
 
 
 @contextmanager

@@ -213,7 +213,8 @@ class Simulation(ReadOnlyArrays):
         samples : Samples or (neurons, times), optional
             Further voltages to read, later than the end so far.
         **options
-            ``max_spikes``, ``threads``, ``keep_state`` (on by default) and ``progress``, as for
+            ``max_spikes`` of the spikes from time 0 on (by default a million more than so far),
+            ``threads``, ``keep_state`` (on by default) and ``progress``, as for
             :func:`refsim.simulate`.
 
         Returns
@@ -224,8 +225,8 @@ class Simulation(ReadOnlyArrays):
         Raises
         ------
         InvalidValueError
-            If this simulation was run without ``keep_state``, or an argument is not later than its
-            end.
+            If this simulation was run without ``keep_state``, an argument is not later than its
+            end, or there are more than ``max_spikes`` spikes already.
         """
         from refsim.continuation import continued
 
@@ -242,6 +243,11 @@ class Simulation(ReadOnlyArrays):
         from refsim.continuation import save_state
 
         save_state(self, path)
+
+    @property
+    def n_spikes(self) -> int:
+        """Number of spikes."""
+        return len(self.spikes.time)
 
     @property
     def drop_rate(self) -> float:

@@ -148,7 +148,8 @@ class Synapses(ReadOnlyArrays):
             if not isinstance(part, Synapses):
                 raise InvalidTypeError(
                     f"synapses holds a {type(part).__name__}; expected Synapses, as built by "
-                    "connect, all_to_all, random, layered or from_matrix"
+                    "connect, all_to_all, random, layered or from_matrix; packed ones are packed "
+                    "once they are joined: Synapses.concatenate(parts).packed(n_neurons)"
                 )
         if not parts:
             return Synapses([], [], [], [], [])

@@ -14,7 +14,7 @@ from refsim.propagator import propagator
 from refsim.response import MOST_CLASSES, Responses, responses
 from refsim.simulation import Spikes
 from refsim.status import DONE, FULL, RUNNING, SPIKE_LIMIT
-from refsim.threads import together
+from refsim.threads import together, uninterrupted
 from refsim.types import Float, Model, Rows, Tape
 from refsim.window_loop import run_windows, start_windows
 from refsim.window_state import WindowState, restore, snapshot
@@ -53,7 +53,9 @@ if TYPE_CHECKING:
 _MOST_WINDOWS = 1e8
 # Arrivals of a thread between two looks at the keyboard: some hundredths of a second.
 _SHARE = 5_000_000
-_WORTHWHILE = 1_000_000  # synapses from which the window engine is chosen
+# Synapses from which the window engine is chosen. It is faster from some thousands on, but takes
+# twice as long to compile, and below this a simulation is short either way.
+_WORTHWHILE = 100_000
 _FOREVER = 2**62  # windows
 _ROOM = 1024  # rows to begin with, for each 2^18 synapses: a twentieth of what they take
 _WELL_APART = 0.01  # relative distance of rates from which their difference is a fine divisor
@@ -226,8 +228,11 @@ class WindowRun:
             if status != SPIKE_LIMIT:
                 status = self.advance(_FOREVER)
         except KeyboardInterrupt:
-            if self.run.keep_state and self.work.counts[PHASE] == 0:
-                self.run.state = snapshot(self.work)
+            with uninterrupted():
+                status = self.finish_window()
+                # Later ones than the one that is kept lack what arrives after the end.
+                if self.run.keep_state and self.run.state is None and status != SPIKE_LIMIT:
+                    self.run.state = snapshot(self.work)
             raise
         finally:
             self._hand_over(status == SPIKE_LIMIT)
@@ -255,10 +260,18 @@ class WindowRun:
             self.run.report(float(self.work.counts[NOW]) * self.problem.length)
         return status
 
-    def _run_share(self, stop: int) -> int:
+    def finish_window(self) -> int:
+        """Take the window at work to its end: between windows alone there is a state to keep."""
+        status = RUNNING
+        while self.work.counts[PHASE] != 0 and status != SPIKE_LIMIT:
+            status = self._run_share(_FOREVER, 0)
+            if status == FULL:
+                self.work = _grown(self.problem, self.work)
+        return status
+
+    def _run_share(self, stop: int, share: int = _SHARE) -> int:
         """Let all threads work until a share is used up; return a status."""
-        share = np.int64(_SHARE * self.n_threads)
-        arguments = (self.problem, self.work, share, np.int64(stop))
+        arguments = (self.problem, self.work, np.int64(share * self.n_threads), np.int64(stop))
         return together(run_windows, arguments, self.n_threads)
 
     def _hand_over(self, is_cut: bool) -> None:
@@ -273,6 +286,8 @@ class WindowRun:
             inputs = int(np.searchsorted(run.problem.inputs.time, end))
             run.problem.samples.voltage[run.problem.samples.time > end] = np.nan
         origin = order_of_emissions(work.tape.time[:spikes], run.problem.inputs.time[:inputs])
+        if not is_cut:
+            run.reached = min(float(work.counts[NOW]) * self.problem.length, run.duration)
         run.work = run.work._replace(tape=work.tape, origin=origin)
         counts = run.work.counts
         counts.spikes[0] = spikes

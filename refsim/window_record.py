@@ -209,7 +209,7 @@ def _record(start, flights, last_spike, out, sequence, t_end, max_spikes):
         time, n = found.time[b, row], found.neuron[b, row]
         if time > t_end:
             break
-        if counts[SPIKES] == max_spikes:
+        if counts[SPIKES] >= max_spikes:
             return SPIKE_LIMIT
         k = counts[SPIKES] - counts[BASE]
         tape.time[k] = time

@@ -169,7 +169,7 @@ def _replay_one_exp(shape, parameters, neurons, hits, out, limits, b, thread, n,
     a, r, c = shape.rate_v, shape.rate_x, shape.ratio
     drive, v_reset = parameters.drive[n], parameters.v_reset[n]
     level = parameters.v_th[n] - drive
-    before = out.tally[b, ROWS]
+    before, searches = out.tally[b, ROWS], out.tally[b, SEARCHES]
     own = np.int64(-1)
     q, p = neurons.x[n], 0.0
     release = neurons.release[n]
@@ -215,7 +215,7 @@ def _replay_one_exp(shape, parameters, neurons, hits, out, limits, b, thread, n,
             if t > limits.t_end:
                 break
             if not _has_room(out, b):
-                out.tally[b, ROWS] = before
+                out.tally[b, ROWS], out.tally[b, SEARCHES] = before, searches
                 return _NO_ROOM
             out.tally[b, SEARCHES] += 1
             slope = a * (q * math.exp(-r * crossing) - level)
@@ -322,7 +322,7 @@ def _replay_events(
     time, earliest = t0, t0
     release = neurons.release[n]
     own = np.int64(-1)  # row of the neuron's last spike, if it is of this window
-    before = out.tally[b, ROWS]
+    before, searches = out.tally[b, ROWS], out.tally[b, SEARCHES]
     sample, last_sample = out.counts[SAMPLES], out.counts[LAST_SAMPLE]
     last = -math.inf  # arrival before
     while True:
@@ -359,7 +359,7 @@ def _replay_events(
                     break
                 if not _has_room(out, b):
                     # Once there is room the replay starts again from the begin of the window.
-                    out.tally[b, ROWS] = before
+                    out.tally[b, ROWS], out.tally[b, SEARCHES] = before, searches
                     return _NO_ROOM
                 neuron.flow_current(model, x, t - time)
                 time = t

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import itertools
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refsim.types import Float, Int
-from refsim.window_types import FLIGHTS, N_COUNTS, SPIKES, Flights, WindowWork
+from refsim.window_types import (
+    AWAKE,
+    BASE,
+    DENSE,
+    FLIGHTS,
+    INPUTS,
+    N_COUNTS,
+    NOW,
+    PHASE,
+    SAMPLES,
+    SPIKES,
+    WIDTH,
+    Flights,
+    WindowWork,
+)
+
+if TYPE_CHECKING:
+    from refsim.network import Network
+
+_LONGEST = 2**16  # more windows than a block stays dense before it is looked at again
 
 
 class WindowState(NamedTuple):
@@ -91,11 +111,62 @@ def _at_least(column: NDArray[Any], room: int, begin: NDArray[Any]) -> NDArray[A
     return column
 
 
-def checked_state(arrays: dict[str, NDArray[Any]]) -> WindowState:
-    """Return the state that a file holds; the caller has checked that it is of its network."""
+def checked_state(
+    arrays: dict[str, NDArray[Any]], network: Network, n_spikes: int, n_inputs: int, n_samples: int
+) -> WindowState:
+    """Return the state that a file holds, or raise ValueError with the name of what is not one.
+
+    Kernels take it as it is, so that every number that says where something lies is looked at.
+    """
     state = WindowState(**{name: arrays[name] for name in WindowState._fields})
-    if state.counts.shape != (N_COUNTS,):
-        raise ValueError("counts")
-    if state.end.shape != (len(state.tally), len(state.time)):
-        raise ValueError("end")
+    rows = network.rows[0]
+    n, n_blocks, flights = network.n_neurons, len(rows.edge) - 1, len(np.atleast_1d(state.time))
+    n_states = len(network.model.ports.rate)
+    shapes = {"x": (n * n_states,), "counts": (N_COUNTS,), "tally": (n_blocks, WIDTH)}
+    shapes |= {"gap": (n_blocks, 8), "end": (n_blocks, flights)}
+    shapes |= dict.fromkeys(("time", "source", "number"), (flights,))
+    for name, column in state._asdict().items():
+        kind = np.float64 if name in ("v", "x", "release", "time", "gap") else np.int64
+        if column.dtype != kind or column.shape != shapes.get(name, (n,)):
+            raise ValueError(name)
+    for name in ("v", "x", "release", "time"):
+        if not np.isfinite(getattr(state, name)).all():
+            raise ValueError(name)
+    _check_counts(state, n_spikes, n_inputs, n_samples)
+    _check_places(state, network, n_inputs)
     return state
+
+
+def _within(values: NDArray[Any], low: Any, high: Any) -> bool:
+    return bool(np.all((values >= low) & (values <= high)))
+
+
+def _check_counts(state: WindowState, n_spikes: int, n_inputs: int, n_samples: int) -> None:
+    """Refuse counts that do not fit the rest."""
+    counts, flights = state.counts, len(state.time)
+    if counts[FLIGHTS] != flights or counts[BASE] != 0 or counts[PHASE] != 0 or counts[NOW] < 0:
+        raise ValueError("counts")
+    if not _within(counts[[SPIKES, INPUTS, SAMPLES]], 0, [n_spikes, n_inputs, n_samples]):
+        raise ValueError("counts")
+
+
+def _check_places(state: WindowState, network: Network, n_inputs: int) -> None:
+    """Refuse numbers of neurons, spikes and synapses that do not exist."""
+    rows, now = network.rows[0], state.counts[NOW]
+    size = np.diff(rows.edge)
+    if not _within(state.tally[:, [AWAKE, DENSE]], 0, np.stack([size, size + _LONGEST], 1)):
+        raise ValueError("tally")
+    for b, (low, high) in enumerate(itertools.pairwise(rows.edge)):
+        if not _within(state.awake[low : low + state.tally[b, AWAKE]], low, high - 1):
+            raise ValueError("awake")
+    if not _within(state.reached, 0, now):
+        raise ValueError("reached")
+    if not _within(state.last_spike, -1, state.n_spikes - 1):
+        raise ValueError("last_spike")
+    if not _within(state.source, 0, network.n_neurons + network.n_inputs - 1):
+        raise ValueError("source")
+    if not _within(state.number, -n_inputs, state.n_spikes - 1):
+        raise ValueError("number")
+    first = state.source * len(size) + np.arange(len(size))[:, None]
+    if not _within(state.end, rows.start[first], rows.start[first + 1]):
+        raise ValueError("end")

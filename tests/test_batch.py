@@ -208,6 +208,37 @@ def test_value_and_grad_hands_on_aux_and_takes_means(yin_yang_batch):
     assert same_bits(gradient, pullback([1.0] * 5, reduce="mean"))
 
 
+def assert_wanted_alone(pullback, bars):
+    """Compare with the gradient by all parameters, to the last bit."""
+    whole = pullback(bars)
+    for wrt in ("weight", ["delay", "input_times"], ("tau_m", "v0")):
+        for full, found in (
+            (whole, pullback(bars, wrt=wrt)),
+            (pullback(bars, reduce=None)[2], pullback(bars, reduce=None, wrt=wrt)[2]),
+        ):
+            names = [wrt] if isinstance(wrt, str) else list(wrt)
+            assert [name for name, _ in found.items()] == [
+                name for name, _ in full.items() if name in names
+            ]
+            for name in names:
+                assert np.array_equal(getattr(found, name), getattr(full, name)), name
+    with pytest.raises(refsim.InvalidValueError, match="wrt"):
+        pullback(bars, wrt="weights")
+
+
+def test_a_batch_gives_the_gradients_that_are_wanted(yin_yang_batch):
+    network, inputs = yin_yang_batch
+    batch, pullback = adjoint.vjp_batch(network, inputs[:5], 60.0)
+    assert_wanted_alone(pullback, [np.cos(run.spikes.time) for run in batch])
+
+    def loss(run, i):
+        return 1.0, np.ones(run.n_spikes)
+
+    _, grad = adjoint.value_and_grad_batch(loss, wrt="delay")(network, inputs[:5], 60.0)
+    assert grad.weight is None
+    assert np.array_equal(grad.delay, pullback([1.0] * 5).delay)
+
+
 @pytest.mark.filterwarnings("ignore::refsim.IllConditionedWarning")
 @pytest.mark.parametrize(
     "options",
@@ -227,6 +258,7 @@ def test_what_has_no_kernel_for_batches_runs_sample_by_sample(yin_yang_batch, op
     assert batch.engine == options.get("engine", "event")
     assert all(map(same_bits, pullback(bars, reduce=None), gradients))
     assert pullback.dropped == dropped
+    assert_wanted_alone(pullback, bars)
     total = pullback(bars).delay
     assert np.array_equal(total, sum((g.delay for g in gradients[1:]), gradients[0].delay))
     assert np.array_equal(

@@ -1,18 +1,23 @@
 """Gradients from snapshots are those from the tape, to the last bit."""
 
 import itertools
+import threading
 import tracemalloc
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from test_window_engine import balanced
 
 import adjoint
 import refsim
 from adjoint.checkpoint import first_descent, split
+from adjoint.checkpointed import vjp_in_pieces
 from queues.jit import is_compiled
+from refsim.engine import Run
 from refsim.window_engine import WindowRun
 
 
@@ -350,3 +355,57 @@ def test_limit_and_errors(tmp_path):
         pullback(lambda piece: np.ones(len(piece.spikes.time) + 1))
     with pytest.raises(refsim.InvalidValueError, match=r"wrt\[0\]"):
         pullback(wrt="mass")
+
+
+def test_what_an_interrupted_run_keeps_are_its_own_pieces():
+    """They end where it was stopped, and no later piece is simulated to look at them."""
+    network = balanced()
+    samples = ([3, 5, 7], [1.0, 12.0, 19.9])
+    whole = refsim.simulate(network, None, 40.0, samples=samples, engine="window")
+    for looks in range(1, 12):
+        run = Run(network, None, 40.0, samples, "auto", None, 10**6, engine="window")
+        left = iter(range(looks))
+        run.is_stopped = lambda left=left: next(left, None) is None
+        with pytest.raises(refsim.SimulationInterrupted) as caught:
+            vjp_in_pieces(run, adjoint.Checkpoint(snapshots=3, pieces=12))
+        run.is_stopped = bool
+        partial = caught.value.partial
+        pieces = list(partial.pieces())
+        time = np.concatenate([np.zeros(0), *(piece.spikes.time for piece in pieces)])
+        assert np.array_equal(time, whole.spikes.time[: partial.n_spikes])
+        assert np.all(whole.spikes.time[partial.n_spikes :] >= partial.duration)
+        assert [piece.end for piece in pieces[-1:]] in ([], [partial.duration])
+        read = np.concatenate([np.zeros(0, int), *(piece.sample_number for piece in pieces)])
+        assert sorted(read) == [i for i, t in enumerate(samples[1]) if t < partial.duration]
+        for piece in pieces:
+            assert np.array_equal(piece.voltages, whole.voltages[piece.sample_number])
+    assert len(pieces) > 3
+
+
+def test_threads_take_turns_at_one_pullback():
+    network = balanced()
+    kept, pullback = adjoint.vjp(network, None, 20.0, checkpoint=adjoint.Checkpoint(3, pieces=9))
+    bars = [np.random.default_rng(i).normal(size=kept.n_spikes) for i in range(2)]
+    expected = [pullback(bar, wrt="v0").v0 for bar in bars]
+    found = [[], []]
+
+    def work(i):
+        for _ in range(5):
+            found[i].append(pullback(bars[i], wrt="v0").v0)
+            found[i].append(sum(len(piece.spikes.time) for piece in kept.pieces()))
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for i in range(2):
+        assert found[i][1::2] == 5 * [kept.n_spikes]
+        assert all(np.array_equal(v0, expected[i]) for v0 in found[i][::2])
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="no folder that nobody can write to")
+def test_a_folder_that_takes_no_snapshots():
+    plan = adjoint.Checkpoint(2, directory="/proc/self")
+    with pytest.raises(refsim.OutputError, match="no snapshots can be kept"):
+        adjoint.vjp(balanced(), None, 20.0, checkpoint=plan)

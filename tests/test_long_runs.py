@@ -1,6 +1,7 @@
 """Simulations that go on from a state, run in threads, show their progress or write to files."""
 
 import _thread
+import contextlib
 import threading
 
 import numpy as np
@@ -9,8 +10,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from test_window_engine import balanced, with_delays
 
 import refsim
-from refsim import continuation, rows
+from refsim import continuation, rows, window_engine
 from refsim.window_engine import obstacle
+from refsim.window_types import PHASE
 from validation.strategies import cases, decimals
 
 usual = settings(
@@ -96,6 +98,66 @@ def test_further_inputs():
         begun.continue_(6.0, engine="event")
 
 
+def test_a_limit_below_the_spikes_so_far_is_refused(monkeypatch):
+    network = balanced()
+    whole = refsim.simulate(network, None, 20.0, engine="window")
+    begun = refsim.simulate(network, None, 10.0, keep_state=True)
+    assert 100 < begun.n_spikes < whole.n_spikes - 1
+    with pytest.raises(refsim.InvalidValueError, match="max_spikes is 100, and there are"):
+        begun.continue_(20.0, max_spikes=100)
+    with pytest.raises(refsim.SpikeLimitError) as caught:
+        begun.continue_(20.0, max_spikes=begun.n_spikes + 1)
+    assert np.array_equal(caught.value.partial.spikes.time, whole.spikes.time[: begun.n_spikes + 1])
+    with pytest.raises(refsim.SpikeLimitError):
+        begun.continue_(20.0, max_spikes=begun.n_spikes)
+    # By default the limit grows with what there is.
+    monkeypatch.setattr(refsim.engine, "MAX_SPIKES", whole.n_spikes - begun.n_spikes)
+    assert_same(begun.continue_(20.0), whole)
+    monkeypatch.setattr(refsim.engine, "MAX_SPIKES", whole.n_spikes - begun.n_spikes - 1)
+    with pytest.raises(refsim.SpikeLimitError):
+        begun.continue_(20.0)
+
+
+def interrupted(run, looks):
+    """Return what is left of a run that is stopped at its look number ``looks``, or None."""
+    left = iter(range(looks))
+    run.is_stopped = lambda: next(left, None) is None
+    try:
+        run.execute()
+    except refsim.SimulationInterrupted as stop:
+        return stop.partial
+    return None
+
+
+@pytest.mark.parametrize("end", [20.0, 20.3])
+def test_an_interrupted_run_keeps_a_state_wherever_it_was(monkeypatch, end):
+    """Also while room runs out, which it does within windows, and in the last, shorter window."""
+    network, samples = balanced(), ([3, 5, 7], [1.0, 12.0, 19.9])
+    whole = refsim.simulate(network, None, 40.0, samples=samples, engine="window")
+    phases = set()
+    finish = window_engine.WindowRun.finish_window
+
+    def watched(self):
+        phases.add(int(self.work.counts[PHASE]))
+        return finish(self)
+
+    monkeypatch.setattr(window_engine.WindowRun, "finish_window", watched)
+    options = {"engine": "window", "keep_state": True}
+    for looks in range(200):
+        with monkeypatch.context() as patch:
+            patch.setattr(window_engine, "_ROOM", 1)
+            patch.setattr(window_engine, "_SHARE", 2000)
+            run = refsim.engine.Run(network, None, end, samples, "auto", None, 10**6, **options)
+            partial = interrupted(run, looks)
+        if partial is None:
+            break
+        known = whole.spikes.time <= partial.duration
+        assert np.array_equal(partial.spikes.time, whole.spikes.time[known])
+        assert_same(partial.continue_(40.0), whole)
+    assert looks > 10
+    assert phases == {0, 1, 2}
+
+
 def test_a_state_needs_the_window_engine():
     network = refsim.Network(1, refsim.connect(0, 0, 1.0, 0.0))
     with pytest.raises(refsim.InvalidValueError, match="a delay between neurons is 0"):
@@ -140,8 +202,6 @@ def test_threads_change_no_bit(monkeypatch, changes):
 
 
 def test_threads_whose_room_runs_out(monkeypatch):
-    from refsim import window_engine
-
     network = in_blocks(monkeypatch)
     plain = refsim.simulate(network, None, 20.0, engine="window", threads=3)
     monkeypatch.setattr(window_engine, "_ROOM", 1)
@@ -187,10 +247,24 @@ def test_recordings(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "spikes.h5"]
     with pytest.raises(refsim.InvalidValueError, match="which exists"):
         refsim.record(network, None, 30.0, tmp_path / "spikes.h5")
+    with pytest.raises(refsim.InvalidValueError, match="for a file"):
+        refsim.record(network, None, 30.0, tmp_path / "spikes.npz")
     with pytest.raises(refsim.InvalidValueError, match="piece is 0"):
         refsim.record(network, None, 30.0, tmp_path / "other.h5", piece=0.0)
     with pytest.raises(OSError, match="cannot be"):
         refsim.record(network, None, 30.0, tmp_path / "nowhere" / "other.h5")
+
+
+def test_a_recording_of_too_many_spikes_is_kept(tmp_path):
+    network = balanced()
+    whole = refsim.simulate(network, None, 30.0, engine="window")
+    limit = whole.n_spikes // 2
+    with pytest.raises(refsim.SpikeLimitError, match=f"max_spikes is {limit}") as caught:
+        refsim.record(network, None, 30.0, tmp_path / "spikes.h5", piece=4.0, max_spikes=limit)
+    partial = caught.value.partial
+    with h5py.File(partial.path) as file:
+        assert np.array_equal(file["time"][:], whole.spikes.time[:limit])
+    assert (partial.n_spikes, partial.duration) == (limit, whole.spikes.time[limit - 1])
 
 
 def test_an_interrupted_recording_is_kept(tmp_path):
@@ -210,7 +284,7 @@ def test_a_progress_bar(capsys):
     pytest.importorskip("tqdm")
     refsim.simulate(balanced(), None, 5.0, engine="window", progress=True)
     refsim.simulate(balanced(), None, 5.0, engine="event", progress=True)
-    assert capsys.readouterr().err.count("ms") > 1
+    assert capsys.readouterr().err.count("/0.005 s simulated") > 1
 
 
 def test_the_digest_of_a_network_is_that_of_its_parameters():
@@ -219,3 +293,72 @@ def test_the_digest_of_a_network_is_that_of_its_parameters():
     for changes in ({"t_ref": 1.9}, {"tau": [2.1]}, {"weight": 1.0}, {"v0": 0.1}):
         other = network.replace(**changes)
         assert continuation.network_digest(network) != continuation.network_digest(other)
+
+
+def changed(arrays, name, change):
+    return arrays | {name: change(arrays[name].copy())}
+
+
+def put(index, value):
+    def change(array):
+        array[index] = value
+        return array
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("state_counts", lambda a: a[:5]),
+        ("state_counts", put(0, -1)),
+        ("state_counts", put(2, 10**6)),
+        ("state_v", lambda a: a[:1]),
+        ("state_v", put(0, np.nan)),
+        ("state_x", lambda a: a.astype(np.float32)),
+        ("state_tally", lambda a: a[:, :5]),
+        ("state_tally", put((0, 4), 10**6)),
+        ("state_reached", put(0, 10**6)),
+        ("state_last_spike", put(0, 10**6)),
+        ("state_source", put(0, 10**9)),
+        ("state_number", put(0, 10**9)),
+        ("state_end", put((0, 0), 10**9)),
+        ("state_end", lambda a: a[:, 1:]),
+        ("state_time", put(0, np.inf)),
+        ("spikes_time", lambda a: a[::-1]),
+        ("spikes_neuron", lambda a: a + 400),
+        ("spikes_slope_after", lambda a: a[1:]),
+        ("voltages", lambda a: a[1:]),
+        ("duration", lambda a: np.zeros(3)),
+        ("sample_neurons", lambda a: a + 400),
+        ("format", lambda a: np.array("refsim-state/0")),
+    ],
+)
+def test_a_file_that_holds_no_state_is_refused(tmp_path, name, change):
+    network = balanced(delay=np.linspace(0.5, 5.0, 16_000))
+    begun = refsim.simulate(network, None, 10.0, samples=([1], [3.0]), keep_state=True)
+    begun.save_state(tmp_path / "state.npz")
+    arrays = dict(np.load(tmp_path / "state.npz"))
+    np.savez(tmp_path / "changed.npz", **changed(arrays, name, change))
+    with pytest.raises(refsim.InvalidValueError, match=r"holds no saved state .*save_state"):
+        refsim.resume(network, tmp_path / "changed.npz", 20.0)
+
+
+@pytest.mark.parametrize("kind", ["empty", "npy", "cut", "text"])
+def test_a_file_of_another_kind_is_no_state(tmp_path, kind):
+    network, path = balanced(), tmp_path / "state.npz"
+    refsim.simulate(network, None, 5.0, keep_state=True).save_state(path)
+    whole = path.read_bytes()
+    if kind == "npy":
+        with path.open("wb") as file:
+            np.save(file, np.zeros(3))
+    else:
+        path.write_bytes({"empty": b"", "cut": whole[:-200], "text": b"PK"}[kind])
+    with pytest.raises(refsim.InvalidValueError, match="holds no saved state"):
+        refsim.resume(network, path, 20.0)
+    for byte in range(0, len(whole), len(whole) // 40):
+        flipped = bytearray(whole)
+        flipped[byte] ^= 4
+        path.write_bytes(bytes(flipped))
+        with contextlib.suppress(refsim.InvalidValueError):
+            refsim.resume(network, path, 6.0)

@@ -56,6 +56,18 @@ def test_raster_has_a_tick_for_every_spike(simulation):
     assert ax.get_ylim() == (-1, simulation.network.n_neurons)
 
 
+def test_raster_of_many_neurons_has_dots_that_can_be_seen():
+    run = refsim.simulate(refsim.Network(400, i_ext=np.linspace(1.1, 3.0, 400)), None, 40.0)
+    ax = raster(run, color=[COLOURS[i % 2] for i in range(400)])
+    draw(ax)
+    (dots,) = ax.collections
+    np.testing.assert_array_equal(dots.get_offsets(), np.stack(run.spikes[:2], axis=1))
+    expected = [matplotlib.colors.to_rgba(COLOURS[i % 2]) for i in run.spikes.neuron]
+    np.testing.assert_allclose(dots.get_facecolors(), expected)
+    # Wider than a pixel, however many neurons there are.
+    assert np.sqrt(dots.get_sizes()[0]) * ax.figure.dpi / 72.0 > 1.0
+
+
 @pytest.mark.parametrize("n", [1, 2, 9, 10, 11, 30, 1000])
 def test_ticks_of_a_raster_are_neurons(n):
     ax = raster(refsim.simulate(refsim.Network(n), None, 10.0))
