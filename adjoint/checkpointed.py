@@ -110,6 +110,12 @@ class Checkpointed:
             f"{self.duration:g} ms, {self.n_pieces} pieces, {self.n_snapshots} snapshots>"
         )
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _lock=threading.RLock())
+
     @property
     def n_snapshots(self) -> int:
         """Number of snapshots that are kept now."""
@@ -140,10 +146,10 @@ class Checkpointed:
         """Return the windows of the pass that belong to a piece."""
         return self._first[number], self._first[number + 1]
 
-    def _end(self, window: int) -> float:
-        """Return the end of a piece, which Ctrl-C may have brought."""
-        end = window_edge(self._pass.windows, window)
-        return min(end, self.duration) if self._pieces.is_interrupted else end
+    def _edge(self, window: int) -> float:
+        """Return where a piece begins or ends, which Ctrl-C may have brought."""
+        edge = window_edge(self._pass.windows, window)
+        return min(edge, self.duration) if self._pieces.is_interrupted else edge
 
     def _tape_of(self, number: int) -> PieceTape:
         return self._pieces.tape_of(number, window_edge(self._pass.windows, self._span(number)[1]))
@@ -153,9 +159,12 @@ class Checkpointed:
         windows, (first, end) = self._pass.windows, self._span(number)
         time = tape.spikes.time
         low = int(np.searchsorted(time, window_edge(windows, first), "left"))
-        if end == windows.total:
-            return slice(low, len(time))
-        return slice(low, int(np.searchsorted(time, window_edge(windows, end), "left")))
+        high = len(time)
+        if end < windows.total:
+            high = int(np.searchsorted(time, window_edge(windows, end), "left"))
+        if self._pieces.is_interrupted:  # perhaps before a window of the pass ends
+            high = min(high, self.n_spikes - _first_of(tape))
+        return slice(min(low, high), high)
 
     def _read(self, number: int) -> NDArray[np.int64]:
         """Return the samples, in order of time, that belong to a piece."""
@@ -169,13 +178,18 @@ class Checkpointed:
         span, given = self._span(number), self._run.sample_order[read]
         return Piece(
             network=self.network,
-            begin=window_edge(self._pass.windows, span[0]),
-            end=self._end(span[1]),
-            first_spike=tape.before.number + len(tape.before.time) + rows.start,
+            begin=self._edge(span[0]),
+            end=self._edge(span[1]),
+            first_spike=_first_of(tape) + rows.start,
             spikes=tape.spikes.part(rows),
             sample_number=given,
             voltages=self.voltages[given],
         )
+
+
+def _first_of(tape: PieceTape) -> int:
+    """Return the number of the first spike on a tape."""
+    return tape.before.number + len(tape.before.time)
 
 
 def _first_windows(pieces: PieceRun, windows: WindowPass) -> list[int]:

@@ -1,6 +1,7 @@
 """Gradients from snapshots are those from the tape, to the last bit."""
 
 import itertools
+import pickle
 import threading
 import tracemalloc
 import warnings
@@ -357,19 +358,24 @@ def test_limit_and_errors(tmp_path):
         pullback(wrt="mass")
 
 
-def test_what_an_interrupted_run_keeps_are_its_own_pieces():
+@pytest.mark.parametrize(
+    "plan", [adjoint.Checkpoint(3, pieces=12), adjoint.Checkpoint(memory=200_000)]
+)
+def test_what_an_interrupted_run_keeps_are_its_own_pieces(plan):
     """They end where it was stopped, and no later piece is simulated to look at them."""
     network = balanced()
     samples = ([3, 5, 7], [1.0, 12.0, 19.9])
     whole = refsim.simulate(network, None, 40.0, samples=samples, engine="window")
-    for looks in range(1, 12):
+    for looks in range(1, 200):
         run = Run(network, None, 40.0, samples, "auto", None, 10**6, engine="window")
         left = iter(range(looks))
         run.is_stopped = lambda left=left: next(left, None) is None
-        with pytest.raises(refsim.SimulationInterrupted) as caught:
-            vjp_in_pieces(run, adjoint.Checkpoint(snapshots=3, pieces=12))
+        try:
+            vjp_in_pieces(run, plan)
+            break
+        except refsim.SimulationInterrupted as stop:
+            partial = stop.partial
         run.is_stopped = bool
-        partial = caught.value.partial
         pieces = list(partial.pieces())
         time = np.concatenate([np.zeros(0), *(piece.spikes.time for piece in pieces)])
         assert np.array_equal(time, whole.spikes.time[: partial.n_spikes])
@@ -379,7 +385,16 @@ def test_what_an_interrupted_run_keeps_are_its_own_pieces():
         assert sorted(read) == [i for i, t in enumerate(samples[1]) if t < partial.duration]
         for piece in pieces:
             assert np.array_equal(piece.voltages, whole.voltages[piece.sample_number])
+    assert 10 < looks < 200
     assert len(pieces) > 3
+
+
+def test_a_copy_of_a_checkpointed_run_gives_the_same_gradient():
+    kept, pullback = adjoint.vjp(balanced(), None, 20.0, checkpoint=3)
+    copied, copy_of_pullback = pickle.loads(pickle.dumps((kept, pullback)))
+    bar = np.ones(kept.n_spikes)
+    assert np.array_equal(copy_of_pullback(bar).weight, pullback(bar).weight)
+    assert sum(len(piece.spikes.time) for piece in copied.pieces()) == kept.n_spikes
 
 
 def test_threads_take_turns_at_one_pullback():
