@@ -80,7 +80,7 @@ class PieceRun:
     @property
     def reached(self) -> float:
         """Time in ms up to which the run has come."""
-        return min(float(self._windows.work.counts[NOW]) * self.length, self.run.duration)
+        return self._windows.reached
 
     @property
     def n_arrivals(self) -> int:

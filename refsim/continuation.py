@@ -226,10 +226,8 @@ def _of_arrays(network: Network, arrays: dict[str, NDArray[Any]]) -> Simulation:
         (arrays["sample_neurons"], arrays["sample_times"]), network.n_neurons, LONGEST
     )
     spikes = Spikes(**{name: arrays[f"spikes_{name}"] for name in Spikes._fields})
-    voltages, duration = (
-        arrays["voltages"],
-        scalar("duration", arrays["duration"][()], 0.0, LONGEST),
-    )
+    voltages = arrays["voltages"]
+    duration = scalar("duration", arrays["duration"][()], 0.0, LONGEST)
     for name, column in (*spikes._asdict().items(), ("voltages", voltages)):
         kind = np.int64 if name == "neuron" else np.float64
         size = len(samples) if name == "voltages" else len(spikes.time)

@@ -216,6 +216,11 @@ class WindowRun:
         taken = int(self.work.counts[SAMPLES])
         self.problem.samples.voltage[:taken] = resumed.voltages[:taken]
 
+    @property
+    def reached(self) -> float:
+        """Time in ms up to which the run has come."""
+        return min(float(self.work.counts[NOW]) * self.problem.length, self.run.duration)
+
     def execute(self) -> int:
         """Run to the end and return the status; what was found is in ``run`` then."""
         status = RUNNING
@@ -287,7 +292,7 @@ class WindowRun:
             run.problem.samples.voltage[run.problem.samples.time > end] = np.nan
         origin = order_of_emissions(work.tape.time[:spikes], run.problem.inputs.time[:inputs])
         if not is_cut:
-            run.reached = min(float(work.counts[NOW]) * self.problem.length, run.duration)
+            run.reached = self.reached
         run.work = run.work._replace(tape=work.tape, origin=origin)
         counts = run.work.counts
         counts.spikes[0] = spikes
