@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, assume, given, settings
 import adjoint
 import refsim
 from adjoint.check import evaluate
-from refsim.cases import gradient_sizes
+from refsim.cases import Case, gradient_sizes
 from refsim.trace import emissions
 from validation import duality, finite_differences, high_precision, identities
 from validation.strategies import cases
@@ -243,6 +243,41 @@ def test_judges_do_not_depend_on_the_unit_of_the_loss(judge, unit):
             return replace(evaluation.gradient, delay=-evaluation.gradient.delay)
 
     assert judge.judge(replace(evaluation, pullback=Wrong())).verdict == "fail"
+
+
+def early_sample():
+    """Arrivals of 26 mV/ms move a voltage of -65 mV by a few ulps in a thousandth of a ms."""
+    synapses = refsim.Synapses([1], [0], weight=5.21, delay=0.0)
+    levels = {"v_rest": -65.0, "v_th": -64.0, "v_reset": -65.0, "v0": -65.0}
+    network = refsim.Network(
+        1, synapses, n_inputs=1, ports=refsim.ExpPort(0.5), tau_m=10.0, **levels
+    )
+    inputs = refsim.SpikeTrain(np.zeros(5), np.zeros(5, np.int64), 1)
+    samples = refsim.Samples([0], [0.001])
+    bars = {"time_bar": np.zeros(1), "voltage_bar": np.array([0.001])}
+    return evaluate(Case("early sample", network, inputs, 40.0, samples, **bars))
+
+
+def test_quotients_of_few_ulps_prove_nothing():
+    """A derivative below the rounding of the voltages is left out, a right one above it passes."""
+    judgement = finite_differences.judge(early_sample(), entries=1)
+    assert judgement.verdict == "pass", judgement
+    assert "rounding (tau," in judgement.note
+
+
+@pytest.mark.parametrize("group", ["weight", "tau_m", "input_times"])
+def test_a_gradient_of_zero_is_not_left_out_for_rounding(group):
+    evaluation = early_sample()
+    none = replace(evaluation.gradient, **{group: 0.0 * getattr(evaluation.gradient, group)})
+
+    class Wrong:
+        spike_cotangents = staticmethod(evaluation.pullback.spike_cotangents)
+
+        def __call__(self, *cotangents):
+            return none
+
+    judgement = finite_differences.judge(replace(evaluation, pullback=Wrong()), entries=1)
+    assert (judgement.verdict, judgement.group) == ("fail", group)
 
 
 def test_check_grads_rejects_a_wrong_gradient(monkeypatch):
