@@ -145,11 +145,11 @@ def compare(
 
 
 def _rounding(evaluation: Evaluation) -> float:
-    """Return by how much rounding of times and voltages may change the loss."""
+    """Return by how much roundings of times and voltages, independent ones, move the loss."""
     case, run = evaluation.case, evaluation.simulation
     level = np.maximum(np.abs(run.voltages), np.abs(case.network.v_rest[case.samples.neurons]))
-    of_times = np.dot(np.abs(evaluation.time_bar), run.spikes.time)
-    return EPS * float(of_times + np.dot(np.abs(case.voltage_bar), level))
+    parts = [evaluation.time_bar * run.spikes.time, case.voltage_bar * level]
+    return EPS * float(np.linalg.norm(np.concatenate(parts)))
 
 
 def _quotient(
