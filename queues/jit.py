@@ -171,7 +171,28 @@ def _keep_apart(typing_context: Any = None) -> Any:
     return numba.types.none(), generate
 
 
-keep_apart: Any = _keep_apart if _config.DISABLE_JIT else numba.extending.intrinsic(_keep_apart)
+def _arrays_lie_apart(typing_context: Any = None) -> Any:
+    """Promise that no array of the kernel that calls this shares memory with one it writes to.
+
+    Loops over many arrays are vectorised only then.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        results = 2  # places of the result and of an exception come first
+        for argument in builder.function.args[results:]:
+            if argument.type.is_pointer:
+                argument.add_attribute("noalias")
+        return context.get_dummy_value()
+
+    return numba.types.none(), generate
+
+
+def _only_compiled(function: Any) -> Any:
+    return function if _config.DISABLE_JIT else numba.extending.intrinsic(function)
+
+
+keep_apart: Any = _only_compiled(_keep_apart)
+arrays_lie_apart: Any = _only_compiled(_arrays_lie_apart)
 
 
 def by_type(choose: Callable[[type], Callable[..., Any]]) -> Callable[..., Any]:
