@@ -4,8 +4,9 @@ What an arrival will have done to its target at the end of the window depends on
 arrivals are summed in any order. Excitation and inhibition are summed apart: without the latter
 the voltage at the end of the window is a bound for all of it.
 
-Sums of a neuron with one exponential port: lift by excitation, state by excitation, lift by
-inhibition, state by inhibition. Otherwise: lift by excitation, by inhibition, synaptic states.
+Sums with one exponential port: lift and state of all neurons by excitation, then those by
+inhibition, for a spike has targets of one kind, and half of the memory stays in a core's cache.
+Otherwise those of a neuron lie together: lift by excitation, by inhibition, synaptic states.
 """
 
 import math
@@ -13,16 +14,19 @@ from collections.abc import Callable
 
 import numpy as np
 
-from queues.jit import by_type, inner_kernel, keep_apart, phase_kernel
+from queues.jit import arrays_lie_apart, by_type, inner_kernel, keep_apart, phase_kernel
+from queues.polynomials import TERMS, polynomial, respond_to_group, scaled
 from queues.prefetch import prefetch, prefetch_line
+from queues.reached import AT_ONCE, count_reached
+from queues.vector_builder import LANES
 from queues.vector_pair import add_scaled_pair
 from refsim.response import respond
-from refsim.window_types import CHUNK, FLIGHTS, NOW, OneExp
+from refsim.window_types import FLIGHTS, NOW, OneExp
 
 _ONE = np.uint64(1)
 _LINE = np.uint64(8)  # weights in a line of the cache
 _NEAR = 16  # synapses that are looked at first
-_GROUP = 16  # arrivals that are written to a chunk at once
+_GROUP = np.uint64(LANES)
 _NEAR_SYNAPSES = 2**17  # that a core's cache holds, so that none need be asked for beforehand
 _SPIKES_AHEAD = 8  # for which delays are asked for beforehand
 _MOST_AHEAD = 128  # delays of one of them
@@ -74,12 +78,10 @@ def _end_among(delay, time, begin, stop, limit):
     """Do what `_end_of_row` does, for delays of each synapse; several are compared at once."""
     k = np.uint64(begin)
     last = np.uint64(stop)
-    while k + np.uint64(_NEAR) <= last:
-        reached = np.uint64(0)
-        for j in range(np.uint64(_NEAR)):
-            reached += np.uint64(time + delay[k + j] < limit)
-        k += reached
-        if reached < np.uint64(_NEAR):
+    while k < last and k + np.uint64(AT_ONCE) <= np.uint64(delay.shape[0]):
+        reached = count_reached(delay, k, time, limit)
+        k = min(k + reached, last)
+        if reached < np.uint64(AT_ONCE):
             return np.int64(k)
     while k < last and time + delay[k] < limit:
         k += _ONE
@@ -148,7 +150,8 @@ def horner(terms, z):
 @inner_kernel
 def _add(post, weight, k, lift, fade, sums):
     w = np.float64(weight[k])
-    i = (np.uint64(post[k]) << np.uint64(2)) + (np.uint64(w < 0.0) << _ONE)
+    half = np.uint64(sums.shape[0]) >> _ONE
+    i = (np.uint64(post[k]) << _ONE) + (half if w < 0.0 else np.uint64(0))
     add_scaled_pair(sums, i, w, lift, fade)
 
 
@@ -169,100 +172,41 @@ def _add_run(post, weight, begin, end, ahead, lift, fade, sums):
         k += _ONE
 
 
-@phase_kernel
-def _add_each(post, weight, which, size, lift, fade, sums):
-    """Add arrivals over synapses ``which``, each with a response of its own."""
-    keep_apart()
-    for j in range(np.uint64(size)):
-        _add(post, weight, np.uint64(which[j]), lift[j], fade[j], sums)
-
-
 @inner_kernel
-def _horner12(c, z):
-    """Return a polynomial of twelve terms; written out, so that a loop over z is vectorised."""
-    low = ((((c[5] * z + c[4]) * z + c[3]) * z + c[2]) * z + c[1]) * z + c[0]
-    high = ((((c[11] * z + c[10]) * z + c[9]) * z + c[8]) * z + c[7]) * z + c[6]
-    cube = z * z * z
-    return high * (cube * cube) + low
-
-
-@inner_kernel
-def _polynomial(terms, z):
-    if terms.shape[0] == 12:
-        return _horner12(terms, z)
-    return horner(terms, z)
+def _respond(terms, since, scale):
+    if terms.shape[0] == TERMS:
+        return polynomial(terms, scaled(since, scale))
+    return horner(terms, since * scale - 1.0)
 
 
 @phase_kernel
-def _respond_12(since, size, scale, lift_terms, fade_terms, lift, fade):
-    """Evaluate polynomials of twelve terms for a chunk of arrivals."""
-    keep_apart()
-    for j in range(size):
-        z = since[j] * scale - 1.0
-        lift[j] = _horner12(lift_terms, z)
-        fade[j] = _horner12(fade_terms, z)
-
-
-@phase_kernel
-def _respond_any(since, size, scale, lift_terms, fade_terms, lift, fade):
-    """Evaluate polynomials of any length for a chunk of arrivals."""
-    keep_apart()
-    for j in range(size):
-        z = since[j] * scale - 1.0
-        lift[j] = horner(lift_terms, z)
-        fade[j] = horner(fade_terms, z)
-
-
-@inner_kernel
-def _deliver_chunk(shape, rows, scale, size, chunk, which, sums):
-    """Deliver a chunk of arrivals over synapses ``which``; it begins with the times since them."""
-    since, lift, fade = chunk[:CHUNK], chunk[CHUNK : 2 * CHUNK], chunk[2 * CHUNK : 3 * CHUNK]
-    if shape.lift_terms.shape[0] == 12:
-        _respond_12(since, size, scale, shape.lift_terms, shape.fade_terms, lift, fade)
-    else:
-        _respond_any(since, size, scale, shape.lift_terms, shape.fade_terms, lift, fade)
-    _add_each(rows.post, rows.weight, which, size, lift, fade, sums)
-
-
-@inner_kernel
-def _put_group(delay, t1, time, k, size, chunk, which):
-    """Write a group of arrivals to a chunk; those that are too many are overwritten later.
-
-    Loops of fixed length over numbers that cannot be negative are vectorised, without remainder.
-    """
-    for j in range(np.uint64(_GROUP)):
-        chunk[size + j] = t1 - (time + delay[k + j])
-    for j in range(np.uint64(_GROUP)):
-        which[size + j] = k + j
-
-
-@phase_kernel
-def _deliver_spread(shape, rows, flights, t1, length, n_flights, b, chunk, which, sums):
+def _deliver_spread(shape, rows, flights, t1, length, n_flights, b, lift, fade, sums):
     """Deliver all arrivals of this window over synapses with delays of their own.
 
-    Arrivals of several spikes fill a chunk, for one spike has few in a window.
+    Responses are evaluated for a group of arrivals at once; those that are too many are not used.
     """
     keep_apart()
+    arrays_lie_apart()
     scale = 2.0 / length
-    n_synapses = rows.delay.shape[0]
-    size = np.int64(0)
+    is_usual = shape.lift_terms.shape[0] == TERMS
+    last_group = np.uint64(max(rows.delay.shape[0] - np.int64(_GROUP), 0))
     for f in range(n_flights):
         time = flights.time[f]
-        k, end = flights.begin[b, f], flights.end[b, f]
+        k, end = np.uint64(flights.begin[b, f]), np.uint64(flights.end[b, f])
         while k < end:
-            part = min(end - k, CHUNK - size, _GROUP)
-            if k + _GROUP <= n_synapses:
-                _put_group(rows.delay, t1, time, np.uint64(k), np.uint64(size), chunk, which)
+            size = min(end - k, _GROUP)
+            if is_usual and k <= last_group:
+                respond_to_group(
+                    rows.delay, k, time, t1, scale, shape.lift_terms, shape.fade_terms, lift, fade
+                )
             else:
-                for j in range(part):
-                    chunk[size + j] = t1 - (time + rows.delay[k + j])
-                    which[size + j] = k + j
-            size += part
-            k += part
-            if size == CHUNK:
-                _deliver_chunk(shape, rows, scale, size, chunk, which, sums)
-                size = np.int64(0)
-    _deliver_chunk(shape, rows, scale, size, chunk, which, sums)
+                for j in range(size):
+                    since = t1 - (time + rows.delay[k + j])
+                    lift[j] = _respond(shape.lift_terms, since, scale)
+                    fade[j] = _respond(shape.fade_terms, since, scale)
+            for j in range(size):
+                _add(rows.post, rows.weight, k + j, lift[j], fade[j], sums)
+            k += size
 
 
 @inner_kernel
@@ -276,8 +220,9 @@ def _deliver_runs(shape, rows, t1, scale, time, begin, end, ahead, sums):
             stop = begin + 1
             while stop < end and rows.group[stop] == group:
                 stop += 1
-        z = (t1 - (time + delay)) * scale - 1.0
-        lift, fade = _polynomial(shape.lift_terms, z), _polynomial(shape.fade_terms, z)
+        since = t1 - (time + delay)
+        lift = _respond(shape.lift_terms, since, scale)
+        fade = _respond(shape.fade_terms, since, scale)
         _add_run(rows.post, rows.weight, begin, stop, ahead, lift, fade, sums)
         begin = stop
 
@@ -294,10 +239,10 @@ def _deliver_grouped(shape, rows, flights, t1, length, n_flights, b, sums):
 
 
 @inner_kernel
-def _deliver_one_exp(shape, rows, flights, t1, length, n_flights, b, chunk, which, sums):
+def _deliver_one_exp(shape, rows, flights, t1, length, n_flights, b, lift, fade, sums):
     """Deliver all arrivals of this window at block ``b``; one exponential port."""
     if are_spread(rows):
-        _deliver_spread(shape, rows, flights, t1, length, n_flights, b, chunk, which, sums)
+        _deliver_spread(shape, rows, flights, t1, length, n_flights, b, lift, fade, sums)
     else:
         _deliver_grouped(shape, rows, flights, t1, length, n_flights, b, sums)
 
@@ -366,7 +311,7 @@ def _deliver(shape: type) -> Callable[..., None]:
     if shape is OneExp:
         return lambda shape, problem, work, t1, n, b: _deliver_one_exp(
             shape, problem.rows, work.flights, t1, problem.length, n, b,
-            work.chunk[b], work.which[b], work.sums,
+            work.response[b, 0], work.response[b, 1], work.sums,
         )  # fmt: skip
     return lambda shape, problem, work, t1, n, b: _deliver_any_ports(
         shape, problem.model, problem.responses, problem.rows, work.flights, t1, problem.length,

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from queues.polynomials import TERMS
+from queues.vector_builder import LANES
 from refsim.lif import log_ratio
 from refsim.network import Network
 from refsim.propagator import propagator
@@ -21,7 +23,6 @@ from refsim.window_state import WindowState, restore, snapshot
 from refsim.window_types import (
     ARRIVALS,
     BASE,
-    CHUNK,
     EVENTS,
     FLIGHTS,
     FOUND,
@@ -64,7 +65,6 @@ _WELL_APART = 0.01  # relative distance of rates from which their difference is 
 _PREFERRED = 0.375
 # Where a spike has many targets at one time, sweeps are cheap beside arrivals, and replays dear.
 _PREFERRED_DENSE, _DENSE = 0.25, 500  # from so many synapses a neuron on
-_TERMS = 12  # of polynomials that kernels evaluate in vectors
 
 
 def obstacle(network: Network, duration: float) -> str | None:
@@ -150,7 +150,7 @@ def _shape(kernels: Model, table: Responses, step: Propagator) -> OneExp | AnyPo
 
 
 def _padded(terms: Float) -> Float:
-    return np.concatenate([terms, np.zeros(max(0, _TERMS - len(terms)))])
+    return np.concatenate([terms, np.zeros(max(0, TERMS - len(terms)))])
 
 
 class Resumed(NamedTuple):
@@ -388,8 +388,7 @@ def _work(problem: WindowProblem, v0: Float, n_threads: int) -> WindowWork:
         gap=np.full((n_blocks, 8), np.inf),
         state=np.zeros((n_blocks, 2, n_states)),
         roots=np.zeros((n_blocks, 2, n_states + 2)),
-        which=np.zeros((n_blocks, 2 * CHUNK), np.int32),
-        chunk=np.zeros((n_blocks, 5 * CHUNK)),
+        response=np.zeros((n_blocks, 2, LANES)),
     )
 
 

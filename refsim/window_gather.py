@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from queues.jit import by_type, inner_kernel, keep_apart, phase_kernel
+from queues.jit import arrays_lie_apart, by_type, inner_kernel, keep_apart, phase_kernel
 from queues.prefetch import prefetch_line
 from refsim.window_deliver import delay_of
 from refsim.window_types import (
@@ -24,30 +24,23 @@ _FEW = 24  # arrivals up to which insertion sorts faster than merging
 
 
 @phase_kernel
-def _pick(post, begin, end, flag, picked, size):
-    """Append the synapses whose targets are marked; without a branch, and one entry too far."""
-    keep_apart()
-    k = np.uint64(begin)
-    stop = np.uint64(end)
-    j = np.uint64(size)
-    while k < stop:
-        picked[j] = np.int32(k)
-        j += np.uint64(flag[np.uint64(post[k])])
-        k += np.uint64(1)
-    return np.int64(j)
+def _pick_all(post, begins, ends, picked, stop, flag, n_flights):
+    """List the synapses reached whose targets are marked; return how many there are.
 
-
-@phase_kernel
-def _pick_all(rows, flights, picked, stop, flag, n_flights, b):
-    """Find the hits of each flight in block ``b``; return how many there are."""
+    Without a branch for each, and so one entry too far; ``stop`` is where the hits of each flight
+    end.
+    """
     keep_apart()
-    size = np.int64(0)
+    arrays_lie_apart()
+    j = np.uint64(0)
     for f in range(n_flights):
-        begin, end = flights.begin[b, f], flights.end[b, f]
-        if begin < end:
-            size = _pick(rows.post, begin, end, flag, picked, size)
-        stop[f] = size
-    return size
+        k, end = np.uint64(begins[f]), np.uint64(ends[f])
+        while k < end:
+            picked[j] = np.int32(k)
+            j += np.uint64(flag[np.uint64(post[k])])
+            k += np.uint64(1)
+        stop[f] = np.int64(j)
+    return np.int64(j)
 
 
 @phase_kernel
@@ -187,7 +180,10 @@ def gather(problem, work, b, thread):
         return True
     n_flights = work.counts[FLIGHTS]
     picked, begin = hits.synapse[thread], hits.begin[thread]
-    size = _pick_all(rows, flights, picked, hits.stop[thread], lists.flag, n_flights, b)
+    size = _pick_all(
+        rows.post, flights.begin[b], flights.end[b], picked, hits.stop[thread], lists.flag,
+        n_flights,
+    )  # fmt: skip
     if size > hits.arrival.shape[1]:
         work.tally[b, LACK] = size
         return False

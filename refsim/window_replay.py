@@ -104,8 +104,9 @@ def _finish_replay(model, table, neurons, lists, tally, first, x, b, n):
 def _root(a, r, p, cq, level, low, high, f_low, f_high):
     """Return where p e^{-a s} - cq e^{-r s} reaches ``level`` from below, between two times.
 
-    Newton's method, kept within an interval that always holds the crossing. What a step leaves is
-    half its square times V''/V': once that is below the last bit, there is no need to look again.
+    Halley's method, kept within an interval that always holds the crossing. With n = f/V' and
+    m = V''/2V', a step n/(1 - n m) leaves its cube times m^2 - V'''/6V', and terms of higher order:
+    once twice that is below the last bit, there is no need to look again.
     """
     keep_apart()
     tiny = 4e-17 * high
@@ -113,33 +114,48 @@ def _root(a, r, p, cq, level, low, high, f_low, f_high):
     for _ in range(100):
         if not low < s < high:
             s = 0.5 * (low + high)
-        e_v, e_x = math.exp(-a * s), math.exp(-r * s)
-        f = p * e_v - cq * e_x - level
-        slope = r * cq * e_x - a * p * e_v
+        v, x = p * math.exp(-a * s), cq * math.exp(-r * s)
+        f = v - x - level
+        slope = r * x - a * v
         if f < 0.0:
             low = s
         else:
             high = s
         if f == 0.0 or high - low <= tiny:
             return s
-        step = f / slope if slope > 0.0 else math.inf
-        bend = a * a * p * e_v - r * r * cq * e_x
-        if abs(step) <= tiny or step * step * abs(bend) <= tiny * slope:
+        if slope <= 0.0:
+            s = low
+            continue
+        step = f / slope
+        m = 0.5 * (a * a * v - r * r * x) / slope
+        if abs(step * m) < 0.5:
+            step /= 1.0 - step * m
+        third = (r * r * r * x - a * a * a * v) / slope
+        left = 2.0 * abs(step * step * step) * (m * m + abs(third) / 6.0)
+        if abs(step) <= tiny or (abs(step * m) < 0.01 and left <= tiny):
             return min(max(s - step, low), high)
         s -= step
     return s
 
 
+@inner_kernel
+def _stays_below(a, r, p, cq, level, s0, fall_v0, fall_x0, s1, fall_v1, fall_x1):
+    """Return whether the voltage certainly stays below threshold in [s0, s1], without a search."""
+    f0 = p * fall_v0 - cq * fall_x0
+    f1 = p * fall_v1 - cq * fall_x1
+    slope0 = r * cq * fall_x0 - a * p * fall_v0
+    # On its way up to a summit the voltage only becomes flatter.
+    return (f0 < level) & (f1 < level) & ((slope0 <= 0.0) | (f0 + slope0 * (s1 - s0) < level))
+
+
 @phase_kernel
-def _crossing(shape, p, q, level, s0, fall_v0, fall_x0, s1, fall_v1, fall_x1):
+def _crossing(a, r, p, cq, level, s0, fall_v0, fall_x0, s1, fall_v1, fall_x1):
     """Return the first crossing in [s0, s1], inf if there is none; ``level`` is v_th - drive.
 
     The slope of the voltage changes its sign once at most, so the voltage crosses upwards at most
     once: before the end if it is above threshold there, else before its summit.
     """
     keep_apart()
-    a, r = shape.rate_v, shape.rate_x
-    cq = shape.ratio * q
     f0 = p * fall_v0 - cq * fall_x0
     f1 = p * fall_v1 - cq * fall_x1
     slope0 = r * cq * fall_x0 - a * p * fall_v0
@@ -148,10 +164,7 @@ def _crossing(shape, p, q, level, s0, fall_v0, fall_x0, s1, fall_v1, fall_x1):
         return s0 if slope0 > 0.0 else math.inf
     if f1 >= level:
         return _root(a, r, p, cq, level, s0, s1, f0, f1)
-    # On its way up to a summit the voltage only becomes flatter.
-    if slope0 <= 0.0 or f0 + slope0 * (s1 - s0) < level:
-        return math.inf
-    if r * cq * fall_x1 - a * p * fall_v1 >= 0.0:
+    if slope0 <= 0.0 or r * cq * fall_x1 - a * p * fall_v1 >= 0.0:
         return math.inf
     top = min(max(math.log((r * cq) / (a * p)) / (r - a), s0), s1)
     f_top = p * math.exp(-a * top) - cq * math.exp(-r * top)
@@ -208,7 +221,9 @@ def _replay_one_exp(shape, parameters, neurons, hits, out, limits, b, thread, n,
                 arrivals[j, FALL_V],
                 arrivals[j, FALL_X],
             )
-        crossing = _crossing(shape, p, q, level, s, fall_v, fall_x, until, next_v, next_x)
+        crossing, cq = math.inf, c * q
+        if not _stays_below(a, r, p, cq, level, s, fall_v, fall_x, until, next_v, next_x):
+            crossing = _crossing(a, r, p, cq, level, s, fall_v, fall_x, until, next_v, next_x)
         if crossing < math.inf:
             earliest = max(earliest, np.nextafter(last_arrival, math.inf))
             t = max(min(t0 + crossing, t1), earliest)

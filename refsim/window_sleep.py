@@ -6,7 +6,7 @@ windows of sparse activity are made of visits, and a visit is made of a dozen op
 
 import math
 
-from queues.jit import inner_kernel, keep_apart, phase_kernel
+from queues.jit import arrays_lie_apart, inner_kernel, keep_apart, phase_kernel
 
 # The bound is a sum of a handful of terms: this share of their size covers its rounding.
 MARGIN = 1e-13
@@ -44,6 +44,7 @@ def _may_fire(shape, drive, v_th, v, x, release):
 def catch_up_all(shape, neurons, drive, decay, lift, fade, length, begin, end, now):
     """Bring all neurons of a block to the beginning of this window."""
     keep_apart()
+    arrays_lie_apart()
     v, x, release, reached = neurons.v, neurons.x, neurons.release, neurons.reached
     for n in range(begin, end):
         windows = now - reached[n]
@@ -74,6 +75,7 @@ def visit_each(
     A visit brings a neuron to the beginning of this window and puts it on the list, once.
     """
     keep_apart()
+    arrays_lie_apart()
     v, x, release, reached = neurons.v, neurons.x, neurons.release, neurons.reached
     for k in range(some.shape[0]):
         n = some[k]
@@ -96,15 +98,16 @@ def settle_visited(shape, neurons, lists, drive, v_th, sums, first, size, t1, no
     Return how many are to be replayed, and how many are awake. Their sums are cleared.
     """
     keep_apart()
+    arrays_lie_apart()
     v, x, release, reached = neurons.v, neurons.x, neurons.release, neurons.reached
     flag, visited, replays, awake = lists.flag, lists.visited, lists.replays, neurons.awake
     marked = waiting = first
+    half = sums.shape[0] >> 1
     for i in range(first, first + size):
         n = visited[i]
-        j = n << 2
-        excited, inhibited, added = sums[j], sums[j + 2], sums[j + 1] + sums[j + 3]
-        for k in range(4):
-            sums[j + k] = 0.0
+        up, down = n << 1, half + (n << 1)
+        excited, inhibited, added = sums[up], sums[down], sums[up + 1] + sums[down + 1]
+        sums[up], sums[up + 1], sums[down], sums[down + 1] = 0.0, 0.0, 0.0, 0.0
         reached[n] = now + 1
         x0, v0 = x[n], v[n]
         is_marked = flag[n] == 1

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from queues.jit import by_type, inner_kernel, keep_apart, phase_kernel
+from queues.byte_mask import WIDTH, lowest_of, mask_of
+from queues.jit import arrays_lie_apart, by_type, inner_kernel, keep_apart, phase_kernel
 from refsim.window_sleep import MARGIN, settle_visited
 from refsim.window_types import (
     AWAKE,
@@ -27,64 +28,32 @@ from refsim.window_visit import advance_states, keep_awake, may_fire, visit
 
 
 @phase_kernel
-def _foresee(shape, drives, v, x, end, bound):
-    """Write the voltage at the end of the window without arrivals, and a bound for all of it."""
+def _end_all(shape, drives, v_th, t1, v, x, release, flag, up, down):
+    """Take neurons to the end of the window, but for those that may fire: they are marked.
+
+    One loop, without a branch, that compilers turn into vector instructions.
+    """
     keep_apart()
-    decay, fade, lift_factor = shape.decay, shape.fade, shape.lift
-    for j in range(end.shape[0]):
-        drive, v0, x0 = drives[j], v[j], x[j]
-        leak = drive + (v0 - drive) * decay
-        lift = x0 * lift_factor
+    arrays_lie_apart()
+    for j in range(flag.shape[0]):
+        drive, v0, x0, held_until = drives[j], v[j], x[j], release[j]
+        excited, fade_up = up[2 * j], up[2 * j + 1]
+        inhibited, fade_down = down[2 * j], down[2 * j + 1]
+        leak = drive + (v0 - drive) * shape.decay
+        lift = x0 * shape.lift
         after = leak + lift
         # The voltage has one extremum at most: a summit if it rises first and then falls.
         summit = (leak if leak > v0 else v0) + (lift if lift > 0.0 else 0.0)
         plain = after if after > v0 else v0
-        has_summit = (drive - v0 + x0 > 0.0) & (drive - after + x0 * fade < 0.0)
+        has_summit = (drive - v0 + x0 > 0.0) & (drive - after + x0 * shape.fade < 0.0)
         highest = summit if has_summit else plain
-        end[j] = after
-        bound[j] = highest + MARGIN * (abs(drive) + abs(v0) + abs(highest))
-
-
-@phase_kernel
-def _add_sums(sums, end, bound, added):
-    """Add what arrivals do to the voltage at the end, and to its bound; take apart the states."""
-    keep_apart()
-    for j in range(end.shape[0]):
-        # Products are vectorised here, and shifts are not.
-        excited, fade_up = sums[4 * j], sums[4 * j + 1]
-        inhibited, fade_down = sums[4 * j + 2], sums[4 * j + 3]
-        end[j] += excited + inhibited
-        bound[j] += excited + MARGIN * (excited - inhibited)
-        added[j] = fade_up + fade_down
-
-
-@phase_kernel
-def _mark(t1, bound, v_th, release, flag):
-    """Mark free neurons that may fire, those that are released, and those marked before."""
-    keep_apart()
-    for j in range(flag.shape[0]):
-        may_fire = (bound[j] >= v_th[j]) & (release[j] < 0.0)
-        is_released = (release[j] >= 0.0) & (release[j] <= t1)
-        flag[j] = np.uint8(may_fire | is_released | (flag[j] == 1))
-
-
-@phase_kernel
-def _end(fade, flag, release, end, added, v, x, mark, hold):
-    """Take the neurons that are not marked to the end of the window.
-
-    Choices are vectorised if they are by numbers of one size; ``mark`` and ``hold`` are scratch.
-    """
-    keep_apart()
-    for j in range(mark.shape[0]):
-        mark[j] = np.float64(flag[j])
-    for j in range(hold.shape[0]):
-        hold[j] = 1.0 if release[j] >= 0.0 else mark[j]
-    for j in range(v.shape[0]):
-        # Exact, for ``hold`` is 0 or 1; a choice would become a branch around the store.
-        v[j] = hold[j] * v[j] + (1.0 - hold[j]) * end[j]
-    for j in range(x.shape[0]):
-        x0 = x[j]
-        x[j] = x0 if mark[j] > 0.5 else x0 * fade + added[j]
+        size = abs(drive) + abs(v0) + abs(highest) + (excited - inhibited)
+        may_fire = (highest + excited + MARGIN * size >= v_th[j]) & (held_until < 0.0)
+        is_released = (held_until >= 0.0) & (held_until <= t1)
+        is_marked = may_fire | is_released | (flag[j] == 1)
+        flag[j] = np.uint8(is_marked)
+        v[j] = v0 if is_marked | (held_until >= 0.0) else after + (excited + inhibited)
+        x[j] = x0 if is_marked else x0 * shape.fade + (fade_up + fade_down)
 
 
 @phase_kernel
@@ -95,23 +64,20 @@ def _clear(sums):
 
 
 @phase_kernel
-def _sweep_one_exp(shape, model, low, high, t1, neurons, lists, sums, chunk):
-    """Sweep a block in loops over few arrays, which compilers turn into vector instructions."""
+def _sweep_one_exp(shape, model, low, high, t1, neurons, lists, sums):
+    """Sweep a block, so many neurons at once that they stay in a core's cache."""
     keep_apart()
+    half = sums.shape[0] >> 1
     for first in range(low, high, CHUNK):
         last = min(first + CHUNK, high)
-        size = last - first
-        end, bound = chunk[:size], chunk[CHUNK : CHUNK + size]
-        added = chunk[2 * CHUNK : 2 * CHUNK + size]
-        mark = chunk[3 * CHUNK : 3 * CHUNK + size]
-        hold = chunk[4 * CHUNK : 4 * CHUNK + size]
-        v, x, release = neurons.v[first:last], neurons.x[first:last], neurons.release[first:last]
-        of_chunk, flag = sums[4 * first : 4 * last], lists.flag[first:last]
-        _foresee(shape, model.neurons.drive[first:last], v, x, end, bound)
-        _add_sums(of_chunk, end, bound, added)
-        _mark(t1, bound, model.neurons.v_th[first:last], release, flag)
-        _end(shape.fade, flag, release, end, added, v, x, mark, hold)
-        _clear(of_chunk)
+        up, down = sums[2 * first : 2 * last], sums[half + 2 * first : half + 2 * last]
+        _end_all(
+            shape, model.neurons.drive[first:last], model.neurons.v_th[first:last], t1,
+            neurons.v[first:last], neurons.x[first:last], neurons.release[first:last],
+            lists.flag[first:last], up, down,
+        )  # fmt: skip
+        _clear(up)
+        _clear(down)
 
 
 @inner_kernel
@@ -195,10 +161,10 @@ def _sweep_any_ports(shape, model, table, low, high, t1, neurons, lists, sums):
 def _sweep_all(shape: type) -> Callable[..., None]:
     """Finish all neurons from ``low`` to ``high``."""
     if shape is OneExp:
-        return lambda shape, model, table, low, high, t1, neurons, lists, sums, chunk: (
-            _sweep_one_exp(shape, model, low, high, t1, neurons, lists, sums, chunk)
+        return lambda shape, model, table, low, high, t1, neurons, lists, sums: _sweep_one_exp(
+            shape, model, low, high, t1, neurons, lists, sums
         )
-    return lambda shape, model, table, low, high, t1, neurons, lists, sums, chunk: _sweep_any_ports(
+    return lambda shape, model, table, low, high, t1, neurons, lists, sums: _sweep_any_ports(
         shape, model, table, low, high, t1, neurons, lists, sums
     )
 
@@ -217,13 +183,23 @@ def mark_sampled(samples, edge, model, table, length, neurons, lists, counts, ta
 
 @phase_kernel
 def _list_all(first, last, flag, replays):
-    """List the marked neurons; without a branch, for they are few but not rare."""
+    """List the marked neurons."""
     keep_apart()
-    size = np.int64(0)
-    for n in range(first, last):
-        replays[first + size] = n
-        size += np.int64(flag[n])
-    return size
+    size = first
+    n = first
+    while n + WIDTH <= last:
+        mask = mask_of(flag, n)
+        while mask != 0:
+            replays[size] = n + np.int64(lowest_of(mask))
+            mask &= mask - np.uint64(1)
+            size += 1
+        n += WIDTH
+    while n < last:
+        if flag[n] != 0:
+            replays[size] = n
+            size += 1
+        n += 1
+    return size - first
 
 
 @phase_kernel
@@ -287,6 +263,6 @@ def sweep(problem, work, b):
     lists = work.lists
     _sweep_all(
         problem.shape, problem.model, problem.propagator, first, last, t1, work.neurons, lists,
-        work.sums, work.chunk[b],
+        work.sums,
     )  # fmt: skip
     work.tally[b, REPLAYS] = _list_all(first, last, lists.flag, lists.replays)

@@ -150,8 +150,7 @@ class WindowWork(NamedTuple):
     sequence: Int  # scratch of the sort of what was found
     state: Float  # (B, 2, K) synaptic states of the neuron that is replayed, and scratch
     roots: Float  # (B, 2, K + 2) scratch of the search for crossings
-    which: NDArray[np.int32]  # (B, 2 * CHUNK) synapses of a chunk of arrivals, and some more
-    chunk: Float  # (B, 5 * CHUNK) scratch of loops over chunks of arrivals or neurons
+    response: Float  # (B, 2, LANES) to a group of arrivals
 
 
 # Indices of ``counts``.
@@ -189,4 +188,4 @@ class WindowWork(NamedTuple):
 FINDING, DELIVERING, GATHERING, REPLAYING, WAITING = range(5)
 WIDTH = 16  # of a row of tally: two lines of the cache
 
-CHUNK = 256  # arrivals, or neurons, that are processed together
+CHUNK = 256  # neurons that are swept at once
