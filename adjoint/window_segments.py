@@ -10,9 +10,10 @@ from collections.abc import Callable
 import numpy as np
 
 from adjoint.window_types import FIRST, LIFT, LIFT_A, LIFT_R, Adjoints
-from queues.jit import by_type, inner_kernel, phase_kernel
+from queues.jit import by_type, inner_kernel, keep_apart, phase_kernel
+from queues.polynomials import SEVERAL, evaluate_several
 
-CHUNK = 512  # arrivals whose responses are computed together
+CHUNK = 512  # arrivals whose responses are computed together; a multiple of SEVERAL
 
 
 @phase_kernel
@@ -84,28 +85,12 @@ def scale(since, length, size, scaled):
 
 @phase_kernel
 def evaluate(terms, z, size, out):
-    """Write a polynomial at many places, two terms at a time."""
-    d = terms.shape[0] - 1
-    last = terms[d]
-    stop = np.uint64(size)
+    """Write a polynomial at many places, and at some more, for which there is room in a chunk."""
+    keep_apart()
     i = np.uint64(0)
-    if d % 2 == 1:
-        c = terms[d - 1]
-        while i < stop:
-            out[i] = last * z[i] + c
-            i += np.uint64(1)
-        d -= 1
-    else:
-        while i < stop:
-            out[i] = last
-            i += np.uint64(1)
-    while d > 0:
-        b, c = terms[d - 1], terms[d - 2]
-        i = np.uint64(0)
-        while i < stop:
-            out[i] = (out[i] * z[i] + b) * z[i] + c
-            i += np.uint64(1)
-        d -= 2
+    while i < np.uint64(size):
+        evaluate_several(terms, z, i, out)
+        i += np.uint64(SEVERAL)
 
 
 @inner_kernel
