@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from queues.jit import is_compiled
 from refsim.cases import load
 from validation import cli, suite
 
 CASES = Path(__file__).parents[1] / "validation" / "cases"
 CHAIN = str(CASES / "chain.json")
+needs_compiler = pytest.mark.skipif(not is_compiled(), reason="kernels are not compiled")
 
 
 def document(**changes):
@@ -112,6 +114,39 @@ def test_grad_writes_a_case_file_with_17_digits(capsys, tmp_path):
         assert np.max(np.abs(values - known[name])) <= 1e-13 * np.max(np.abs(known[name]))
 
 
+def test_warmup_names_what_it_compiles(capsys):
+    assert cli.main(["warmup"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    names = [line.rsplit(maxsplit=2)[0] for line in lines]
+    assert names[:2] == ["event engine", "event engine, gradients"]
+    assert {"window engine", "window engine, gradients", "window engine, tangents"} < set(names)
+    assert all(line.endswith(" s") for line in lines)
+
+
+@needs_compiler
+def test_nothing_is_left_to_compile_after_a_warmup():
+    """In a process of its own, for kernels are compiled once in each."""
+    code = (
+        "import gc, numpy as np, refsim, adjoint\n"
+        "from numba.core.dispatcher import Dispatcher\n"
+        "from validation.cli_warmup import steps\n"
+        "def compiled():\n"
+        "    return sum(len(d.overloads) for d in gc.get_objects() if isinstance(d, Dispatcher))\n"
+        "def use():\n"
+        "    synapses = refsim.random(range(10), 9, in_degree=3, weight=4.0, delay=1.0)\n"
+        "    net = refsim.Network(9, synapses, n_inputs=1, ports=refsim.ExpPort(4.0))\n"
+        "    inputs = refsim.SpikeTrain([1.0, 2.0], [0, 0], 1)\n"
+        "    for engine in ('event', 'window'):\n"
+        "        run, pullback = adjoint.vjp(net, inputs, 20.0, engine=engine)\n"
+        "        pullback(np.ones(len(run.spikes.time)), None, ('weight', 'delay'))\n"
+        "for _, step in steps(): step()\n"
+        "before = compiled(); use()\n"
+        "print(compiled() - before)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "0"
+
+
 def test_info_says_what_is_needed_for_a_report(capsys):
     assert cli.main(["info"]) == 0
     text = capsys.readouterr().out
@@ -119,7 +154,7 @@ def test_info_says_what_is_needed_for_a_report(capsys):
         assert word in text
 
 
-@pytest.mark.parametrize("command", [[], ["validate"], ["run"], ["grad"], ["info"]])
+@pytest.mark.parametrize("command", [[], ["validate"], ["run"], ["grad"], ["info"], ["warmup"]])
 def test_help_everywhere(command, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main([*command, "--help"])

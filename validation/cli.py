@@ -10,7 +10,7 @@ from typing import Any
 
 from refsim._version import __version__
 from refsim.errors import MissingExtraError, RefsimError
-from validation import cli_cases, cli_certify, cli_validate
+from validation import cli_cases, cli_certify, cli_validate, cli_warmup
 from validation.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 
 
@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     info = commands.add_parser("info", help="versions, threads and cache")
     info.set_defaults(run=_info)
     cli_cases.add_parser(commands)
+    cli_warmup.add_parser(commands)
     return parser
 
 
