@@ -99,9 +99,10 @@ def read_alike(adjoints, bars, post, weight, begin, end, ahead, out, a, r, rate_
     k = np.uint64(begin)
     stop = np.uint64(end)
     while k + _LINE <= stop:
-        prefetch_line(post, k + np.uint64(ahead))
-        prefetch_line(weight, k + np.uint64(ahead))
-        prefetch_bars_line(bars, k + np.uint64(ahead))
+        there = np.uint64(np.int64(k) + ahead)
+        prefetch_line(post, there)
+        prefetch_line(weight, there)
+        prefetch_bars_line(bars, there)
         # Two sums of each, for an addition waits for the one before it.
         for j in range(np.uint64(0), _LINE, np.uint64(2)):
             time_bar, own = _read_one(adjoints, bars, post, weight, k + j, alike, own)

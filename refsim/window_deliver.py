@@ -162,8 +162,9 @@ def _add_run(post, weight, begin, end, ahead, lift, fade, sums):
     k = np.uint64(begin)
     stop = np.uint64(end)
     while k + _LINE <= stop:
-        prefetch_line(post, k + np.uint64(ahead))
-        prefetch_line(weight, k + np.uint64(ahead))
+        there = np.uint64(np.int64(k) + ahead)
+        prefetch_line(post, there)
+        prefetch_line(weight, there)
         for j in range(_LINE):
             _add(post, weight, k + j, lift, fade, sums)
         k += _LINE
@@ -189,13 +190,13 @@ def _deliver_spread(shape, rows, flights, t1, length, n_flights, b, lift, fade, 
     arrays_lie_apart()
     scale = 2.0 / length
     is_usual = shape.lift_terms.shape[0] == TERMS
-    last_group = np.uint64(max(rows.delay.shape[0] - np.int64(_GROUP), 0))
+    n_synapses = np.uint64(rows.delay.shape[0])
     for f in range(n_flights):
         time = flights.time[f]
         k, end = np.uint64(flights.begin[b, f]), np.uint64(flights.end[b, f])
         while k < end:
             size = min(end - k, _GROUP)
-            if is_usual and k <= last_group:
+            if is_usual and k + _GROUP <= n_synapses:
                 respond_to_group(
                     rows.delay, k, time, t1, scale, shape.lift_terms, shape.fade_terms, lift, fade
                 )
