@@ -388,7 +388,7 @@ def _work(problem: WindowProblem, v0: Float, n_threads: int) -> WindowWork:
         gap=np.full((n_blocks, 8), np.inf),
         state=np.zeros((n_blocks, 2, n_states)),
         roots=np.zeros((n_blocks, 2, n_states + 2)),
-        response=np.zeros((n_blocks, 2, LANES)),
+        response=np.zeros((n_blocks, 4, LANES)),
     )
 
 

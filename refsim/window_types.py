@@ -150,7 +150,7 @@ class WindowWork(NamedTuple):
     sequence: Int  # scratch of the sort of what was found
     state: Float  # (B, 2, K) synaptic states of the neuron that is replayed, and scratch
     roots: Float  # (B, 2, K + 2) scratch of the search for crossings
-    response: Float  # (B, 2, LANES) to a group of arrivals
+    response: Float  # (B, 4, LANES) two to a group of arrivals, apart from those of other threads
 
 
 # Indices of ``counts``.
