@@ -15,9 +15,9 @@ from refsim import model as neuron
 from refsim.window_sleep import MARGIN, catch_up_all, visit_each, wake_some
 from refsim.window_types import AWAKE, DENSE, DRIVEN, EVENTS, FLIGHTS, NOW, VISITED, OneExp
 
-# A block is swept while more than one neuron in four has something to do, since a visit takes about
-# four times as long as the share of a neuron in a sweep (benchmarks/simulators.py).
-_CROWD = 4
+# A block is swept while more than one neuron in so many has something to do: a visit takes so many
+# times as long as the share of a neuron in a sweep, in vectors or not (benchmarks/simulators.py).
+_CROWD_OF_VECTORS, _CROWD = 6, 4
 _LEAST_DENSE = 32  # windows between two changes, which both touch all neurons
 
 
@@ -209,17 +209,24 @@ def _visit_each(shape: type) -> Callable[..., None]:
     )
 
 
+@by_type
+def _crowd(shape: type) -> Callable[..., int]:
+    if shape is OneExp:
+        return lambda shape: _CROWD_OF_VECTORS
+    return lambda shape: _CROWD
+
+
 @inner_kernel
 def choose_visits(shape, edge, model, table, length, neurons, lists, now, tally, x, b):
     """Decide whether this window sweeps block ``b``; if not, visit the neurons that are awake."""
     size = edge[b + 1] - edge[b]
     if tally[b, DENSE] == 0:
-        if _CROWD * (tally[b, EVENTS] + tally[b, AWAKE]) > size:
+        if _crowd(shape) * (tally[b, EVENTS] + tally[b, AWAKE]) > size:
             _catch_up(shape, edge, model, table, length, neurons, x, b, now)
             tally[b, DENSE] = _LEAST_DENSE
     elif tally[b, DENSE] > 1:
         tally[b, DENSE] -= 1
-    elif 2 * _CROWD * (tally[b, EVENTS] + tally[b, DRIVEN]) <= size:
+    elif 2 * _crowd(shape) * (tally[b, EVENTS] + tally[b, DRIVEN]) <= size:
         _wake_all(shape, edge, model, table, neurons, tally, x, b, now)
     tally[b, VISITED] = 0
     if tally[b, DENSE] > 0:
