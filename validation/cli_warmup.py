@@ -34,27 +34,26 @@ def steps() -> Iterator[Step]:
     one = refsim.Network(20, synapses, n_inputs=4, ports=refsim.ExpPort(5.0))
     ports = (refsim.ExpPort(5.0), refsim.DoubleExpPort(1.0, 5.0))
     two = refsim.Network(20, synapses, n_inputs=4, ports=ports)
-    run, tangents = (inputs, 30.0), {"weight": np.ones(len(synapses))}
+    tangents = {"weight": np.ones(len(synapses))}
+
+    def of_both(use: Callable[..., object], *arguments: Any, engine: str) -> Callable[[], object]:
+        return lambda: [use(net, inputs, 30.0, *arguments, engine=engine) for net in (one, two)]
+
     for engine in ("event", "window"):
-        named = f"{engine} engine"
-        yield named, lambda e=engine: [refsim.simulate(n, *run, engine=e) for n in (one, two)]
-        yield f"{named}, gradients", lambda e=engine: [_gradients(n, run, e) for n in (one, two)]
-        yield (
-            f"{named}, tangents",
-            lambda e=engine: [adjoint.jvp(n, *run, tangents, engine=e) for n in (one, two)],
-        )
+        yield f"{engine} engine", of_both(refsim.simulate, engine=engine)
+        yield f"{engine} engine, gradients", of_both(_gradients, engine=engine)
+        yield f"{engine} engine, tangents", of_both(adjoint.jvp, tangents, engine=engine)
     yield "batches", lambda: adjoint.vjp_batch(one, [inputs, inputs], 30.0)[1](None)
 
 
-def _gradients(network: Any, run: tuple, engine: str) -> None:
+def _gradients(*run: Any, engine: str) -> object:
     import numpy as np
 
     import adjoint
 
-    simulation, pullback = adjoint.vjp(network, *run, engine=engine)
+    simulation, pullback = adjoint.vjp(*run, engine=engine)
     bar = np.ones(len(simulation.spikes.time))
-    for wrt in (("weight",), ("weight", "delay"), None):
-        pullback(bar, wrt=wrt)
+    return [pullback(bar, wrt=wrt) for wrt in (("weight",), ("weight", "delay"), None)]
 
 
 def _run(arguments: argparse.Namespace) -> int:
