@@ -149,7 +149,7 @@ def _rounding(evaluation: Evaluation) -> float:
     case, run = evaluation.case, evaluation.simulation
     level = np.maximum(np.abs(run.voltages), np.abs(case.network.v_rest[case.samples.neurons]))
     parts = [evaluation.time_bar * run.spikes.time, case.voltage_bar * level]
-    return EPS * float(np.linalg.norm(np.concatenate(parts)))
+    return EPS * math.hypot(*np.concatenate(parts))  # which does not square large numbers
 
 
 def _quotient(
