@@ -259,14 +259,14 @@ def early_sample():
 
 
 def test_quotients_of_few_ulps_prove_nothing():
-    """A derivative below the rounding of the voltages is left out, a right one above it passes."""
+    """By tau the loss changes by less than the rounding of the voltages, which is left out."""
     judgement = finite_differences.judge(early_sample(), entries=1)
     assert judgement.verdict == "pass", judgement
     assert "rounding (tau," in judgement.note
 
 
 @pytest.mark.parametrize("group", ["weight", "tau_m", "input_times"])
-def test_a_gradient_of_zero_is_not_left_out_for_rounding(group):
+def test_a_gradient_of_zero_is_seen_next_to_rounding(group):
     evaluation = early_sample()
     none = replace(evaluation.gradient, **{group: 0.0 * getattr(evaluation.gradient, group)})
 

@@ -178,9 +178,11 @@ def judge(evaluation: Evaluation, entries: int = 2, seed: int = 0) -> Judgement:
     rng = np.random.default_rng(seed)
     worst = (0.0, 0.0, TOLERANCE, "")  # ratio to tolerance, error, tolerance, group
     skipped, compared = [], 0
-    # In units of the loss: 1 ms of every spike and 1 mV of every sample.
+    # In units of the loss: 1 ms of every spike and 1 mV of every sample. Smaller derivatives than
+    # the first step can tell from rounding are none.
     bars = np.concatenate([evaluation.time_bar, evaluation.case.voltage_bar])
-    floor = 1e-5 * float(np.abs(bars).sum()) or 1.0
+    least = 2.0 * _rounding(evaluation) / (FIRST_STEPS[0] * WORST_ERROR)
+    floor = max(1e-5 * float(np.abs(bars).sum()), least) or 1.0
     for name, _ in evaluation.gradient.items():
         for direction in _directions(evaluation, name, entries, rng):
             try:
