@@ -226,6 +226,18 @@ def test_check_grads_takes_judges_by_name():
         adjoint.check_grads(network, inputs, 30.0, judges=["duel"])
 
 
+def answering(evaluation, gradient):
+    """Return an evaluation whose pullback answers with a gradient of ours."""
+
+    class Answer:
+        spike_cotangents = staticmethod(evaluation.pullback.spike_cotangents)
+
+        def __call__(self, *cotangents):
+            return gradient
+
+    return replace(evaluation, pullback=Answer())
+
+
 @pytest.mark.parametrize("unit", [2.0**-300, 2.0**300])
 @pytest.mark.parametrize("judge", [duality, identities, finite_differences, high_precision])
 def test_judges_do_not_depend_on_the_unit_of_the_loss(judge, unit):
@@ -235,14 +247,8 @@ def test_judges_do_not_depend_on_the_unit_of_the_loss(judge, unit):
     case = given_cases()[0]
     evaluation = evaluate(replace(case, time_bar=unit * case.time_bar))
     assert judge.judge(evaluation).verdict == "pass"
-
-    class Wrong:
-        spike_cotangents = staticmethod(evaluation.pullback.spike_cotangents)
-
-        def __call__(self, *cotangents):
-            return replace(evaluation.gradient, delay=-evaluation.gradient.delay)
-
-    assert judge.judge(replace(evaluation, pullback=Wrong())).verdict == "fail"
+    wrong = replace(evaluation.gradient, delay=-evaluation.gradient.delay)
+    assert judge.judge(answering(evaluation, wrong)).verdict == "fail"
 
 
 def early_sample():
@@ -269,14 +275,7 @@ def test_quotients_of_few_ulps_prove_nothing():
 def test_a_gradient_of_zero_is_seen_next_to_rounding(group):
     evaluation = early_sample()
     none = replace(evaluation.gradient, **{group: 0.0 * getattr(evaluation.gradient, group)})
-
-    class Wrong:
-        spike_cotangents = staticmethod(evaluation.pullback.spike_cotangents)
-
-        def __call__(self, *cotangents):
-            return none
-
-    judgement = finite_differences.judge(replace(evaluation, pullback=Wrong()), entries=1)
+    judgement = finite_differences.judge(answering(evaluation, none), entries=1)
     assert (judgement.verdict, judgement.group) == ("fail", group)
 
 

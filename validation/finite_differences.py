@@ -126,7 +126,11 @@ def _scale(evaluation: Evaluation, name: str) -> NDArray[np.float64]:
 
 
 def compare(
-    evaluation: Evaluation, name: str, direction: NDArray[np.float64], floor: float
+    evaluation: Evaluation,
+    name: str,
+    direction: NDArray[np.float64],
+    floor: float,
+    rounding: float,
 ) -> tuple:
     """Return (difference, size, own error of the difference quotient) along a direction."""
     case = evaluation.case
@@ -140,7 +144,7 @@ def compare(
     ours = getattr(evaluation.gradient, name)
     size = float(np.abs(ours * direction).sum() + np.abs(ours).max() * np.abs(direction).max())
     size = max(size, floor)
-    found, error = _quotient(change, one_sided, size, _rounding(evaluation))
+    found, error = _quotient(change, one_sided, size, rounding)
     return abs(found - float(np.dot(ours, direction))), max(size, abs(found)), error
 
 
@@ -181,12 +185,13 @@ def judge(evaluation: Evaluation, entries: int = 2, seed: int = 0) -> Judgement:
     # In units of the loss: 1 ms of every spike and 1 mV of every sample. Smaller derivatives than
     # the first step can tell from rounding are none.
     bars = np.concatenate([evaluation.time_bar, evaluation.case.voltage_bar])
-    least = 2.0 * _rounding(evaluation) / (FIRST_STEPS[0] * WORST_ERROR)
+    rounding = _rounding(evaluation)
+    least = 2.0 * rounding / (FIRST_STEPS[0] * WORST_ERROR)
     floor = max(1e-5 * float(np.abs(bars).sum()), least) or 1.0
     for name, _ in evaluation.gradient.items():
         for direction in _directions(evaluation, name, entries, rng):
             try:
-                difference, size, own = compare(evaluation, name, direction, floor)
+                difference, size, own = compare(evaluation, name, direction, floor, rounding)
             except PatternChangedError:
                 skipped.append(name)
                 continue
