@@ -104,7 +104,7 @@ class PieceRun:
     def _end_here(self) -> None:
         """Let the last piece end with the window at work."""
         self.is_interrupted = True
-        self._windows.finish_window()
+        self._windows.finish_turn()
         self._note_conditioning()
         now = int(self._windows.work.counts[NOW])
         if now > self.starts[-1]:

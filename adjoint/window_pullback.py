@@ -42,7 +42,7 @@ from refsim.engine import Run
 from refsim.lif_vjp import ModelBar
 from refsim.network import Network
 from refsim.status import DONE, RUNNING
-from refsim.threads import together
+from refsim.threads import Crew
 from refsim.types import Float, Rows
 from refsim.window_engine import shortest_delay
 
@@ -144,6 +144,7 @@ class WayBack:
         self._input_bar = np.zeros(len(windows.run.problem.inputs.time))
         self._work: WindowWork | None = None
         self._number = self._first_input = 0  # of the section before
+        self._crew = Crew(min(windows.run.threads, len(windows.rows.edge) - 1))
 
     def go(self, section: Section, spike_bar: Float, sample_bar: Float) -> None:
         """Go back over a section.
@@ -175,11 +176,10 @@ class WayBack:
         else:
             self._work = self._moved_on(self._work, section, spike_bar)
         self._number, self._first_input = section.number, section.first_input
-        n_threads = min(windows.run.threads, len(windows.rows.edge) - 1)
-        arguments = (problem, self._work, np.int64(_SHARE * n_threads))
+        arguments = (problem, self._work, np.int64(_SHARE * self._crew.size))
         status = RUNNING
         while status != DONE:
-            status = together(run_windows_back, arguments, n_threads)
+            status = self._crew.run(run_windows_back, arguments)
 
     def outcome(self, spike_bar: Float) -> Outcome:
         """Return what the pass has found, which has come to time 0; ``spike_bar`` is handed on."""

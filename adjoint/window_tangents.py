@@ -16,7 +16,7 @@ from adjoint.window_section import Before, Section, most_together, room_of_piece
 from refsim.engine import Run
 from refsim.network import Network
 from refsim.status import DONE, RUNNING
-from refsim.threads import together
+from refsim.threads import Crew
 from refsim.types import Float
 
 _SHARE = 2_000_000  # arrivals of a thread between two looks at the keyboard
@@ -54,11 +54,11 @@ def window_tangents(
         is_plain=len(network.model.ports.rate) == 1 and tables.poly.shape[1] == 1,
     )
     work = _begun(windows, problem, section, direction)
-    n_threads = min(run.threads, len(windows.rows.edge) - 1)
-    arguments = (problem, work, np.int64(_SHARE * n_threads))
+    crew = Crew(min(run.threads, len(windows.rows.edge) - 1))
+    arguments = (problem, work, np.int64(_SHARE * crew.size))
     status = RUNNING
     while status != DONE:
-        status = together(run_tangents, arguments, n_threads)
+        status = crew.run(run_tangents, arguments)
     voltage = np.zeros(len(run.samples))
     voltage[run.sample_order] = work.sample_dot
     return work.spike_dot, voltage

@@ -17,6 +17,7 @@ from numba.extending import intrinsic
 
 from queues.jit import inner_kernel, is_compiled
 
+_APART = 8  # numbers to a line of the cache
 _ARRIVED, _ROUND, _ABANDONED = 0, 8, 9  # the first two in lines of the cache of their own
 _LOOKS = 20_000  # some tens of microseconds, the length of a short window
 _HAS_YIELD = sys.platform != "win32"
@@ -106,6 +107,23 @@ def wait(barrier, n_threads):
     Return False if one of them will never come.
     """
     return n_threads == 1 or _wait(barrier, n_threads)
+
+
+def claims(n: int) -> np.ndarray:
+    """Return what threads need to share out ``n`` tasks, none of which is taken."""
+    return np.zeros(n * _APART, dtype=np.int64)
+
+
+@inner_kernel
+def claim(claims, task, n_threads):
+    """Take on a task; return False if another thread has."""
+    return n_threads == 1 or _add(claims, task * _APART, np.int64(1)) == 0
+
+
+@inner_kernel
+def withdraw(claims):
+    """Offer all tasks again, while no other thread is looking."""
+    claims[:] = 0
 
 
 if not is_compiled():

@@ -6,7 +6,7 @@ import contextvars
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any
 
@@ -102,23 +102,35 @@ def uninterrupted() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
-def together(kernel: Callable[..., int], arguments: tuple[Any, ...], n_threads: int) -> int:
-    """Run a kernel in threads that wait for each other at a barrier; return what it returns.
+class Crew:
+    """Threads that run kernels together, and wait for each other at a barrier in them.
 
-    It takes, behind ``arguments``, the barrier, the number of the thread and that of all threads.
-    In plain Python there is one thread.
+    The thread that calls is one of them. In plain Python it is the only one.
     """
-    n = n_threads if is_compiled() else 1
-    gate = barrier()
-    if n == 1:
-        return int(kernel(*arguments, gate, 0, 1))
-    with ThreadPoolExecutor(n - 1) as pool:
+
+    def __init__(self, n_threads: int):
+        self.size = n_threads if is_compiled() else 1
+        self._others = ThreadPoolExecutor(max(1, self.size - 1))  # started when first needed
+
+    def __reduce__(self) -> tuple[type[Crew], tuple[int]]:
+        return Crew, (self.size,)  # copies have threads of their own
+
+    def run(self, kernel: Callable[..., int], arguments: tuple[Any, ...]) -> int:
+        """Run a kernel in all threads, and return what it returns.
+
+        It takes, behind ``arguments``, the barrier, the number of the thread and that of all
+        threads.
+        """
+        gate, n = barrier(), self.size
+        others: list[Future[int]] = []
         try:
-            others = [pool.submit(kernel, *arguments, gate, i, n) for i in range(1, n)]
+            for i in range(1, n):
+                others.append(self._others.submit(kernel, *arguments, gate, i, n))
             result = int(kernel(*arguments, gate, 0, n))
         except BaseException:
             abandon(gate)  # Ctrl-C before this thread came to the barrier
+            wait(others)
             raise
         for other in others:
             other.result()
-    return result
+        return result

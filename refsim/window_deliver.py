@@ -21,7 +21,7 @@ from queues.reached import AT_ONCE, count_reached
 from queues.vector_builder import LANES
 from queues.vector_pair import add_scaled_pair
 from refsim.response import respond
-from refsim.window_types import FLIGHTS, NOW, OneExp
+from refsim.window_types import AT, FLIGHTS, OneExp
 
 _ONE = np.uint64(1)
 _LINE = np.uint64(8)  # weights in a line of the cache
@@ -323,5 +323,5 @@ def _deliver(shape: type) -> Callable[..., None]:
 @inner_kernel
 def deliver(problem, work, b):
     """Add the arrivals of this window to the sums of their targets in block ``b``."""
-    t1 = (work.counts[NOW] + 1) * problem.length
+    t1 = (work.tally[b, AT] + 1) * problem.length
     _deliver(problem.shape, problem, work, t1, work.counts[FLIGHTS], b)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from queues.barrier import claims
 from queues.polynomials import TERMS
 from queues.vector_builder import LANES
 from refsim.lif import log_ratio
@@ -16,7 +17,7 @@ from refsim.propagator import propagator
 from refsim.response import MOST_CLASSES, Responses, responses
 from refsim.simulation import Spikes
 from refsim.status import DONE, FULL, RUNNING, SPIKE_LIMIT
-from refsim.threads import together, uninterrupted
+from refsim.threads import Crew, uninterrupted
 from refsim.types import Float, Model, Rows, Tape
 from refsim.window_loop import run_windows, start_windows
 from refsim.window_state import WindowState, restore, snapshot
@@ -31,11 +32,9 @@ from refsim.window_types import (
     N_COUNTS,
     NOW,
     PHASE,
-    REPLAYING,
     SAMPLES,
     SEARCHES,
     SPIKES,
-    STEP,
     WIDTH,
     AnyPorts,
     Flights,
@@ -57,8 +56,12 @@ _SHARE = 5_000_000
 # Synapses from which the window engine is chosen. It is faster from some thousands on, but takes
 # twice as long to compile, and below this a simulation is short either way.
 _WORTHWHILE = 100_000
+# Windows of a turn: more are no faster, for threads that wait and the work between turns matter
+# little then, and spikes that have arrived are looked at until its end.
+_MOST_IN_TURN = 4
 _FOREVER = 2**62  # windows
-_ROOM = 1024  # rows to begin with, for each 2^18 synapses: a twentieth of what they take
+# Rows to begin with: a twentieth of what synapses take, of which what is used costs memory.
+_ROOM = 1024
 _WELL_APART = 0.01  # relative distance of rates from which their difference is a fine divisor
 # Share of the shortest synaptic time constant. In longer windows more neurons may fire, as far as
 # the bound tells, and responses take more terms; in shorter ones sweeps cost more.
@@ -109,6 +112,12 @@ def window_length(network: Network) -> float:
     preferred = _PREFERRED_DENSE if _is_dense(network) else _PREFERRED
     preferred /= float(kernels.ports.rate.max())
     return longest / max(1, math.ceil(longest / preferred - 1e-9))
+
+
+def windows_in_turn(network: Network, length: float) -> int:
+    """Return how many windows fit into the shortest delay, or a few if that is long."""
+    fitting = shortest_delay(network) / length * (1.0 + 1e-15)  # where it is a whole number
+    return int(min(max(fitting, 1.0), _MOST_IN_TURN))
 
 
 def _is_dense(network: Network) -> bool:
@@ -165,6 +174,7 @@ class WindowTables(NamedTuple):
     """What is computed once for a network; see WindowProblem."""
 
     length: float  # of a window, ms
+    turn: int  # windows between two meetings of the blocks
     responses: Responses
     propagator: Propagator
     shape: OneExp | AnyPorts
@@ -175,7 +185,8 @@ def window_tables(network: Network) -> WindowTables:
     length = window_length(network)
     table = responses(network.model, length)
     step = propagator(network.model, length)
-    return WindowTables(length, table, step, _shape(network.model, table, step))
+    turn = windows_in_turn(network, length)
+    return WindowTables(length, turn, table, step, _shape(network.model, table, step))
 
 
 def _problem(run: Run) -> WindowProblem:
@@ -199,6 +210,7 @@ class WindowRun:
         self.run = run
         self.problem = _problem(run)
         self.n_threads = min(run.threads, len(self.problem.rows.edge) - 1)
+        self._crew = Crew(self.n_threads)
         self.work = _work(self.problem, network.v0, self.n_threads)
         if run.resumed is None:
             start_windows(self.problem, self.work)
@@ -234,7 +246,7 @@ class WindowRun:
                 status = self.advance(_FOREVER)
         except KeyboardInterrupt:
             with uninterrupted():
-                status = self.finish_window()
+                status = self.finish_turn()
                 # Later ones than the one that is kept lack what arrives after the end.
                 if self.run.keep_state and self.run.state is None and status != SPIKE_LIMIT:
                     self.run.state = snapshot(self.work)
@@ -265,8 +277,8 @@ class WindowRun:
             self.run.report(float(self.work.counts[NOW]) * self.problem.length)
         return status
 
-    def finish_window(self) -> int:
-        """Take the window at work to its end: between windows alone there is a state to keep."""
+    def finish_turn(self) -> int:
+        """Take the turn at work to its end: between turns alone there is a state to keep."""
         status = RUNNING
         while self.work.counts[PHASE] != 0 and status != SPIKE_LIMIT:
             status = self._run_share(_FOREVER, 0)
@@ -277,7 +289,7 @@ class WindowRun:
     def _run_share(self, stop: int, share: int = _SHARE) -> int:
         """Let all threads work until a share is used up; return a status."""
         arguments = (self.problem, self.work, np.int64(share * self.n_threads), np.int64(stop))
-        return together(run_windows, arguments, self.n_threads)
+        return self._crew.run(run_windows, arguments)
 
     def _hand_over(self, is_cut: bool) -> None:
         """Leave spikes, counts and margins where the event loop leaves them.
@@ -315,43 +327,47 @@ def order_of_emissions(spikes: Float, inputs: Float) -> NDArray[np.int64]:
     return origin
 
 
-def _ints(size: int, value: int = 0) -> NDArray[np.int64]:
-    return np.full(size, value, dtype=np.int64)
+def _ints(size: int) -> NDArray[np.int64]:
+    return np.zeros(size, dtype=np.int64)
 
 
-def _tape(room: int) -> Tape:
-    return Tape(np.zeros(room), _ints(room), np.zeros(room), np.zeros(room), np.zeros(0))
+# Only what is read before it is written is cleared: untouched memory costs nothing.
 
 
-def _found(n_blocks: int, room: int) -> Tape:
-    shape = (n_blocks, room)
+def _tape(*shape: int) -> Tape:
     return Tape(
-        np.zeros(shape), np.zeros(shape, np.int64), np.zeros(shape), np.zeros(shape), np.zeros(0)
+        time=np.empty(shape),
+        neuron=np.empty(shape, np.int64),
+        slope_before=np.empty(shape),
+        slope_after=np.empty(shape),
+        tangent=np.zeros(0),
     )
 
 
 def _flights(n_blocks: int, room: int) -> Flights:
     shape = (n_blocks, room)
     return Flights(
-        np.zeros(room),
-        _ints(room),
-        _ints(room),
-        np.zeros(shape, np.int64),
-        np.zeros(shape, np.int64),
+        time=np.empty(room),
+        source=np.empty(room, np.int64),
+        number=np.empty(room, np.int64),
+        begin=np.empty(shape, np.int64),
+        end=np.empty(shape, np.int64),
     )
 
 
-def _hits(rows: Rows, n_threads: int, room: int) -> Hits:
+def _hits(rows: Rows, n_threads: int, flights: int) -> Hits:
     """Return room for the arrivals of a window, and for some of them at neurons to be replayed."""
     most = int(np.diff(rows.edge).max())
+    size = len(rows.post) // (len(rows.edge) - 1)
+    room = _ROOM * (1 + (size >> 15))
     return Hits(
-        synapse=np.zeros((n_threads, room + 1), np.int32),
-        stop=np.zeros((n_threads, room), np.int64),
-        begin=np.zeros((n_threads, most + 2), np.int64),
-        arrival=np.zeros((n_threads, room, 4)),
-        origin=np.zeros((n_threads, room, 2), np.int32),
-        order=np.zeros((n_threads, room), np.int32),
-        spare=np.zeros((n_threads, room), np.int32),
+        synapse=np.empty((n_threads, _ROOM * (1 + (size >> 13)) + 1), np.int32),
+        stop=np.empty((n_threads, flights), np.int64),
+        begin=np.empty((n_threads, most + 2), np.int64),
+        arrival=np.empty((n_threads, room, 4)),
+        origin=np.empty((n_threads, room, 2), np.int32),
+        order=np.empty((n_threads, room), np.int32),
+        spare=np.empty((n_threads, room), np.int32),
     )
 
 
@@ -366,7 +382,7 @@ def _work(problem: WindowProblem, v0: Float, n_threads: int) -> WindowWork:
             x=np.zeros(n * n_states),
             reached=_ints(n),
             release=np.full(n, -1.0),
-            last_spike=_ints(n, -1),
+            last_spike=np.full(n, -1),
             carried=np.zeros(n),
             awake=_ints(n),
         ),
@@ -380,15 +396,16 @@ def _work(problem: WindowProblem, v0: Float, n_threads: int) -> WindowWork:
         ),
         flights=_flights(n_blocks, room),
         hits=_hits(problem.rows, n_threads, room),
-        tape=_tape(room),
-        found=_found(n_blocks, room),
-        sequence=_ints(2 * room),
+        tape=_tape(16 * room),
+        found=_tape(n_blocks, room),
+        order=np.empty((n_blocks, 2 * room), np.int64),
         counts=_ints(N_COUNTS),
         tally=np.zeros((n_blocks, WIDTH), np.int64),
         gap=np.full((n_blocks, 8), np.inf),
         state=np.zeros((n_blocks, 2, n_states)),
         roots=np.zeros((n_blocks, 2, n_states + 2)),
         response=np.zeros((n_blocks, 4, LANES)),
+        claims=claims(n_blocks),
     )
 
 
@@ -414,7 +431,6 @@ def _wider_anew(table: NDArray[Any], room: int) -> NDArray[Any]:
 
 def _grown(problem: WindowProblem, work: WindowWork) -> WindowWork:
     """Return ``work`` with more room than this window has asked for."""
-    n_blocks = len(problem.rows.edge) - 1
     counts, hits = work.counts, work.hits
     events = int(work.tally[:, EVENTS].max())
     lack = int(work.tally[:, LACK].max())
@@ -424,23 +440,21 @@ def _grown(problem: WindowProblem, work: WindowWork) -> WindowWork:
     flights = int(counts[FLIGHTS] + counts[FOUND])
     if flights > len(work.flights.time):
         flights *= 2
-    # Threads that wait for other room than this have arrivals here already, which stay.
     room = 2 * lack if lack > hits.arrival.shape[1] else 0
-    wider = _wider if np.any(work.tally[:, STEP] == REPLAYING) else _wider_anew
     hits = Hits(
         synapse=_wider_anew(hits.synapse, 2 * events if events >= hits.synapse.shape[1] else 0),
         stop=_wider_anew(hits.stop, max(flights, len(work.flights.time))),
         begin=hits.begin,
-        arrival=wider(hits.arrival, room),
-        origin=wider(hits.origin, room),
-        order=wider(hits.order, room),
+        arrival=_wider_anew(hits.arrival, room),
+        origin=_wider_anew(hits.origin, room),
+        order=_wider_anew(hits.order, room),
         spare=_wider_anew(hits.spare, room),
     )
     rows = 2 * int(counts[SPIKES] - counts[BASE]) + 2 * int(counts[FOUND])
     return work._replace(
         tape=Tape(*(_longer(column, rows) for column in work.tape)),
         found=Tape(*(_wider(table, found) for table in work.found)),
-        sequence=_ints(max(len(work.sequence), 4 * int(counts[FOUND]), 2 * n_blocks * found)),
+        order=_wider(work.order, 2 * found),
         hits=hits,
         flights=Flights(
             *(_longer(column, flights) for column in work.flights[:3]),

@@ -9,11 +9,11 @@ from queues.jit import arrays_lie_apart, by_type, inner_kernel, keep_apart, phas
 from queues.prefetch import prefetch_line
 from refsim.window_deliver import delay_of
 from refsim.window_types import (
+    AT,
     FALL_V,
     FALL_X,
     FLIGHTS,
     LACK,
-    NOW,
     REPLAYS,
     TIME,
     WEIGHT,
@@ -191,7 +191,7 @@ def gather(problem, work, b, thread):
     _count_hits(
         rows.post, rows.weight, picked, size, neurons, lists.place, begin, hits.spare[thread]
     )
-    t0 = work.counts[NOW] * problem.length
+    t0 = work.tally[b, AT] * problem.length
     _place_hits(problem.shape, rows, flights, hits, t0, n_flights, replays, thread)
     arrival, origin = hits.arrival[thread], hits.origin[thread]
     order, spare = hits.order[thread], hits.spare[thread]

@@ -8,20 +8,24 @@ In each window a block
 2. takes the neurons to the end of the window, but for those that may fire (window_sweep);
 3. gathers and sorts the arrivals at those (window_gather), and replays them (window_replay).
 
-Between windows one thread records the spikes of all blocks (window_record).
+A turn is as many windows as fit into the shortest delay: no spike of it reaches a neuron in it. So
+blocks take all its windows without waiting for each other, and then one thread records the spikes
+of all of them (window_record).
 """
 
 import numpy as np
 
-from queues.barrier import wait
+from queues.barrier import claim, wait, withdraw
 from queues.jit import inner_kernel, kernel
 from refsim.status import DONE, RUNNING, WORKING
 from refsim.window_deliver import deliver, find_arrivals
 from refsim.window_gather import gather
-from refsim.window_record import close_window, open_window
+from refsim.window_record import close_turn, open_turn, sort_found
 from refsim.window_replay import replay
 from refsim.window_sweep import mark_sampled, sweep
 from refsim.window_types import (
+    ARRIVALS,
+    AT,
     DELIVERING,
     DENSE,
     EVENTS,
@@ -32,22 +36,44 @@ from refsim.window_types import (
     LAST_SAMPLE,
     NOW,
     PHASE,
+    REPLAYED,
     REPLAYING,
+    REPLAYS,
+    ROWS,
     SAMPLES,
     STATUS,
     STEP,
+    TURN_END,
     VISITED,
     WAITING,
+    WORK,
 )
 from refsim.window_visit import choose_visits, count_driven, visit_targets
 
 
 @inner_kernel
+def _end_window(work, b):
+    """Have block ``b`` go on to the next window of the turn, or wait."""
+    tally = work.tally
+    tally[b, ARRIVALS] += tally[b, EVENTS]
+    tally[b, WORK] += tally[b, EVENTS] + tally[b, VISITED]
+    tally[b, REPLAYS] = 0
+    tally[b, REPLAYED] = 0
+    tally[b, AT] += 1
+    if tally[b, AT] < work.counts[TURN_END]:
+        tally[b, STEP] = FINDING
+        return
+    sort_found(work.found.time[b], work.found.neuron[b], work.order[b], tally[b, ROWS])
+    tally[b, STEP] = WAITING
+
+
+@inner_kernel
 def _work_on(problem, work, b, thread):
-    """Take block ``b`` through the window, or note what it lacks room for, to go on from there."""
+    """Take block ``b`` through its window, or note what it lacks room for, to go on from there."""
     tally = work.tally
     rows, counts = problem.rows, work.counts
-    t1 = (counts[NOW] + 1) * problem.length
+    now = tally[b, AT]
+    t1 = (now + 1) * problem.length
     tally[b, LACK] = 0
     if tally[b, STEP] == FINDING:
         tally[b, EVENTS] = find_arrivals(rows, work.flights, t1, problem.t_end, counts[FLIGHTS], b)
@@ -58,7 +84,6 @@ def _work_on(problem, work, b, thread):
             return
         model, table, length = problem.model, problem.propagator, problem.length
         neurons, lists, x = work.neurons, work.lists, work.state[b, 0]
-        now = counts[NOW]
         choose_visits(
             problem.shape, rows.edge, model, table, length, neurons, lists, now, tally, x, b
         )
@@ -77,8 +102,20 @@ def _work_on(problem, work, b, thread):
         tally[b, STEP] = GATHERING
     if tally[b, STEP] == GATHERING and gather(problem, work, b, thread):
         tally[b, STEP] = REPLAYING
-    if tally[b, STEP] == REPLAYING and replay(problem, work, b, thread):
-        tally[b, STEP] = WAITING
+    if tally[b, STEP] == REPLAYING:
+        if replay(problem, work, b, thread):
+            _end_window(work, b)
+        else:
+            tally[b, STEP] = GATHERING  # again, for the other replays
+
+
+@inner_kernel
+def _take_turn(problem, work, b, thread):
+    """Take block ``b`` to the end of the turn, or to where room runs out."""
+    while work.tally[b, STEP] != WAITING:
+        _work_on(problem, work, b, thread)
+        if work.tally[b, LACK] != 0:
+            break
 
 
 @kernel
@@ -94,47 +131,47 @@ def start_windows(problem, work):
 
 @inner_kernel
 def _turn(problem, work, used, share, stop):
-    """Close the window at work, if there is one, and open the next; return a status."""
+    """Close the turn at work, if there is one, and open the next; return a status."""
     if work.counts[PHASE] > 0:
-        status = close_window(problem, work)
+        status = close_turn(problem, work)
         if status != WORKING:
             return status
     if used >= share:
         return RUNNING
     if work.counts[NOW] >= stop:
         return DONE
-    return open_window(problem, work)
+    return open_turn(problem, work, stop)
 
 
 @kernel
 def run_windows(problem, work, share, stop, barrier, thread, n_threads):
     """Process windows until about ``share`` arrivals are used up; return a status.
 
-    All threads call this, and return together; the work between windows is done by thread 0. No
+    All threads call this, and return together; the work between turns is done by thread 0. No
     window from number ``stop`` on is opened.
     """
     n_blocks = work.tally.shape[0]
     first = thread * n_blocks // n_threads
-    last = (thread + 1) * n_blocks // n_threads
     used = np.int64(0)
-    resumes = work.counts[PHASE] == 1  # room ran out in the middle of a window
+    resumes = work.counts[PHASE] == 1  # room ran out in the middle of a turn
     while True:
         if thread == 0:
             status = np.int64(WORKING)
             if not resumes:
                 status = np.int64(_turn(problem, work, used, share, stop))
             for b in range(n_blocks):
-                used += 1 + work.tally[b, EVENTS] + work.tally[b, VISITED]
+                used += 1 + work.tally[b, WORK]
+                work.tally[b, WORK] = 0
+            withdraw(work.claims)
             work.counts[STATUS] = status
         if not wait(barrier, n_threads):
             return RUNNING
         if work.counts[STATUS] != WORKING:
             return work.counts[STATUS]
         resumes = False
-        for b in range(first, last):
-            if work.tally[b, STEP] != WAITING:
-                _work_on(problem, work, b, thread)
-            if work.tally[b, LACK] != 0:
-                break  # what it has gathered stays; the other blocks wait
+        for i in range(n_blocks):
+            b = (first + i) % n_blocks  # its own first, whose neurons are in its cache
+            if claim(work.claims, b, n_threads):
+                _take_turn(problem, work, b, thread)
         if not wait(barrier, n_threads):
             return RUNNING

@@ -20,13 +20,13 @@ from refsim.exponentials import convolve2, convolve3
 from refsim.types import Scratch
 from refsim.window_deliver import port_of
 from refsim.window_types import (
+    AT,
     BASE,
     DENSE,
     FALL_V,
     FALL_X,
     LACK,
     LAST_SAMPLE,
-    NOW,
     REPLAYED,
     REPLAYS,
     ROWS,
@@ -53,6 +53,18 @@ def _note_gap(out, b, i, distance):
 
 
 @inner_kernel
+def _row_of_last(neurons, n):
+    """Return the row of the neuron's last spike among those found in this turn, -1 for none."""
+    return max(-2 - neurons.last_spike[n], np.int64(-1))
+
+
+@inner_kernel
+def _keep_row_of_last(neurons, n, row):
+    if row >= 0:
+        neurons.last_spike[n] = -2 - row
+
+
+@inner_kernel
 def _note_release(out, neurons, b, n, own, slope):
     """Note the slope at the end of refractoriness in the row of the spike."""
     if own >= 0:
@@ -67,7 +79,7 @@ def _note_release(out, neurons, b, n, own, slope):
 
 @inner_kernel
 def _write_spike(out, b, n, t, slope):
-    """Note a spike of this window; return its row."""
+    """Note a spike of this turn; return its row."""
     row = out.tally[b, ROWS]
     out.found.time[b, row] = t
     out.found.neuron[b, row] = n
@@ -183,7 +195,7 @@ def _replay_one_exp(shape, parameters, neurons, hits, out, limits, b, thread, n,
     drive, v_reset = parameters.drive[n], parameters.v_reset[n]
     level = parameters.v_th[n] - drive
     before, searches = out.tally[b, ROWS], out.tally[b, SEARCHES]
-    own = np.int64(-1)
+    own = _row_of_last(neurons, n)
     q, p = neurons.x[n], 0.0
     release = neurons.release[n]
     s, fall_v, fall_x = 0.0, 1.0, 1.0
@@ -252,6 +264,7 @@ def _replay_one_exp(shape, parameters, neurons, hits, out, limits, b, thread, n,
         i += 1
     neurons.x[n] = q * shape.fade
     neurons.release[n] = release
+    _keep_row_of_last(neurons, n, own)
     if release >= 0.0:
         neurons.v[n] = v_reset
     else:
@@ -336,7 +349,7 @@ def _replay_events(
     v = neurons.v[n]
     time, earliest = t0, t0
     release = neurons.release[n]
-    own = np.int64(-1)  # row of the neuron's last spike, if it is of this window
+    own = _row_of_last(neurons, n)
     before, searches = out.tally[b, ROWS], out.tally[b, SEARCHES]
     sample, last_sample = out.counts[SAMPLES], out.counts[LAST_SAMPLE]
     last = -math.inf  # arrival before
@@ -402,6 +415,7 @@ def _replay_events(
     store_states(neurons.x, n, x)
     neurons.v[n] = v
     neurons.release[n] = release
+    _keep_row_of_last(neurons, n, own)
     return _DONE
 
 
@@ -452,14 +466,24 @@ def _replay_any(problem, work, out, limits, b, thread):
 
 
 @inner_kernel
+def _keep_others(replays, first, tally, b):
+    """Have the list of replays begin with those that are still to be done."""
+    done = tally[b, REPLAYED]
+    for i in range(first + done, first + tally[b, REPLAYS]):
+        replays[i - done] = replays[i]
+    tally[b, REPLAYS] -= done
+    tally[b, REPLAYED] = 0
+
+
+@inner_kernel
 def replay(problem, work, b, thread):
     """Replay the marked neurons of block ``b``; return False if room ran out."""
     out = Findings(
         tape=work.tape, found=work.found, counts=work.counts, tally=work.tally, gap=work.gap
     )
     limits = Limits(
-        t0=work.counts[NOW] * problem.length,
-        t1=(work.counts[NOW] + 1) * problem.length,
+        t0=work.tally[b, AT] * problem.length,
+        t1=(work.tally[b, AT] + 1) * problem.length,
         length=problem.length,
         t_end=problem.t_end,
         max_spikes=problem.max_spikes,
@@ -467,4 +491,5 @@ def replay(problem, work, b, thread):
     if _replay(problem.shape, problem, work, out, limits, b, thread):
         return True
     work.tally[b, LACK] = -1
+    _keep_others(work.lists.replays, problem.rows.edge[b], work.tally, b)
     return False

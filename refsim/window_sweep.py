@@ -14,11 +14,11 @@ from queues.byte_mask import WIDTH, lowest_of, mask_of
 from queues.jit import arrays_lie_apart, by_type, inner_kernel, keep_apart, phase_kernel
 from refsim.window_sleep import MARGIN, settle_visited
 from refsim.window_types import (
+    AT,
     AWAKE,
     CHUNK,
     DENSE,
     LAST_SAMPLE,
-    NOW,
     REPLAYS,
     SAMPLES,
     VISITED,
@@ -178,7 +178,7 @@ def mark_sampled(samples, edge, model, table, length, neurons, lists, counts, ta
         if edge[b] <= n < edge[b + 1]:
             lists.flag[n] = 1
             if tally[b, DENSE] == 0:
-                visit(edge, model, table, length, neurons, lists, counts[NOW], tally, x, b, n)
+                visit(edge, model, table, length, neurons, lists, tally[b, AT], tally, x, b, n)
 
 
 @phase_kernel
@@ -230,7 +230,7 @@ def _settle_any_ports(shape, problem, work, first, t1, b):
     _finish_each_any_ports(
         shape, model, problem.propagator, neurons, lists, work.sums, t1, first, size
     )
-    x, now = work.state[b, 0], work.counts[NOW]
+    x, now = work.state[b, 0], work.tally[b, AT]
     tally[b, REPLAYS] = _list_visited(
         first, model, problem.propagator, neurons, lists, now, tally, x, b
     )
@@ -244,7 +244,7 @@ def _settle(shape: type) -> Callable[..., None]:
             work.tally, b, settle_visited(
                 shape, work.neurons, work.lists, problem.model.neurons.drive,
                 problem.model.neurons.v_th, work.sums, first, work.tally[b, VISITED], t1,
-                work.counts[NOW],
+                work.tally[b, AT],
             ),
         )  # fmt: skip
     return lambda shape, problem, work, first, t1, b: _settle_any_ports(
@@ -256,7 +256,7 @@ def _settle(shape: type) -> Callable[..., None]:
 def sweep(problem, work, b):
     """Take the neurons of block ``b`` to the end of the window, and list those to be replayed."""
     first, last = problem.rows.edge[b], problem.rows.edge[b + 1]
-    t1 = (work.counts[NOW] + 1) * problem.length
+    t1 = (work.tally[b, AT] + 1) * problem.length
     if work.tally[b, DENSE] == 0:
         _settle(problem.shape, problem, work, first, t1, b)
         return

@@ -58,6 +58,7 @@ class WindowProblem(NamedTuple):
     propagator: Propagator
     shape: Any  # OneExp or AnyPorts: chooses kernels by its type
     length: float  # of a window, ms
+    turn: int  # windows between two meetings of the blocks
     t_end: float
     max_spikes: int
 
@@ -99,7 +100,7 @@ class Neurons(NamedTuple):
     x: Float  # (n K,)
     reached: Int  # (n,)
     release: Float  # (n,) end of refractoriness, -1 for a neuron that is free
-    last_spike: Int  # (n,) number of its last spike, -1 before the first
+    last_spike: Int  # (n,) number of its last spike, -1 before the first, -2 - row if of this turn
     carried: Float  # (n,) slope at the release from a spike whose row has left the tape
     awake: Int  # (n,) neurons that the next window must visit, a part for each block
 
@@ -118,7 +119,7 @@ class Findings(NamedTuple):
     """Where replays write what they find."""
 
     tape: Tape
-    found: Tape  # (B, room) spikes of this window
+    found: Tape  # (B, room) spikes of this turn
     counts: Int  # of the run; see the names below
     tally: Int  # (B, WIDTH) of each block
     gap: Float  # (B, 8) ms, smallest distance of an arrival from a crossing, from a release
@@ -147,29 +148,33 @@ class WindowWork(NamedTuple):
     counts: Int
     tally: Int
     gap: Float  # these five as in Findings
-    sequence: Int  # scratch of the sort of what was found
+    order: Int  # (B, 2 room) of what was found, and scratch of the sort
     state: Float  # (B, 2, K) synaptic states of the neuron that is replayed, and scratch
     roots: Float  # (B, 2, K + 2) scratch of the search for crossings
     response: Float  # (B, 4, LANES) two to a group of arrivals, apart from those of other threads
+    claims: Int  # blocks that threads have taken on in this turn
 
 
 # Indices of ``counts``.
 (
-    NOW,  # number of the window
-    PHASE,  # 0: the window is to be opened; 1: blocks are at work; 2: spikes are to be recorded
+    NOW,  # number of the first window of the turn
+    TURN_END,  # and of the one after the last
+    PHASE,  # 0: the turn is to be opened; 1: blocks are at work; 2: spikes are to be recorded
     SPIKES,
     BASE,  # number of the first spike on the tape
     FLIGHTS,
+    FRESH,  # first of the flights of input spikes of this turn
     INPUTS,
     SAMPLES,  # samples taken
-    LAST_SAMPLE,  # and those of this window
-    FOUND,  # spikes of this window
+    LAST_SAMPLE,  # and those of this turn, which is one window then
+    FOUND,  # spikes of this turn
     STATUS,
     N_COUNTS,
-) = range(11)
+) = range(13)
 
 # Indices of a row of ``tally``.
 (
+    AT,  # number of the window that this block is at
     DENSE,  # windows until this block may go over to visits of single neurons; 0 if it does them
     STEP,  # of the work in a window; see below
     EVENTS,  # arrivals of this window
@@ -177,14 +182,17 @@ class WindowWork(NamedTuple):
     AWAKE,
     REPLAYS,
     REPLAYED,  # neurons of this window that have been replayed
-    ROWS,  # spikes found in this window
+    ROWS,  # spikes found in this turn
+    TAKEN,  # those that are on the tape
+    WORK,  # arrivals and visits that have not been counted yet
     ARRIVALS,  # in all
     SEARCHES,
     DRIVEN,  # neurons that fire without any input
     LACK,  # what ran out of room
     N_TALLIES,
-) = range(13)
-# Steps: arrivals are to be found, delivered, gathered; marked neurons are to be replayed; done.
+) = range(16)
+# Steps: arrivals are to be found, delivered, gathered; marked neurons are to be replayed; the turn
+# is done.
 FINDING, DELIVERING, GATHERING, REPLAYING, WAITING = range(5)
 WIDTH = 16  # of a row of tally: two lines of the cache
 

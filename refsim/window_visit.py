@@ -13,7 +13,7 @@ import numpy as np
 from queues.jit import by_type, inner_kernel, keep_apart, phase_kernel
 from refsim import model as neuron
 from refsim.window_sleep import MARGIN, catch_up_all, visit_each, wake_some
-from refsim.window_types import AWAKE, DENSE, DRIVEN, EVENTS, FLIGHTS, NOW, VISITED, OneExp
+from refsim.window_types import AT, AWAKE, DENSE, DRIVEN, EVENTS, FLIGHTS, VISITED, OneExp
 
 # A block is swept while more than one neuron in so many has something to do: a visit takes so many
 # times as long as the share of a neuron in a sweep, in vectors or not (benchmarks/simulators.py).
@@ -246,7 +246,7 @@ def visit_targets(shape, rows, flights, model, table, length, neurons, lists, co
         begin, end = flights.begin[b, f], flights.end[b, f]
         if begin < end:
             _visit_each(
-                shape, rows.edge, model, table, length, neurons, lists, tally, x, b, counts[NOW],
+                shape, rows.edge, model, table, length, neurons, lists, tally, x, b, tally[b, AT],
                 rows.post[begin:end],
             )  # fmt: skip
 

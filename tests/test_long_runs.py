@@ -135,13 +135,13 @@ def test_an_interrupted_run_keeps_a_state_wherever_it_was(monkeypatch, end):
     network, samples = balanced(), ([3, 5, 7], [1.0, 12.0, 19.9])
     whole = refsim.simulate(network, None, 40.0, samples=samples, engine="window")
     phases = set()
-    finish = window_engine.WindowRun.finish_window
+    finish = window_engine.WindowRun.finish_turn
 
     def watched(self):
         phases.add(int(self.work.counts[PHASE]))
         return finish(self)
 
-    monkeypatch.setattr(window_engine.WindowRun, "finish_window", watched)
+    monkeypatch.setattr(window_engine.WindowRun, "finish_turn", watched)
     options = {"engine": "window", "keep_state": True}
     for looks in range(200):
         with monkeypatch.context() as patch:

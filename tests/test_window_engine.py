@@ -153,6 +153,71 @@ def balanced(n=400, seed=3, **changes):
     return refsim.Network(n, synapses, **{**parameters, **changes})
 
 
+def runs_of_turns(network, inputs, duration):
+    """Simulate with turns of at most 1, 3 and 4 windows."""
+    for most in (1, 3, 4):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(window_engine, "_MOST_IN_TURN", most)
+            fresh = network.replace()  # whose windows are not known yet
+            assert fresh.window_tables.turn <= most
+            yield refsim.simulate(fresh, inputs, duration, engine="window")
+
+
+def assert_same_bits(a, b):
+    for name, column in a.spikes._asdict().items():
+        assert np.array_equal(column, getattr(b.spikes, name)), name
+    assert a.counts == b.counts
+    assert a.conditioning == b.conditioning
+
+
+@usual
+@given(case=cases(), least=decimals(0.2, 3.0))
+def test_turns_of_any_length_give_the_same_to_the_last_bit(case, least):
+    network = with_delays(case, least).network
+    assume(obstacle(network, case.duration) is None)
+    try:
+        one, *others = runs_of_turns(network, case.inputs, case.duration)
+    except refsim.SpikeLimitError:
+        assume(False)
+    event(f"turns of {network.window_tables.turn}")
+    for run in others:
+        assert_same_bits(run, one)
+
+
+def test_turns_add_arrivals_in_one_order():
+    """Spikes and inputs of a turn are under way in order of time, as they are after short ones."""
+    rng = np.random.default_rng(4)
+    n, n_inputs, size = 400, 40, 4000
+    one = balanced(n)
+    synapses = refsim.Synapses(
+        np.append(one.pre, rng.integers(n, n + n_inputs, size)),
+        np.append(one.post, rng.integers(0, n, size)),
+        np.append(one.weight, rng.normal(0.0, 5.0, size)),
+        np.append(np.full(len(one.pre), 1.5), rng.uniform(1.0, 4.0, size)),
+    )
+    network = refsim.Network(
+        n, synapses, ports=refsim.ExpPort(2.0), tau_m=20.0, v_th=20.0, t_ref=2.0, i_ext=40.0,
+        v0=one.v0, n_inputs=n_inputs,
+    )  # fmt: skip
+    times = np.sort(rng.uniform(0.0, 50.0, 800))
+    inputs = refsim.SpikeTrain(times, rng.integers(0, n_inputs, 800), n_inputs)
+    one, *others = runs_of_turns(network, inputs, 50.0)
+    assert network.window_tables.turn > 1
+    assert len(one.spikes.time) > 300
+    for run in others:
+        assert_same_bits(run, one)
+
+
+def test_a_release_in_the_turn_of_its_spike():
+    """Refractoriness of less than a window, of a window, and of more than a turn of four."""
+    for t_ref in (0.1, 0.5, 1.0, 6.0):
+        network = balanced(t_ref=t_ref, delay=4.0)
+        assert network.window_tables.turn == 4
+        a, b = (refsim.simulate(network, None, 40.0, engine=name) for name in ("event", "window"))
+        assert len(a.spikes.time) > 300
+        np.testing.assert_allclose(b.spikes.slope_after, a.spikes.slope_after, rtol=1e-9)
+
+
 @pytest.mark.parametrize(
     "network",
     [
