@@ -15,7 +15,7 @@ from adjoint.window_calendar import edge, enlist, window_of
 from adjoint.window_responses import respond
 from adjoint.window_segments import CHUNK, evaluate, scale
 from adjoint.window_types import FIRST, LIFT, LIFT_A, LIFT_R
-from queues.barrier import wait
+from queues.barrier import claim, wait, withdraw
 from queues.jit import inner_kernel, kernel, phase_kernel
 from refsim.status import DONE, RUNNING, WORKING
 from refsim.window_deliver import delay_of
@@ -182,12 +182,11 @@ def _add_block(problem, work, b):
 
 
 @phase_kernel
-def _go_over_window(problem, work, first_block, last_block):
-    for b in range(first_block, last_block):
-        _enter(problem, work, b)
-        list_own(problem, work, b)
-        _add_block(problem, work, b)
-        go_through_own(problem, work, b)
+def _go_over_window(problem, work, b):
+    _enter(problem, work, b)
+    list_own(problem, work, b)
+    _add_block(problem, work, b)
+    go_through_own(problem, work, b)
 
 
 @phase_kernel
@@ -218,22 +217,25 @@ def _turn(problem, now, share, used):
 def run_tangents(problem, work, share, gate, thread, n_threads):
     """Process windows until about ``share`` arrivals are used up; return a status.
 
-    All threads call this, and return together; each owns some blocks, and what lies between windows
-    is done by thread 0.
+    All threads call this, and return together; they share blocks out as they go, and what lies
+    between windows is done by thread 0.
     """
     n_blocks = work.counts.shape[0]
     first = thread * n_blocks // n_threads
-    last = (thread + 1) * n_blocks // n_threads
     used = np.int64(0)
     while True:
         if thread == 0:
             _move_on(problem, work)
             work.now[1] = _turn(problem, work.now, share, used)
+            withdraw(work.claims)
         if not wait(gate, n_threads):
             return RUNNING
         if work.now[1] != WORKING:
             return work.now[1]
-        _go_over_window(problem, work, first, last)
+        for i in range(n_blocks):
+            b = (first + i) % n_blocks  # its own first, whose neurons are in its cache
+            if claim(work.claims, b, n_threads):
+                _go_over_window(problem, work, b)
         if not wait(gate, n_threads):
             return RUNNING
         if thread == 0:

@@ -67,6 +67,7 @@ class TangentWork(NamedTuple):
     out: Float  # (B, Q) responses of one arrival
     counts: Int  # (B, 8) see the names below
     now: Int  # (4,) window, status, last window that is done
+    claims: Int  # blocks that threads have taken on in this window
 
 
 # Columns of ``counts``: emissions that have entered, events of neurons' own that are still to

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
@@ -100,6 +101,7 @@ class Outcome(NamedTuple):
     spike_bar: Vector  # (k,) total dL/d(spike time)
     input_bar: Vector  # in order of time
     dropped: int = 0  # cotangents that were lost
+    bound: float = math.inf  # no entry of weight and delay is larger
 
 
 class Tangents(NamedTuple):

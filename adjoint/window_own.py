@@ -110,6 +110,7 @@ def begin_own(problem, work, b):
                 total,
             )  # fmt: skip
             row[j, 0] = work.membrane.v[n]
+            work.injected[b, 0] += abs(row[j, 0])
             if tables.with_rates:
                 row[j, 1 + tables.gain.shape[0]] = work.membrane.rate_v[n]
             i += 1

@@ -37,6 +37,7 @@ from adjoint.window_types import (
     Windows,
     WindowWork,
 )
+from queues.barrier import claims
 from queues.jit import kernel
 from refsim.engine import Run
 from refsim.lif_vjp import ModelBar
@@ -44,6 +45,7 @@ from refsim.network import Network
 from refsim.status import DONE, RUNNING
 from refsim.threads import Crew
 from refsim.types import Float, Rows
+from refsim.validate import LARGEST
 from refsim.window_engine import shortest_delay
 
 # Arrivals of a thread between two looks at the keyboard: some hundredths of a second.
@@ -200,7 +202,9 @@ class WayBack:
             chosen = network.port == p
             products = network.weight[chosen] * weight[chosen]
             bar.port_gain[p] = products.sum() / ports.gain[p]
-        return Outcome(bar, weight, delay, spike_bar, self._input_bar)
+        terms = len(spike_bar) + len(self._input_bar)
+        bound = terms * largest_term(self._tables, float(work.injected[:, 0].sum()))
+        return Outcome(bar, weight, delay, spike_bar, self._input_bar, bound=bound)
 
     def _begun(self, section: Section, spike_bar: Float) -> WindowWork:
         """Return the adjoint of silence after the end."""
@@ -242,6 +246,8 @@ class WayBack:
             found=room_for_found(n_blocks, windows.rows),
             counts=counts,
             now=np.array([total - 1, len(section.emissions.of_input), 0, total]),
+            injected=np.zeros((n_blocks, 8)),
+            claims=claims(n_blocks),
         )
 
     def _moved_on(self, work: WindowWork, section: Section, spike_bar: Float) -> WindowWork:
@@ -277,6 +283,21 @@ class WayBack:
             bar=np.zeros((n_blocks, places)),
             mask=np.array([places - 1]),
         )
+
+
+def largest_term(tables: Tables, injected: float) -> float:
+    """Return a bound of what one arrival adds to the gradient by its weight or its delay.
+
+    The adjoint of the voltage is what events of the neuron make it, and decays backwards: it is
+    never larger than all that they made it together. The adjoint of a state is fed from it, or from
+    the next state, and decays at its own rate: it is larger by a ratio of rates at most. Responses
+    are sums of products of such ratios, and six terms of one adjoint, one response, a rate and a
+    weight make an arrival.
+    """
+    factors = [tables.rate, 1.0 / tables.rate, tables.decay_rate, 1.0 / tables.decay_rate]
+    ratio = max(1.0, *(float(values.max()) for values in (*factors, tables.gain)))
+    square = ratio * ratio  # products become inf where powers would raise
+    return 100.0 * (square * square) * (square * square) * LARGEST * injected
 
 
 def _hand_on(old: Calendar, new: Calendar, entered: int, shift: int) -> None:

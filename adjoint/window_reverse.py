@@ -18,7 +18,7 @@ from adjoint.window_calendar import enter, entry_window, window_of
 from adjoint.window_flow import columns_of, sweep_block, visit
 from adjoint.window_own import begin_own, end_own
 from adjoint.window_types import ENTERED, EVENTS, N_PIECES, NEXT, OWN, PENDING, SPARSE
-from queues.barrier import wait
+from queues.barrier import claim, wait, withdraw
 from queues.jit import inner_kernel, kernel, phase_kernel
 from refsim import model as neuron
 from refsim.status import DONE, RUNNING, WORKING
@@ -50,23 +50,22 @@ def _scatter(at, counts, edge, b, window):
 
 
 @phase_kernel
-def back_over_window(problem, work, first_block, last_block):
-    """Take some blocks back over this window."""
+def back_over_window(problem, work, b):
+    """Take a block back over this window."""
     tables, adjoints, edge = problem.tables, work.adjoints, problem.rows.edge
-    for b in range(first_block, last_block):
-        enter(problem, work, b)
-        _settle(tables, adjoints, work.at, work.counts, edge, b, work.now[0] + 1, work.once.out[b])
-        begin_own(problem, work, b)
-        read_block(problem, work, b)
-        if work.counts[b, EVENTS] == 0 and work.counts[b, N_PIECES] == 0:
-            # Rows wait, as they do where windows are skipped: both give the same to the last bit.
-            if work.counts[b, SPARSE] == 0:
-                _scatter(work.at, work.counts, edge, b, work.now[0] + 1)
-        elif work.counts[b, SPARSE] == 0:
-            sweep_block(adjoints, tables, problem.is_plain, edge[b], edge[b + 1])
-        if work.counts[b, N_PIECES] > 0:
-            n_pieces = work.counts[b, N_PIECES]
-            end_own(tables, adjoints, work.at, work.pieces, b, n_pieces, work.now[0])
+    enter(problem, work, b)
+    _settle(tables, adjoints, work.at, work.counts, edge, b, work.now[0] + 1, work.once.out[b])
+    begin_own(problem, work, b)
+    read_block(problem, work, b)
+    if work.counts[b, EVENTS] == 0 and work.counts[b, N_PIECES] == 0:
+        # Rows wait, as they do where windows are skipped: both give the same to the last bit.
+        if work.counts[b, SPARSE] == 0:
+            _scatter(work.at, work.counts, edge, b, work.now[0] + 1)
+    elif work.counts[b, SPARSE] == 0:
+        sweep_block(adjoints, tables, problem.is_plain, edge[b], edge[b + 1])
+    if work.counts[b, N_PIECES] > 0:
+        n_pieces = work.counts[b, N_PIECES]
+        end_own(tables, adjoints, work.at, work.pieces, b, n_pieces, work.now[0])
 
 
 @inner_kernel
@@ -136,23 +135,26 @@ def _turn(now, share, used):
 def run_windows_back(problem, work, share, gate, thread, n_threads):
     """Process windows until about ``share`` arrivals are used up; return a status.
 
-    All threads call this, and return together; each owns some blocks, and what lies between windows
-    is done by thread 0.
+    All threads call this, and return together; they share blocks out as they go, and what lies
+    between windows is done by thread 0.
     """
     n_blocks = work.counts.shape[0]
     first = thread * n_blocks // n_threads
-    last = (thread + 1) * n_blocks // n_threads
     used = np.int64(0)
     if thread == 0 and work.now[0] == NEXT:
         move_on(problem, work)
     while True:
         if thread == 0:
             work.now[2] = _turn(work.now, share, used)
+            withdraw(work.claims)
         if not wait(gate, n_threads):
             return RUNNING
         if work.now[2] != WORKING:
             return work.now[2]
-        back_over_window(problem, work, first, last)
+        for i in range(n_blocks):
+            b = (first + i) % n_blocks  # its own first, whose neurons are in its cache
+            if claim(work.claims, b, n_threads):
+                back_over_window(problem, work, b)
         if not wait(gate, n_threads):
             return RUNNING
         if thread == 0:

@@ -13,6 +13,7 @@ from adjoint.window_pullback import WindowPass
 from adjoint.window_responses import window_tables
 from adjoint.window_room import aligned_zeros, room_for_chunk, room_for_found, room_for_pieces
 from adjoint.window_section import Before, Section, most_together, room_of_pieces, section_of
+from queues.barrier import claims
 from refsim.engine import Run
 from refsim.network import Network
 from refsim.status import DONE, RUNNING
@@ -104,6 +105,7 @@ def _begun(
         out=np.zeros((n_blocks, n_responses)),
         counts=counts,
         now=np.array([0, RUNNING, -1, 0]),
+        claims=claims(n_blocks),
     )
 
 

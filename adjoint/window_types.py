@@ -231,6 +231,8 @@ class WindowWork(NamedTuple):
     found: Found
     counts: Int  # (B, 8) see the names below
     now: Int  # (4,) window; input spikes not yet collected; status; last window that is done
+    injected: Float  # (B, 8) size of all that own events have written to rows, in the first column
+    claims: Int  # blocks that threads have taken on in this window
 
 
 # Columns of ``counts``: emissions not yet entered, events of neurons' own that are done, emissions

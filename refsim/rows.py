@@ -22,7 +22,7 @@ from refsim.types import Float, Int, Rows, Wiring
 from refsim.validate import MOST, check_indices, freeze_all, frozen, integer, shown
 
 _MOST_BLOCKS = 8  # states of an eighth of 10^5 neurons fit the cache of a core
-_ROW = 128  # synapses of a row on average: shorter rows cost more to begin than blocks save
+_ROW = 256  # synapses of a row on average: shorter rows cost more to begin than blocks save
 _MOST_CODES = 2**16  # values that 16 bits number
 
 

@@ -287,13 +287,16 @@ def test_products_of_rates_that_leave_float64_are_refused():
     assert len(all_products(network.replace(t_ref=5.0), spikes_at(1.0)).spikes.time) > 0
 
 
-def test_derivatives_beyond_float64_are_refused():
+@pytest.mark.parametrize("engine", ["event", "window"])
+def test_derivatives_beyond_float64_are_refused(engine):
     """Here dt/dweight is 1e299, so that a cotangent or tangent of 1e100 leads out of the range."""
     network = driven(1e-300, v_th=1e-302)
     with np.errstate(all="ignore"):
-        pullback = adjoint.vjp(network, spikes_at(1.0), 50.0)[1]
+        pullback = adjoint.vjp(network, spikes_at(1.0), 50.0, engine=engine)[1]
         with pytest.raises(UndefinedGradientError, match=r"gradient\.\w+\[0\] is "):
             pullback(1e100)
+        with pytest.raises(UndefinedGradientError, match=r"gradient\.weight\[0\] is "):
+            pullback(1e100, wrt="weight")
         with pytest.raises(UndefinedGradientError, match=r"tangents\.time\[0\] is -inf; expected"):
             adjoint.jvp(network, spikes_at(1.0), 50.0, {"weight": 1e100})
 

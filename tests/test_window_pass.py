@@ -14,6 +14,7 @@ from adjoint.check import Evaluation
 from adjoint.pullback import Pullback
 from adjoint.window_pullback import WindowPass, number_of_windows
 from refsim.rows import pack
+from refsim.validate import LARGEST
 from validation import duality, identities, zoo
 from validation.strategies import cases, decimals, ports
 from validation.suite import given_cases
@@ -122,6 +123,23 @@ def test_random_networks(case, least, longest, n_blocks):
     assume(well_conditioned(simulation))
     bars = bars_of(case, simulation)
     assert_same(by_windows(pullback, longest, n_blocks)(*bars), pullback(*bars))
+
+
+@usual
+@given(case=cases(), least=decimals(0.05, 3.0))
+def test_no_entry_is_larger_than_what_events_inject(case, least):
+    """The bound for which entries need not be looked at, with the weights that there are."""
+    case = with_delays(case, least)
+    simulation, pullback = simulated(case)
+    time_bar, voltage_bar = bars_of(case, simulation)
+    sample_bar = voltage_bar[pullback._run.sample_order]
+    found = by_windows(pullback)._pass(time_bar.copy(), sample_bar, True, False)
+    assume(np.isfinite(found.bound))
+    bound = found.bound / LARGEST
+    assert np.abs(found.weight).max(initial=0.0) <= bound
+    assert np.abs(found.delay).max(initial=0.0) <= bound * np.abs(case.network.weight).max(
+        initial=0
+    )
 
 
 @usual
