@@ -146,7 +146,6 @@ class WayBack:
         self._input_bar = np.zeros(len(windows.run.problem.inputs.time))
         self._work: WindowWork | None = None
         self._number = self._first_input = 0  # of the section before
-        self._crew = Crew(min(windows.run.threads, len(windows.rows.edge) - 1))
 
     def go(self, section: Section, spike_bar: Float, sample_bar: Float) -> None:
         """Go back over a section.
@@ -178,10 +177,11 @@ class WayBack:
         else:
             self._work = self._moved_on(self._work, section, spike_bar)
         self._number, self._first_input = section.number, section.first_input
-        arguments = (problem, self._work, np.int64(_SHARE * self._crew.size))
         status = RUNNING
-        while status != DONE:
-            status = self._crew.run(run_windows_back, arguments)
+        with Crew(min(windows.run.threads, len(windows.rows.edge) - 1)) as crew:
+            arguments = (problem, self._work, np.int64(_SHARE * crew.size))
+            while status != DONE:
+                status = crew.run(run_windows_back, arguments)
 
     def outcome(self, spike_bar: Float) -> Outcome:
         """Return what the pass has found, which has come to time 0; ``spike_bar`` is handed on."""

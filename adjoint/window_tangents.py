@@ -55,11 +55,11 @@ def window_tangents(
         is_plain=len(network.model.ports.rate) == 1 and tables.poly.shape[1] == 1,
     )
     work = _begun(windows, problem, section, direction)
-    crew = Crew(min(run.threads, len(windows.rows.edge) - 1))
-    arguments = (problem, work, np.int64(_SHARE * crew.size))
     status = RUNNING
-    while status != DONE:
-        status = crew.run(run_tangents, arguments)
+    with Crew(min(run.threads, len(windows.rows.edge) - 1)) as crew:
+        arguments = (problem, work, np.int64(_SHARE * crew.size))
+        while status != DONE:
+            status = crew.run(run_tangents, arguments)
     voltage = np.zeros(len(run.samples))
     voltage[run.sample_order] = work.sample_dot
     return work.spike_dot, voltage

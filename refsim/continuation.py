@@ -21,7 +21,7 @@ from refsim.validate import LONGEST, check_indices, integer, scalar
 from refsim.window_engine import Resumed
 from refsim.window_state import WindowState, checked_state
 
-_FORMAT = "refsim-state/1"
+_FORMAT = "refsim-state/2"
 # What NumPy and zipfile raise for files that they cannot read, and we for what makes no state.
 _NO_STATE = (
     OSError, EOFError, KeyError, IndexError, TypeError, ValueError, NotImplementedError,

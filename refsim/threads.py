@@ -105,15 +105,19 @@ def uninterrupted() -> Iterator[None]:
 class Crew:
     """Threads that run kernels together, and wait for each other at a barrier in them.
 
-    The thread that calls is one of them. In plain Python it is the only one.
+    The thread that calls is one of them. In plain Python it is the only one. As a context manager
+    it ends the others.
     """
 
     def __init__(self, n_threads: int):
         self.size = n_threads if is_compiled() else 1
         self._others = ThreadPoolExecutor(max(1, self.size - 1))  # started when first needed
 
-    def __reduce__(self) -> tuple[type[Crew], tuple[int]]:
-        return Crew, (self.size,)  # copies have threads of their own
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._others.shutdown()
 
     def run(self, kernel: Callable[..., int], arguments: tuple[Any, ...]) -> int:
         """Run a kernel in all threads, and return what it returns.

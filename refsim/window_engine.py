@@ -210,7 +210,6 @@ class WindowRun:
         self.run = run
         self.problem = _problem(run)
         self.n_threads = min(run.threads, len(self.problem.rows.edge) - 1)
-        self._crew = Crew(self.n_threads)
         self.work = _work(self.problem, network.v0, self.n_threads)
         if run.resumed is None:
             start_windows(self.problem, self.work)
@@ -268,28 +267,30 @@ class WindowRun:
     def advance(self, stop: int) -> int:
         """Run up to window ``stop`` or to the end; return DONE or SPIKE_LIMIT."""
         status = RUNNING
-        while status not in (DONE, SPIKE_LIMIT):
-            if status == FULL:
-                self.work = _grown(self.problem, self.work)
-            if self.run.is_stopped():
-                raise KeyboardInterrupt
-            status = self._run_share(stop)
-            self.run.report(float(self.work.counts[NOW]) * self.problem.length)
+        with Crew(self.n_threads) as crew:
+            while status not in (DONE, SPIKE_LIMIT):
+                if status == FULL:
+                    self.work = _grown(self.problem, self.work)
+                if self.run.is_stopped():
+                    raise KeyboardInterrupt
+                status = self._run_share(crew, stop, _SHARE)
+                self.run.report(float(self.work.counts[NOW]) * self.problem.length)
         return status
 
     def finish_turn(self) -> int:
         """Take the turn at work to its end: between turns alone there is a state to keep."""
         status = RUNNING
-        while self.work.counts[PHASE] != 0 and status != SPIKE_LIMIT:
-            status = self._run_share(_FOREVER, 0)
-            if status == FULL:
-                self.work = _grown(self.problem, self.work)
+        with Crew(self.n_threads) as crew:
+            while self.work.counts[PHASE] != 0 and status != SPIKE_LIMIT:
+                status = self._run_share(crew, _FOREVER, 0)
+                if status == FULL:
+                    self.work = _grown(self.problem, self.work)
         return status
 
-    def _run_share(self, stop: int, share: int = _SHARE) -> int:
+    def _run_share(self, crew: Crew, stop: int, share: int) -> int:
         """Let all threads work until a share is used up; return a status."""
         arguments = (self.problem, self.work, np.int64(share * self.n_threads), np.int64(stop))
-        return self._crew.run(run_windows, arguments)
+        return crew.run(run_windows, arguments)
 
     def _hand_over(self, is_cut: bool) -> None:
         """Leave spikes, counts and margins where the event loop leaves them.

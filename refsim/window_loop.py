@@ -41,6 +41,7 @@ from refsim.window_types import (
     REPLAYS,
     ROWS,
     SAMPLES,
+    SPIKES,
     STATUS,
     STEP,
     TURN_END,
@@ -52,15 +53,18 @@ from refsim.window_visit import choose_visits, count_driven, visit_targets
 
 
 @inner_kernel
-def _end_window(work, b):
-    """Have block ``b`` go on to the next window of the turn, or wait."""
-    tally = work.tally
+def _end_window(work, max_spikes, b):
+    """Have block ``b`` go on to the next window of the turn, or wait.
+
+    It waits too where its spikes alone lead beyond the limit: none of the next window will count.
+    """
+    tally, counts = work.tally, work.counts
     tally[b, ARRIVALS] += tally[b, EVENTS]
     tally[b, WORK] += tally[b, EVENTS] + tally[b, VISITED]
     tally[b, REPLAYS] = 0
     tally[b, REPLAYED] = 0
     tally[b, AT] += 1
-    if tally[b, AT] < work.counts[TURN_END]:
+    if tally[b, AT] < counts[TURN_END] and tally[b, ROWS] <= max_spikes - counts[SPIKES]:
         tally[b, STEP] = FINDING
         return
     sort_found(work.found.time[b], work.found.neuron[b], work.order[b], tally[b, ROWS])
@@ -104,7 +108,7 @@ def _work_on(problem, work, b, thread):
         tally[b, STEP] = REPLAYING
     if tally[b, STEP] == REPLAYING:
         if replay(problem, work, b, thread):
-            _end_window(work, b)
+            _end_window(work, problem.max_spikes, b)
         else:
             tally[b, STEP] = GATHERING  # again, for the other replays
 

@@ -12,7 +12,7 @@ from test_window_engine import balanced, with_delays
 import refsim
 from refsim import continuation, rows, window_engine
 from refsim.window_engine import obstacle
-from refsim.window_types import PHASE
+from refsim.window_types import AWAKE, PHASE
 from validation.strategies import cases, decimals
 
 usual = settings(
@@ -317,7 +317,7 @@ def put(index, value):
         ("state_v", put(0, np.nan)),
         ("state_x", lambda a: a.astype(np.float32)),
         ("state_tally", lambda a: a[:, :5]),
-        ("state_tally", put((0, 4), 10**6)),
+        ("state_tally", put((0, AWAKE), 10**6)),
         ("state_reached", put(0, 10**6)),
         ("state_last_spike", put(0, 10**6)),
         ("state_source", put(0, 10**9)),

@@ -208,6 +208,21 @@ def test_turns_add_arrivals_in_one_order():
         assert_same_bits(run, one)
 
 
+@pytest.mark.parametrize("max_spikes", [1, 700, 5000])
+def test_a_limit_within_a_turn_keeps_the_first_spikes(max_spikes):
+    """Every neuron spikes some dozen times in a window, of which a turn has four."""
+    network = balanced(i_ext=4000.0, t_ref=0.0, delay=4.0)
+    assert network.window_tables.turn == 4
+    partial = []
+    for engine in ("event", "window"):
+        with pytest.raises(refsim.SpikeLimitError) as error:
+            refsim.simulate(network, None, 40.0, max_spikes=max_spikes, engine=engine)
+        partial.append(error.value.partial.spikes)
+    assert len(partial[1].time) == max_spikes
+    assert np.array_equal(partial[1].neuron, partial[0].neuron)
+    np.testing.assert_allclose(partial[1].time, partial[0].time, rtol=0, atol=1e-11)
+
+
 def test_a_release_in_the_turn_of_its_spike():
     """Refractoriness of less than a window, of a window, and of more than a turn of four."""
     for t_ref in (0.1, 0.5, 1.0, 6.0):
