@@ -102,7 +102,7 @@ class PieceRun:
             raise
 
     def _end_here(self) -> None:
-        """Let the last piece end with the window at work."""
+        """Let the last piece end with the turn at work."""
         self.is_interrupted = True
         self._windows.finish_turn()
         self._note_conditioning()

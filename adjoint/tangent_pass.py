@@ -221,7 +221,6 @@ def run_tangents(problem, work, share, gate, thread, n_threads):
     between windows is done by thread 0.
     """
     n_blocks = work.counts.shape[0]
-    first = thread * n_blocks // n_threads
     used = np.int64(0)
     while True:
         if thread == 0:
@@ -233,8 +232,8 @@ def run_tangents(problem, work, share, gate, thread, n_threads):
         if work.now[1] != WORKING:
             return work.now[1]
         for i in range(n_blocks):
-            b = (first + i) % n_blocks  # its own first, whose neurons are in its cache
-            if claim(work.claims, b, n_threads):
+            b = claim(work.claims, i, thread, n_threads)
+            if b >= 0:
                 _go_over_window(problem, work, b)
         if not wait(gate, n_threads):
             return RUNNING

@@ -46,7 +46,6 @@ from refsim.status import DONE, RUNNING
 from refsim.threads import Crew
 from refsim.types import Float, Rows
 from refsim.validate import LARGEST
-from refsim.window_engine import shortest_delay
 
 # Arrivals of a thread between two looks at the keyboard: some hundredths of a second.
 _SHARE = 3_000_000
@@ -60,7 +59,7 @@ def number_of_windows(network: Network, duration: float, longest: float = math.i
 
     A window is shorter than any delay between neurons, by more than the rounding of times.
     """
-    most = shortest_delay(network) - 8.0 * float(np.spacing(duration))
+    most = network.shortest_delay - 8.0 * float(np.spacing(duration))
     fastest = max(float(network.model.neurons.rate.max()), float(network.model.ports.rate.max()))
     length = min(most, longest, duration, max(_DECAY / fastest, duration / _ENOUGH_WINDOWS))
     if length <= 0.0 or duration / length > _MOST_WINDOWS:

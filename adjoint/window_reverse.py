@@ -139,7 +139,6 @@ def run_windows_back(problem, work, share, gate, thread, n_threads):
     between windows is done by thread 0.
     """
     n_blocks = work.counts.shape[0]
-    first = thread * n_blocks // n_threads
     used = np.int64(0)
     if thread == 0 and work.now[0] == NEXT:
         move_on(problem, work)
@@ -152,8 +151,8 @@ def run_windows_back(problem, work, share, gate, thread, n_threads):
         if work.now[2] != WORKING:
             return work.now[2]
         for i in range(n_blocks):
-            b = (first + i) % n_blocks  # its own first, whose neurons are in its cache
-            if claim(work.claims, b, n_threads):
+            b = claim(work.claims, i, thread, n_threads)
+            if b >= 0:
                 back_over_window(problem, work, b)
         if not wait(gate, n_threads):
             return RUNNING

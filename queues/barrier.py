@@ -115,9 +115,16 @@ def claims(n: int) -> np.ndarray:
 
 
 @inner_kernel
-def claim(claims, task, n_threads):
-    """Take on a task; return False if another thread has."""
-    return n_threads == 1 or _add(claims, task * _APART, np.int64(1)) == 0
+def claim(claims, i, thread, n_threads):
+    """Take on task ``i``, counted from where the thread's own begin; return it, -1 if it is taken.
+
+    A thread whose own tasks are the same each time finds what they need in its cache.
+    """
+    n_tasks = claims.shape[0] // _APART
+    task = (thread * n_tasks // n_threads + i) % n_tasks
+    if n_threads == 1 or _add(claims, task * _APART, np.int64(1)) == 0:
+        return task
+    return np.int64(-1)
 
 
 @inner_kernel

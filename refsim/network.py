@@ -230,6 +230,13 @@ class Network(ReadOnlyArrays):
         return pack(self.n_neurons, self.n_neurons + self.n_inputs, self.synapses)
 
     @cached_property
+    def shortest_delay(self) -> float:
+        """Shortest delay between neurons in ms, inf if there is none."""
+        from refsim.window_engine import shortest_delay
+
+        return shortest_delay(self)
+
+    @cached_property
     def window_tables(self) -> WindowTables:
         """What the window engine computes once for a network."""
         from refsim.window_engine import window_tables

@@ -38,7 +38,6 @@ from refsim.window_types import (
     PHASE,
     REPLAYED,
     REPLAYING,
-    REPLAYS,
     ROWS,
     SAMPLES,
     SPIKES,
@@ -61,8 +60,6 @@ def _end_window(work, max_spikes, b):
     tally, counts = work.tally, work.counts
     tally[b, ARRIVALS] += tally[b, EVENTS]
     tally[b, WORK] += tally[b, EVENTS] + tally[b, VISITED]
-    tally[b, REPLAYS] = 0
-    tally[b, REPLAYED] = 0
     tally[b, AT] += 1
     if tally[b, AT] < counts[TURN_END] and tally[b, ROWS] <= max_spikes - counts[SPIKES]:
         tally[b, STEP] = FINDING
@@ -81,6 +78,7 @@ def _work_on(problem, work, b, thread):
     tally[b, LACK] = 0
     if tally[b, STEP] == FINDING:
         tally[b, EVENTS] = find_arrivals(rows, work.flights, t1, problem.t_end, counts[FLIGHTS], b)
+        tally[b, REPLAYED] = 0
         tally[b, STEP] = DELIVERING
     if tally[b, STEP] == DELIVERING:
         if tally[b, EVENTS] >= work.hits.synapse.shape[1]:
@@ -155,7 +153,6 @@ def run_windows(problem, work, share, stop, barrier, thread, n_threads):
     window from number ``stop`` on is opened.
     """
     n_blocks = work.tally.shape[0]
-    first = thread * n_blocks // n_threads
     used = np.int64(0)
     resumes = work.counts[PHASE] == 1  # room ran out in the middle of a turn
     while True:
@@ -174,8 +171,8 @@ def run_windows(problem, work, share, stop, barrier, thread, n_threads):
             return work.counts[STATUS]
         resumes = False
         for i in range(n_blocks):
-            b = (first + i) % n_blocks  # its own first, whose neurons are in its cache
-            if claim(work.claims, b, n_threads):
+            b = claim(work.claims, i, thread, n_threads)
+            if b >= 0:
                 _take_turn(problem, work, b, thread)
         if not wait(barrier, n_threads):
             return RUNNING

@@ -20,8 +20,6 @@ from refsim.window_types import (
     LAST_SAMPLE,
     NOW,
     PHASE,
-    REPLAYED,
-    REPLAYS,
     ROWS,
     SAMPLES,
     SPIKES,
@@ -164,8 +162,6 @@ def open_turn(problem, work, stop):
         work.tally[b, STEP] = FINDING
         work.tally[b, ROWS] = 0
         work.tally[b, TAKEN] = 0
-        work.tally[b, REPLAYS] = 0
-        work.tally[b, REPLAYED] = 0
     counts[PHASE] = 1
     return WORKING
 
@@ -209,7 +205,7 @@ def _merge_runs(time, neuron, order, other, low, middle, high):
 def sort_found(time, neuron, order, size):
     """Write the rows of the spikes of one block in order of time and neuron.
 
-    What lies in ``order`` behind ``size`` entries, and as many, is scratch.
+    The second half of ``order`` is scratch.
     """
     keep_apart()
     other = order[order.shape[0] >> 1 :]

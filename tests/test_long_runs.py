@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
-from test_window_engine import balanced, with_delays
+from test_window_engine import assert_same, balanced, with_delays
 
 import refsim
 from refsim import continuation, rows, window_engine
@@ -21,16 +21,6 @@ usual = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 h5py = pytest.importorskip("h5py")
-
-
-def assert_same(a, b):
-    """Compare two simulations to the last bit."""
-    for name, column in a.spikes._asdict().items():
-        assert np.array_equal(column, getattr(b.spikes, name)), name
-    assert np.array_equal(a.voltages, b.voltages, equal_nan=True)
-    assert np.array_equal(a.origin, b.origin)
-    assert a.counts == b.counts
-    assert a.conditioning == b.conditioning
 
 
 @usual
