@@ -12,6 +12,7 @@ from queues import dispatch, indexed_heap
 from queues.bounded_dispatch import BOUNDED
 from queues.dispatch import STRUCTURES
 from refsim import event_loop, lossy, model, window_engine
+from refsim.datum import start_of, voltages_of
 from refsim.errors import (
     InvalidTypeError,
     InvalidValueError,
@@ -424,7 +425,7 @@ class Run:
         )
         state = State(
             time=np.zeros(n),
-            v=self.network.v0.copy(),
+            v=start_of(self.network),
             current=np.zeros((n, n_states)),
             release=np.full(n, -1.0),
             last_spike=np.full(n, -1, dtype=np.int64),
@@ -529,7 +530,12 @@ class Run:
         tape = self.tape()
         counts = self.work.counts
         voltages = np.full(len(self.samples), np.nan)
-        voltages[self.sample_order] = self.problem.samples.voltage
+        samples = self.problem.samples
+        read = voltages_of(self.network, samples.voltage, samples.neuron)
+        if self.resumed is not None:
+            taken = slice(self.resumed.state.n_samples)
+            read[taken] = self.resumed.voltages[taken]
+        voltages[self.sample_order] = read
         margins = self.work.margins
         return Simulation(
             network=self.network,

@@ -21,6 +21,7 @@ from refsim.batch_loop import (
     run_samples,
 )
 from refsim.batch_run import BatchRun
+from refsim.datum import start_of, voltages_of
 from refsim.engine import SHARE, Run, grown_transit, grown_work
 from refsim.inputs import Samples, SpikeTrain
 from refsim.simulation import Spikes
@@ -83,7 +84,7 @@ class EventBatch(BatchRun):
         self.arrays = BatchArrays(
             input_start=self.given.start,
             sample_start=self.read.start,
-            v0=network.v0,
+            v0=start_of(network),
             counts=np.zeros((size, N_COUNTS), dtype=np.int64),
             gaps=np.full((size, 2), np.inf),
             is_done=np.zeros(size, dtype=np.int64),
@@ -128,7 +129,8 @@ class EventBatch(BatchRun):
         self.tape = Tape(time, neuron, before, after, np.zeros(0))
         counts = arrays.counts
         voltages = np.full(self.read.given, np.nan)
-        voltages[self.read.order] = self.problem.samples.voltage
+        samples = self.problem.samples
+        voltages[self.read.order] = voltages_of(run.network, samples.voltage, samples.neuron)
         columns = [SPIKES, INPUTS, ARRIVALS, SEARCHES]
         dropped = np.zeros((len(self), 1), dtype=np.int64)
         return BatchResult(
