@@ -5,9 +5,9 @@ import warnings
 
 import numpy as np
 import pytest
+from everywhere import simulate, vjp
 from naive import Cell, port_currents
 
-from adjoint import vjp
 from refsim import (
     DoubleExpPort,
     ExpPort,
@@ -17,7 +17,6 @@ from refsim import (
     SpikeTrain,
     all_to_all,
     connect,
-    simulate,
 )
 from refsim.cases import make_case, to_dict
 
