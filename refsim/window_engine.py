@@ -311,7 +311,8 @@ class WindowRun:
         counts.emitted[0] = len(origin)
         counts.arrivals[0] = work.tally[:, ARRIVALS].sum()
         counts.searches[0] = work.tally[:, SEARCHES].sum()
-        run.work.margins.gap[0], run.work.margins.release_gap[0] = work.gap[:, :2].min(axis=0)
+        for margin, gap in zip(run.work.margins, work.gap[:, :3].min(axis=0), strict=True):
+            margin[0] = gap
 
 
 def order_of_emissions(spikes: Float, inputs: Float) -> NDArray[np.int64]:

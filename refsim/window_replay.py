@@ -347,17 +347,23 @@ def _certainly_below(model, n, v, x, after, dt):
 
 
 @inner_kernel
-def _read_samples(model, samples, last, n, v, x, time, until, is_held, i):
-    """Read the samples of neuron ``n`` before the time ``until``; return the next sample."""
-    while i < last and samples.time[i] < until:
+def _read_samples(model, samples, out, b, n, v, x, time, until, is_held, bend, i, sampled):
+    """Read the samples of neuron ``n`` before the time ``until``; return the next sample.
+
+    Return also the time of the last one that was read, ``sampled`` if there is none. The last
+    arrival that bent the voltage came at ``bend``.
+    """
+    while i < out.counts[LAST_SAMPLE] and samples.time[i] < until:
         if samples.neuron[i] == n:
+            sampled = samples.time[i]
             if is_held:
                 samples.voltage[i] = v
             else:
-                dt = max(samples.time[i] - time, 0.0)
+                dt = max(sampled - time, 0.0)
                 samples.voltage[i] = neuron.flow_voltage(model, n, v, x, dt)
+                _note_gap(out, b, 2, sampled - bend)
         i += 1
-    return i
+    return i, sampled
 
 
 @inner_kernel
@@ -374,8 +380,8 @@ def _replay_events(
     release = neurons.release[n]
     own = _row_of_last(neurons, n)
     before, searches = out.tally[b, ROWS], out.tally[b, SEARCHES]
-    sample, last_sample = out.counts[SAMPLES], out.counts[LAST_SAMPLE]
-    last = -math.inf  # arrival before
+    sample, sampled = out.counts[SAMPLES], -math.inf
+    last, bend = -math.inf, -math.inf  # arrival before, and before that bent the voltage
     while True:
         arrival = math.inf
         if i < size:
@@ -384,7 +390,9 @@ def _replay_events(
         if release >= 0.0:
             # Held: nothing happens before the arrival or the release.
             free = min(release, until)
-            sample = _read_samples(model, samples, last_sample, n, v, x, time, free, True, sample)
+            sample, sampled = _read_samples(
+                model, samples, out, b, n, v, x, time, free, True, bend, sample, sampled
+            )
             if free > time:
                 neuron.flow_current(model, x, free - time)
                 time = free
@@ -405,7 +413,9 @@ def _replay_events(
                 wait = neuron.next_crossing(model, n, v, x, dt, scratch)
             if wait < math.inf:
                 t = max(min(time + wait, until), earliest)
-                sample = _read_samples(model, samples, last_sample, n, v, x, time, t, False, sample)
+                sample, sampled = _read_samples(
+                    model, samples, out, b, n, v, x, time, t, False, bend, sample, sampled
+                )
                 if t > limits.t_end:
                     break
                 if not _has_room(out, b):
@@ -423,18 +433,26 @@ def _replay_events(
                 if _is_enough(out, limits.max_spikes, b, before):
                     break
                 continue
-            sample = _read_samples(model, samples, last_sample, n, v, x, time, until, False, sample)
+            sample, sampled = _read_samples(
+                model, samples, out, b, n, v, x, time, until, False, bend, sample, sampled
+            )
             v = after
             neuron.flow_current(model, x, dt)
             time = max(time, until)
         if arrival > t1 or i == size:
             break
         j = order[i]
-        neuron.arrive(model, port_of(rows, hits.origin[thread, j, 1]), arrivals[j, WEIGHT], x)
+        port = port_of(rows, hits.origin[thread, j, 1])
+        neuron.arrive(model, port, arrivals[j, WEIGHT], x)
+        if release < 0.0 and model.ports.order[port] == 1:
+            bend = arrival
+            _note_gap(out, b, 2, arrival - sampled)
         earliest = max(earliest, np.nextafter(time, math.inf))
         last = arrival
         i += 1
-    _read_samples(model, samples, last_sample, n, v, x, time, math.inf, release >= 0.0, sample)
+    _read_samples(
+        model, samples, out, b, n, v, x, time, math.inf, release >= 0.0, bend, sample, sampled
+    )
     store_states(neurons.x, n, x)
     neurons.v[n] = v
     neurons.release[n] = release

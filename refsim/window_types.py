@@ -128,7 +128,7 @@ class Findings(NamedTuple):
     found: Tape  # (B, room) spikes of this turn
     counts: Int  # of the run; see the names below
     tally: Int  # (B, WIDTH) of each block
-    gap: Float  # (B, 8) ms, smallest distance of an arrival from a crossing, from a release
+    gap: Float  # (B, 8) ms, least distance of arrivals from crossings, releases, samples
 
 
 class Lists(NamedTuple):

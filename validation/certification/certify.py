@@ -310,7 +310,7 @@ def _unanswered(reference: Evaluation, verdict: str, note: str, started: float) 
 
 def _without_reference(case: Case, note: str) -> CaseVerdict:
     nothing, nobody = np.zeros(0), np.zeros(0, dtype=np.int64)
-    unknown = Conditioning(np.nan, -1, np.nan, np.nan)
+    unknown = Conditioning(np.nan, -1, np.nan, np.nan, np.nan)
     return CaseVerdict(case, "skip", note, unknown, nothing, nobody, nothing, nobody)
 
 

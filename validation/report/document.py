@@ -147,6 +147,7 @@ def _from_conditioning(conditioning: Conditioning) -> dict[str, Any]:
         "min_slope_spike": int(conditioning.min_slope_spike),
         "min_gap": number(conditioning.min_gap),
         "min_release_gap": number(conditioning.min_release_gap),
+        "min_sample_gap": number(conditioning.min_sample_gap),
     }
 
 
@@ -225,7 +226,7 @@ def _to_step(given: dict[str, Any]) -> StepErrors:
 
 
 def _to_conditioning(given: dict[str, Any]) -> Conditioning:
-    names = ("min_slope", "min_gap", "min_release_gap")
+    names = ("min_slope", "min_gap", "min_release_gap", "min_sample_gap")
     return Conditioning(**given | {name: _read(given[name]) for name in names})
 
 

@@ -176,6 +176,7 @@ def _case(case: CaseVerdict, anchor: str, draw: bool) -> CaseView:
         "smallest slope": figure(c.min_slope, 3),
         "gap to a crossing (ms)": figure(c.min_gap, 3),
         "gap to a release (ms)": figure(c.min_release_gap, 3),
+        "gap to a sample (ms)": figure(c.min_sample_gap, 3),
     }
     return CaseView(
         anchor=anchor,
