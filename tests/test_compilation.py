@@ -151,7 +151,8 @@ def test_functions_compiled_by_others_call_kernels():
 @pytest.mark.skipif(jit._pipelines() is None, reason="Numba is of another version")
 def test_inner_kernels_become_machine_code_nowhere():
     total(nested(), 1)
-    assert part.signatures and apart.signatures
+    assert part.signatures
+    assert apart.signatures
     for inner in (part, apart):
         for result in inner.overloads.values():
             assert result.library.get_pointer_to_function(result.fndesc.llvm_func_name) == 0
