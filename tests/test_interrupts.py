@@ -110,10 +110,15 @@ def test_ctrl_c_reaches_programs_of_tests_that_ignore_it():
 
 def test_ctrl_c_is_put_off():
     done = []
-    with handled(signal.SIGINT, signal.default_int_handler):
-        with pytest.raises(KeyboardInterrupt), uninterrupted():
+
+    def press():
+        with uninterrupted():
             signal.raise_signal(signal.SIGINT)
             done.append(True)
+
+    with handled(signal.SIGINT, signal.default_int_handler):
+        with pytest.raises(KeyboardInterrupt):
+            press()
         assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
     assert done == [True]
 
@@ -138,10 +143,9 @@ def test_ctrl_c_that_is_ignored_stays_so():
 def test_a_handler_of_a_program_gets_ctrl_c_after_the_block():
     calls = []
     order = ["before"]
-    with uninterrupted_by_ctrl_c(lambda *_: calls.append(order[-1])):
-        with uninterrupted():
-            signal.raise_signal(signal.SIGINT)
-            order.append("after")
+    with uninterrupted_by_ctrl_c(lambda *_: calls.append(order[-1])), uninterrupted():
+        signal.raise_signal(signal.SIGINT)
+        order.append("after")
     assert calls == ["after"]
 
 
