@@ -17,6 +17,7 @@ try:
 except ImportError:  # Windows: processes compile by themselves what others compile as well
     fcntl = None
 
+MOST_WORKERS = 8  # each imports and loads by itself what tests need, for ten seconds
 SHARE, FEWEST = 4, 10  # a quarter of the examples, but not fewer than these
 
 
@@ -26,6 +27,12 @@ def pytest_configure(config):
         os.environ.setdefault("XDG_CACHE_HOME", os.path.expanduser("~/.cache"))
     if hasattr(config, "workerinput") and fcntl is not None:
         _compile_one_at_a_time()
+
+
+@pytest.hookimpl(wrapper=True, optionalhook=True)
+def pytest_xdist_auto_num_workers(config):
+    """Start a worker for each core, up to a limit."""
+    return min((yield), MOST_WORKERS)
 
 
 @pytest.hookimpl(tryfirst=True)
