@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from certify_tools import ours
+from signals import obeying
 
 import refsim
 from refsim.cases import make_case, save
@@ -268,15 +269,16 @@ def test_verdicts_before_a_signal_are_kept_and_no_program_is_left(number, tmp_pa
         "runpy.run_path(sys.argv[0], run_name='__main__')\n"
     )
     command = f"{shlex.join([sys.executable, str(slow)])} {{case}} {{out}} well"
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "validation.cli", "certify", "--exec", command),
-            *("--cases", "chain", "refractory", "--json", str(tmp_path / "out.json")),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    with obeying(number):
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "validation.cli", "certify", "--exec", command),
+                *("--cases", "chain", "refractory", "--json", str(tmp_path / "out.json")),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
     end = time.monotonic() + 120.0
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
         assert time.monotonic() < end

@@ -144,15 +144,19 @@ def _write(arguments: argparse.Namespace, certificate: Certificate, seconds: flo
 
 @contextmanager
 def _termination_as_interruption() -> Iterator[None]:
-    """Let SIGTERM end the work as Ctrl-C does, so that no program is left running."""
-    if threading.current_thread() is not threading.main_thread():
+    """Let SIGTERM end the work as Ctrl-C does, so that no program is left running.
+
+    Not where it is ignored, or where somebody handles it already.
+    """
+    is_ours = threading.current_thread() is threading.main_thread()
+    if not is_ours or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _steps(text: str) -> list[float]:
