@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from validation.terminal import say
+
 Step = tuple[str, Callable[[], object]]
 
 
@@ -58,8 +60,8 @@ def _gradients(*run: Any, engine: str) -> object:
 
 def _run(arguments: argparse.Namespace) -> int:
     for name, use in steps():
-        print(f"{name:<28}", end="", flush=True)
+        say(f"{name:<28}", end="", flush=True)
         begin = time.perf_counter()
         use()
-        print(f"{time.perf_counter() - begin:6.1f} s", flush=True)
+        say(f"{time.perf_counter() - begin:6.1f} s", flush=True)
     return 0

@@ -46,7 +46,8 @@ def _records(source: Source) -> list[dict[str, Any]]:
     if isinstance(source, Mapping):
         return [_checked(dict(source), "device_records")]
     path = checked_path(source)
-    paths = sorted(path.glob("*.json")) if path.is_dir() else [path]
+    inside = path.glob("*.json") if os.path.isdir(path) else None
+    paths = [path] if inside is None else sorted(file for file in inside if file.is_file())
     return [_checked(json_reader.read(file), str(file)) for file in paths]
 
 
