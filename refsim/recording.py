@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refsim.engine import Run, checked_duration
-from refsim.errors import InvalidValueError, SimulationInterrupted
+from refsim.errors import InvalidValueError, SimulationInterrupted, SpikeLimitError
 from refsim.files import OutputError, checked_path, made_folder, write_whole
 from refsim.hdf5_file import growing_columns
 from refsim.inputs import SpikeTrain
 from refsim.network import Network
+from refsim.reading import memory
 from refsim.status import SPIKE_LIMIT
 from refsim.threads import uninterrupted
 from refsim.validate import LONGEST, scalar
@@ -26,6 +27,7 @@ from refsim.window_types import BASE, NOW
 Write = Callable[[NDArray[np.float64], NDArray[np.int64]], None]
 _MOST_SPIKES = 2**62
 _MOST_PIECES = 1_000_000
+_BYTES_PER_SPIKE = 400  # at most, of a piece whose tape grows
 
 
 class Recording(NamedTuple):
@@ -77,7 +79,7 @@ def record(
         If a piece cannot be written, as on a full disk. The pieces before it are kept, and the
         ``partial`` of the error is the Recording of these.
     SpikeLimitError
-        If there are more than ``max_spikes`` spikes.
+        If there are more than ``max_spikes`` spikes, or those of a piece do not fit into memory.
     SimulationInterrupted
         On Ctrl-C; its ``partial``, like that of the former, is the Recording of what was written.
     """
@@ -116,6 +118,12 @@ def record(
         if error.partial is None:
             error.partial = Recording(where, 0, 0.0, 0)
         raise
+    if run.status == SPIKE_LIMIT and done.n_spikes < run.max_spikes:
+        raise SpikeLimitError(
+            f"a piece of {step:g} ms has more spikes than memory has room for; expected a shorter "
+            "one. The attribute partial tells what was recorded",
+            done,
+        )
     if run.status == SPIKE_LIMIT:
         raise run.has_too_many_spikes(done, "counts")
     if done.duration < end:
@@ -132,10 +140,12 @@ def _write_pieces(
 ) -> Recording:
     """Run window by window to the end, or to an interruption between pieces."""
     length, work, run = simulation.problem.length, simulation.work, simulation.run
-    done = Recording(where, 0, 0.0, 0)
+    done, most = Recording(where, 0, 0.0, 0), memory() // _BYTES_PER_SPIKE
     try:
         while done.duration < end and run.status != SPIKE_LIMIT:
             target = min((done.pieces + 1) * step, end)
+            limit = min(run.max_spikes, done.n_spikes + most)
+            simulation.problem = simulation.problem._replace(max_spikes=limit)
             run.status = simulation.advance(int(np.ceil(target / length)))
             with uninterrupted():
                 done = _flush(simulation, write, done, target)
