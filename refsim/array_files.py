@@ -76,6 +76,7 @@ class ArrayFile:
         if name not in self._members:
             raise ArrayFileError(f"lacks {name}")
         member = self._members[name]
+        stream: Any
         with self._archive.open(member) as stream:
             header = _header(stream, name, member.file_size)
             data = bytearray(header.size)
@@ -102,7 +103,7 @@ def open_arrays(path: Path) -> Iterator[ArrayFile]:
     try:
         with opened_file(path) as stream:
             size = stream.seek(0, 2)
-            with zipfile.ZipFile(_InPortions(stream)) as archive:  # type: ignore[arg-type]
+            with zipfile.ZipFile(_InPortions(stream)) as archive:
                 yield ArrayFile(archive, size)
     except ArrayFileError:
         raise

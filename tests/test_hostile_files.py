@@ -1,4 +1,4 @@
-"""Files of strangers: whatever they hold, reading them ends soon, in an error of ours or in none."""
+"""Files of strangers: whatever they hold, reading them ends soon, at worst in an error of ours."""
 
 import io
 import json

@@ -78,7 +78,9 @@ class CertifiedCase:
         self.case = case
 
     def __repr__(self) -> str:
-        return f"<case {self.case.name}>"
+        from validation.printable import printable
+
+        return f"<case {printable(self.case.name)}>"
 
     def check(self, backend: Any, **options: Any) -> CaseVerdict:
         """Judge a back end by this case.
