@@ -30,6 +30,7 @@ FORMAT = "snn-gradient-case/1"
 # Each digit can be matched in one way only: two ways took minutes for a long string that is none.
 _DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _MOST_DIGITS = 1000  # characters of a decimal string
+_MOST_CHANNELS = 10_000_000  # which take memory, and no room in the file
 _NEURON_PARAMETERS = ("tau_m", "v_th", "v_reset", "v_rest", "i_ext", "t_ref", "v0")
 
 
@@ -184,6 +185,8 @@ def _network(data: dict[str, Any]) -> Network:
     ports = tuple(_port(port, f"neurons.ports[{i}]") for i, port in enumerate(given))
     n_neurons = _member(neurons, "n", int, "neurons")
     n_inputs = _member(_member(data, "inputs", dict, ""), "n", int, "inputs")
+    if n_inputs > _MOST_CHANNELS:
+        raise CaseFileError(f"inputs.n is {n_inputs}; expected at most {_MOST_CHANNELS:,}")
     parameters = {name: _member(neurons, name, list, "neurons") for name in _NEURON_PARAMETERS}
     synapses = _synapses(_member(data, "synapses", dict, ""))
     with _within("neurons"):

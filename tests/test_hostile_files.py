@@ -24,6 +24,7 @@ from validation import case_schema
 from validation.backends import command
 from validation.backends.command import from_command
 from validation.certification.answers import AnswerError
+from validation.report.devices import tables
 
 CHAIN = Path(__file__).parents[1] / "validation" / "cases" / "chain.json"
 usual = settings(
@@ -117,6 +118,21 @@ def test_pipes_are_read_and_waited_for_a_while(tmp_path, monkeypatch):
         load(pipe)
     with pytest.raises(reading.ReadingError, match="is no file"):
         reading.read_bytes(pipe, only_file=True)
+
+
+def test_channels_that_take_memory_alone_are_not_too_many():
+    """A network has numbers for each channel, and a file that has none of them can ask for many."""
+    case = json.loads(CHAIN.read_text())
+    case["inputs"]["n"] = 100_000_000
+    with pytest.raises(CaseFileError, match=r"inputs.n is 100000000; expected at most 10,000,000"):
+        from_dict(case)
+
+
+def test_a_table_of_names_is_not_too_wide():
+    """Each row of a record may have a name of its own, and each name is a column of all rows."""
+    rows = [{f"column {i}": i} for i in range(2000)]
+    with pytest.raises(refsim.InvalidValueError, match=r"2000 rows and 2000 columns"):
+        tables({"figures": rows})
 
 
 def test_numbers_without_end_are_not_in_messages():
