@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from refsim.cases import Case
 from refsim.errors import KeepsPartial
 from refsim.simulation import Conditioning
+from validation.printable import printable
 
 Vector = NDArray[np.float64]
 
@@ -150,8 +151,8 @@ class Certificate:
     def __repr__(self) -> str:
         count = [case.verdict for case in self.cases].count
         return (
-            f"<Certificate of {self.backend}: {self.verdict}, {count('pass')} cases passed, "
-            f"{count('fail')} failed, {count('skip')} skipped>"
+            f"<Certificate of {printable(self.backend)}: {self.verdict}, {count('pass')} cases "
+            f"passed, {count('fail')} failed, {count('skip')} skipped>"
         )
 
     def __str__(self) -> str:

@@ -78,7 +78,9 @@ class CertifiedCase:
         self.case = case
 
     def __repr__(self) -> str:
-        return f"<case {self.case.name}>"
+        from validation.printable import printable
+
+        return f"<case {printable(self.case.name)}>"
 
     def check(self, backend: Any, **options: Any) -> CaseVerdict:
         """Judge a back end by this case.
@@ -97,17 +99,19 @@ class CertifiedCase:
         """
         __tracebackhide__ = True
         from validation.certification.certify import certify
+        from validation.printable import printable
 
         verdict = certify(backend, [self.case], **options).cases[0]
         if verdict.verdict == "fail":
             pytest.fail(message(verdict), pytrace=False)
         if verdict.verdict == "skip":
-            pytest.skip(verdict.note)
+            pytest.skip(printable(verdict.note))
         return verdict
 
 
 def message(verdict: CaseVerdict) -> str:
     """Return what is wrong in a case, in some lines."""
+    from validation.printable import printable
     from validation.report.contents import difference_text
 
     lines = [f"case {verdict.case.name}: {verdict.verdict}. {verdict.note}"]
@@ -119,7 +123,7 @@ def message(verdict: CaseVerdict) -> str:
     if verdict.groups:
         lines.append(f"{'group':<12} {'verdict':<7} {'error':>9} {'tolerance':>9}  worst entry")
         lines += [_row(row) for row in verdict.groups]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _row(row: Any) -> str:

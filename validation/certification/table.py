@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from validation.certificate import CaseVerdict, GroupVerdict
+from validation.printable import printable
 from validation.report.text import figure
 
 _HEADER = ("case", "verdict", "spikes", "error", "tolerance", "worst in", "cause or note")
@@ -13,7 +14,7 @@ HEADER = _LINE.format(*_HEADER)
 
 
 def line(case: CaseVerdict) -> str:
-    """Return the line of a case."""
+    """Return the line of a case, without signs that act on a terminal."""
     worst = worst_group(case)
     says = case.note
     if case.cause is not None:
@@ -27,7 +28,7 @@ def line(case: CaseVerdict) -> str:
         worst.group if worst else "",
         says,
     )
-    return _LINE.format(*cells).rstrip()
+    return printable(_LINE.format(*cells).rstrip())
 
 
 def worst_group(case: CaseVerdict) -> GroupVerdict | None:

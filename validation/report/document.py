@@ -57,14 +57,17 @@ class _Cases:
     def __init__(self) -> None:
         self.documents: list[dict[str, Any]] = []
         self._place: dict[str, int] = {}
+        self._known: dict[int, int] = {}  # of cases that are the same object
 
-    def place(self, document: dict[str, Any]) -> int:
-        """Return where a document is, after adding it if it is new."""
-        text = json.dumps(document)
-        if text not in self._place:
-            self._place[text] = len(self.documents)
-            self.documents.append(document)
-        return self._place[text]
+    def place(self, case: Case) -> int:
+        """Return where the document of a case is, after adding it if it is new."""
+        if id(case) not in self._known:
+            document = to_dict(case)
+            place = self._place.setdefault(json.dumps(document), len(self.documents))
+            if place == len(self.documents):
+                self.documents.append(document)
+            self._known[id(case)] = place
+        return self._known[id(case)]
 
 
 def to_document(report: Report) -> dict[str, Any]:
@@ -96,7 +99,7 @@ def to_document(report: Report) -> dict[str, Any]:
 def _from_case(verdict: CaseVerdict, cases: _Cases) -> dict[str, Any]:
     first, cause = verdict.first_difference, verdict.cause
     document: dict[str, Any] = {
-        "case": cases.place(to_dict(verdict.case)),
+        "case": cases.place(verdict.case),
         "name": verdict.case.name,
         "verdict": verdict.verdict,
         "note": verdict.note,

@@ -6,8 +6,10 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from adjoint.check import Judgement
 from validation.certificate import CaseVerdict, Certificate
 from validation.report.contents import Counts, Report, difference_text
+from validation.report.judges import said_by_judge
 from validation.report.text import error_figure, figure, printable
 
 _Element = ElementTree.Element
@@ -29,8 +31,8 @@ def junit_text(report: Report) -> str:
         tests = [_case_test(case) for case in certificate.cases]
         suite = _suite(root, certificate.backend, tests)
         _describe(suite, certificate)
-    for judge in dict.fromkeys(row.judgement.judge for row in report.rows):
-        _suite(root, f"refsim: {judge}", _judge_tests(report, judge))
+    for judge, said in said_by_judge(report.rows).items():
+        _suite(root, f"refsim: {judge}", [_judge_test(judgement) for judgement in said])
     for name in ("tests", "failures", "errors", "skipped"):
         root.set(name, str(sum(int(suite.get(name, "0")) for suite in root)))
     root.set("time", f"{sum(float(suite.get('time', '0')) for suite in root):.3f}")
@@ -101,16 +103,12 @@ def _case_test(case: CaseVerdict) -> _Test:
     return _Test(case.case.name, case.verdict, message, text, kind, case.seconds)
 
 
-def _judge_tests(report: Report, judge: str) -> list[_Test]:
-    return [
-        _Test(
-            said.case,
-            said.verdict,
-            said.note or f"error {error_figure(said.error)} in {said.group}",
-            f"error {error_figure(said.error)}, tolerance {figure(said.tolerance)}, worst in "
-            f"{said.group}",
-            "judgement",
-        )
-        for said, _ in report.rows
-        if said.judge == judge
-    ]
+def _judge_test(said: Judgement) -> _Test:
+    return _Test(
+        said.case,
+        said.verdict,
+        said.note or f"error {error_figure(said.error)} in {said.group}",
+        f"error {error_figure(said.error)}, tolerance {figure(said.tolerance)}, worst in "
+        f"{said.group}",
+        "judgement",
+    )
