@@ -51,6 +51,17 @@ class StepErrors(NamedTuple):
     error: dict[str, float]  # by group
 
 
+class Lateness(NamedTuple):
+    """By how much a back end is late on average, apart from what its step makes of everything."""
+
+    what: str  # "arrivals of inputs", "arrivals from neurons", "reports of spikes", or "spikes"
+    unit: str  # "steps", or "ms" for a back end without a step
+    late: float  # negative if it is early
+    error: float  # standard deviation
+    least: float  # the smallest constant lateness that would have failed
+    verdict: str  # "pass" or "fail"
+
+
 class Cause(NamedTuple):
     """A probable cause of a failure."""
 
