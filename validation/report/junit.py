@@ -11,6 +11,7 @@ from validation.report.contents import Counts, Report, difference_text
 from validation.report.text import error_figure, figure, printable
 
 _Element = ElementTree.Element
+ALL_CASES = "all cases together"
 
 
 class _Test(NamedTuple):
@@ -26,7 +27,7 @@ def junit_text(report: Report) -> str:
     """Return the XML of a report: a suite for each back end and for each judge."""
     root = ElementTree.Element("testsuites", name=printable(report.heading))
     for certificate in report.certificates:
-        tests = [_case_test(case) for case in certificate.cases]
+        tests = [_case_test(case) for case in certificate.cases] + _together(certificate)
         suite = _suite(root, certificate.backend, tests)
         _describe(suite, certificate)
     for judge in dict.fromkeys(row.judgement.judge for row in report.rows):
@@ -99,6 +100,17 @@ def _case_test(case: CaseVerdict) -> _Test:
     kind = case.cause.name if case.cause else "wrong gradient"
     text = "\n".join(line for line in details if line)
     return _Test(case.case.name, case.verdict, message, text, kind, case.seconds)
+
+
+def _together(certificate: Certificate) -> list[_Test]:
+    """Return a test for what only all cases together show, none if they do not."""
+    cause = certificate.cause
+    if cause is not None:
+        says = f"{cause.name}: {cause.evidence}"
+        return [_Test(ALL_CASES, "fail", says, certificate.lateness_note, cause.name)]
+    if certificate.verdict == "inconclusive":
+        return [_Test(ALL_CASES, "skip", f"inconclusive: {certificate.note}", "", "")]
+    return []
 
 
 def _judge_tests(report: Report, judge: str) -> list[_Test]:

@@ -5,7 +5,12 @@ from __future__ import annotations
 import math
 import unicodedata
 
-SIGNS = {"pass": "✓ pass", "fail": "✗ FAIL", "skip": "○ skip"}
+SIGNS = {
+    "pass": "✓ pass",
+    "fail": "✗ FAIL",
+    "skip": "○ skip",
+    "inconclusive": "? inconclusive",
+}
 
 # Of these categories, what a name holds could not be written as XML or UTF-8, would break a line,
 # or, as the marks that turn the direction of writing do, would show another name.
