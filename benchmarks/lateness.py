@@ -1,8 +1,8 @@
 """How often a correct time grid is taken for a late one, and how late a wrong one must be.
 
-Motivation: the decisions of `validation.certification.lateness` rest on a model of what a grid does.
-Random networks of the Hypothesis strategies, of all kinds, are certified with grids of many rules
-that are right: none may fail for being late. Then lateness is planted.
+Motivation: the decisions of `validation.certification.lateness` rest on a model of what a grid
+does. Random networks of the Hypothesis strategies, of all kinds, are certified with grids of many
+rules that are right: none may fail for being late. Then lateness is planted.
 
     nice python benchmarks/lateness.py --networks 500
     nice python benchmarks/lateness.py --planted
@@ -41,9 +41,7 @@ def exact(arrivals=0.0, reports=0.0, rounded=False):
     def backend(network, inputs, duration, cotangents, *, dt):
         moved = network.replace(delay=np.maximum(network.delay + arrivals * dt, 0.0))
         grid = {"dt": dt} if rounded else {}
-        run, pullback = adjoint.vjp(
-            moved, inputs, duration, samples=cotangents.samples, **grid
-        )
+        run, pullback = adjoint.vjp(moved, inputs, duration, samples=cotangents.samples, **grid)
         gradient = pullback(cotangents.of_spikes(run.spikes.neuron), cotangents.voltage)
         time = run.spikes.time + reports * dt
         return Answer(time, run.spikes.neuron, dict(gradient.items()), run.voltages)
@@ -170,7 +168,7 @@ def planted():
     """Certify back ends that are late, by the cases made for it and by those that were given."""
     for steps in STEPS[:2]:
         for name, backend in PLANTED.items():
-            cells = []
+            cells, last = [], ""
             for some in (LATE_CASES, [*given_cases(), *LATE_CASES], given_cases()):
                 found = certify(backend, some, steps=steps)
                 failing = any(each.verdict == "fail" for each in found.lateness)
@@ -178,7 +176,7 @@ def planted():
                     any(each.verdict == "fail" for each in case.lateness) for case in found.cases
                 )
                 cells.append(f"{'FAIL' if failing else 'pass'} {late}/{len(found.cases)}")
-                last = row(found.lateness) if some is LATE_CASES else last
+                last = last or row(found.lateness)
             print(f"{steps[0]:<5} {name:<48} {' | '.join(cells)} | {last}", flush=True)
 
 

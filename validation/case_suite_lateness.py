@@ -1,9 +1,9 @@
 """Cases that show by how much a simulator with a time step is late.
 
-Many neurons spike once, each at a moment of its own in the time step, and none of them knows of what
-another has done: so many independent measurements of the time from an arrival to a spike. Responses
-take from a fraction of a millisecond to several, which tells a constant lateness from what a rule of
-integration does, since that grows with the response.
+Many neurons spike once, each at a moment of its own in the time step, and none of them knows of
+what another has done: so many independent measurements of the time from an arrival to a spike.
+Responses take from a fraction of a millisecond to several, which tells a constant lateness from
+what a rule of integration does, since that grows with the response.
 """
 
 from __future__ import annotations

@@ -180,7 +180,8 @@ class Certificate:
         some group of parameters that the back end offers, or that was asked for. "skip" if there
         are no cases.
         """
-        if any(row.verdict == "fail" for row in (*self.cases, *self.lateness)):
+        verdicts = [case.verdict for case in self.cases] + [row.verdict for row in self.lateness]
+        if "fail" in verdicts:
             return "fail"
         if not self.cases:
             return "skip"

@@ -301,9 +301,7 @@ def _measured_lateness(
     return late
 
 
-def _not_late(
-    row: GroupVerdict, request: Request, late: tuple[Lateness, ...]
-) -> GroupVerdict:
+def _not_late(row: GroupVerdict, request: Request, late: tuple[Lateness, ...]) -> GroupVerdict:
     """Let spike times fail that are late, or early, by more than rounding to a grid explains.
 
     They do converge, as would those of any scheme.
@@ -314,9 +312,7 @@ def _not_late(
     return row if is_given(row.group, request.rtol) else row._replace(verdict="fail", note=note)
 
 
-def _wanted_step(
-    request: Request, reference: Evaluation, groups: Sequence[GroupVerdict]
-) -> float:
+def _wanted_step(request: Request, reference: Evaluation, groups: Sequence[GroupVerdict]) -> float:
     """Return which step would decide a case that is left open."""
     still_open = [row.group for row in groups if row.verdict == "skip" and not np.isnan(row.error)]
     return deciding_step(reference, request.steps[-1], request.precision, still_open)

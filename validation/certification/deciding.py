@@ -12,7 +12,13 @@ from collections.abc import Collection
 import numpy as np
 
 from adjoint.check import Evaluation
-from validation.certification.convergence import EXPLAINED, MARGIN, RESOLVED, grid_yardstick, unstable
+from validation.certification.convergence import (
+    EXPLAINED,
+    MARGIN,
+    RESOLVED,
+    grid_yardstick,
+    unstable,
+)
 from validation.certification.judging import Precision
 
 MOST_HALVINGS = 12

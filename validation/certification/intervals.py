@@ -115,14 +115,14 @@ def _copies(case: Case, dt: float, answer: CheckedAnswer) -> _Copies | None:
         emitted = np.concatenate([case.inputs.times, time])[of_neuron.emission]
         near = (of_neuron.time > begin - oldest) & (of_neuron.time < time[k] + LATEST * dt)
         chosen = np.flatnonzero(near & (emitted < time[k]))
-        part = _Events(*(column[chosen] for column in of_neuron))
+        part = _Events(
+            of_neuron.emission[chosen], of_neuron.synapse[chosen], of_neuron.time[chosen]
+        )
         parts.append((np.full(len(chosen), copy, dtype=np.int64), part))
         if sum(len(each) for each, _ in parts) > MOST_ARRIVALS:
             return None
     spike = np.concatenate([each for each, _ in parts])
-    emission, synapse, arrival = (
-        np.concatenate([part[i] for _, part in parts]) for i in range(3)
-    )
+    emission, synapse, arrival = (np.concatenate([part[i] for _, part in parts]) for i in range(3))
     network, inputs = _network_of(case, answer, row, release, kicked, spike, emission, synapse)
     of_input = emission < len(case.inputs.times)
     return _Copies(network, inputs, row, kicked, spike, synapse, arrival, of_input)
@@ -203,10 +203,10 @@ def _compared(copies: _Copies, dt: float, answer: CheckedAnswer) -> Intervals | 
     """Simulate the copies, and differentiate the spike that each of them is there for."""
     net, m, a = copies.network, len(copies.row), len(copies.spike)
     until = float(answer.time[copies.row].max()) + LATEST * dt
-    asked = {"engine": "event", "max_spikes": 100 * m + 10_000}
-    run, pullback = vjp(net, copies.inputs, until, **asked)
+    most = 100 * m + 10_000
+    run, pullback = vjp(net, copies.inputs, until, engine="event", max_spikes=most)
     constants = np.append(np.ones(len(net.tau) - 1), 0.0)  # not that of the kick
-    _, dot = jvp(net, copies.inputs, until, {"tau": constants}, **asked)
+    _, dot = jvp(net, copies.inputs, until, {"tau": constants}, engine="event", max_spikes=most)
     spikes = run.spikes
     wanted = np.flatnonzero(nth_of_neuron(spikes.neuron) == copies.kicked[spikes.neuron])
     copy = spikes.neuron[wanted]

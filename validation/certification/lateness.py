@@ -15,11 +15,11 @@ spike, ``neurons`` the same of one that follows the spike of a neuron as it was 
 ``spikes`` the lateness of reports alone, which neurons show that a constant current drives.
 
 Rounding. An arrival that waits for a point of the grid is late by chance, uniformly in a step, and
-so is a spike that is reported at one. By which end of a step a scheme rounds is its own choice: half
-a step of lateness, either way, for each rounding. That there is a rounding shows in the scatter; a
-simulator that does not round has no excuse to be late by a part of a step. Arrivals of equal phase
-are rounded alike: a hundred of them scatter no more than one does, and prove no more. Those that lie
-on the grid may be taken at once or in the next step, as far as their own times tell.
+so is a spike that is reported at one. By which end of a step a scheme rounds is its own choice:
+half a step of lateness, either way, for each rounding. That there is a rounding shows in the
+scatter; a simulator that does not round has no excuse to be late by a part of a step. Arrivals of
+equal phase are rounded alike: a hundred of them scatter no more than one does, and prove no more.
+Those that lie on the grid may be taken at once or in the next step, as far as their own times tell.
 """
 
 from __future__ import annotations
@@ -280,7 +280,7 @@ def _terms(found: Intervals) -> Vector:
     m, steep = len(found.late), ~found.smooth
 
     def by_spike(values: Vector) -> Vector:
-        return np.bincount(found.spike, values, m)
+        return np.bincount(found.spike, values, m).astype(np.float64)
 
     inputs = by_spike(found.by_arrival * found.of_input)
     neurons = by_spike(found.by_arrival * ~found.of_input)

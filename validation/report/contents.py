@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from refsim.cases import Case
-from validation.certificate import OUTPUTS, VERDICTS, CaseVerdict, Certificate, GroupVerdict
+from validation.certificate import OUTPUTS as OUTPUTS
+from validation.certificate import VERDICTS, CaseVerdict, Certificate, GroupVerdict
 from validation.suite import Row
 
 _PER_SYNAPSE = ("weight", "delay")
