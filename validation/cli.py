@@ -34,7 +34,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="refsim",
         description="Exact event-driven simulation and exact gradients of spiking networks.",
-        epilog="Exit codes: 0 all is well, 1 a gradient is rejected, 2 wrong arguments or files.",
+        epilog="Exit codes: 0 all is well, 1 a gradient is rejected, 2 wrong arguments or files, 3 "
+        "a certification is inconclusive.",
     )
     parser.add_argument("--version", action="version", version=f"refsim {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from refsim.errors import InvalidValueError, RefsimError
 from refsim.grid_scheme import GridScheme
-from validation.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
+from validation.exit_codes import EXIT_FAILED, EXIT_INCONCLUSIVE, EXIT_INTERRUPTED, EXIT_USAGE
 from validation.terminal import complain, say
 
 if TYPE_CHECKING:
@@ -31,8 +31,9 @@ def add_parser(commands: Any) -> None:
         help="judge the spikes and gradients of another simulator",
         description="Judge the spikes and gradients of a back end, case by case, by those of the "
         "reference, and name the probable cause of what is wrong. See docs/certify.md.",
-        epilog="Exit codes: 0 cases pass and none fails, 1 a case fails or none is judged, 2 wrong "
-        "arguments or files.",
+        epilog="Exit codes: 0 cases pass and none fails, 1 a case fails, or all together show that "
+        "the back end is late, 2 wrong arguments or files, 3 inconclusive: more cases are skipped "
+        "than pass, or none tests some group of parameters, 130 interrupted.",
     )
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument(
@@ -63,6 +64,12 @@ def add_parser(commands: Any) -> None:
         metavar="RULE=VALUE,...",
         help="rules of the grid, as of refsim.GridScheme, or adseq; answers are then judged to "
         "rounding, by the engine with the same rules",
+    )
+    parser.add_argument(
+        "--latency",
+        type=float,
+        metavar="N",
+        help="steps by which arrivals act later than their times say, of a grid that is made so",
     )
     parser.add_argument("--groups", type=_names, metavar="G,G,...", help="groups to be offered")
     parser.add_argument("--rtol", type=float, metavar="TOL", help="tolerance of all groups")
@@ -103,8 +110,10 @@ def run(arguments: argparse.Namespace) -> int:
         return EXIT_INTERRUPTED
     if any(case.note.startswith(NO_REFERENCE) for case in certificate.cases):
         return EXIT_USAGE
-    if certificate.verdict == "skip":
-        complain("nothing was judged")
+    if certificate.verdict == "inconclusive":
+        if not any(case.verdict == "pass" for case in certificate.cases):
+            complain("nothing was judged")
+        return EXIT_INCONCLUSIVE
     return 0 if certificate.verdict == "pass" else EXIT_FAILED
 
 
@@ -121,6 +130,7 @@ def _certified(arguments: argparse.Namespace, backend: Callable[..., Any]) -> Ce
         rtol=arguments.rtol,
         precision="float32" if arguments.float32 else None,
         scheme=arguments.scheme,
+        latency=arguments.latency,
         on_case=_print_case,
     )
 
@@ -130,6 +140,7 @@ def _write(arguments: argparse.Namespace, certificate: Certificate, seconds: flo
     from refsim.files import write_whole
     from validation.certification.verdicts import dump
     from validation.report.command import write_report
+    from validation.report.contents import sentences
 
     count = [case.verdict for case in certificate.cases].count
     say()
@@ -137,6 +148,7 @@ def _write(arguments: argparse.Namespace, certificate: Certificate, seconds: flo
         f"{certificate.backend}: {count('pass')} cases passed, {count('fail')} failed, "
         f"{count('skip')} skipped in {seconds:.1f} s"
     )
+    say(f"{certificate.verdict}: {sentences(certificate)}")
     if arguments.json:
         write_whole(arguments.json, lambda stream: dump(certificate, stream))
     if arguments.report:

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from adjoint.check import Evaluation
 from adjoint.types import Parameters
 from refsim.cases import Case
+from validation.certificate import OUTPUTS as OUTPUTS
 from validation.certificate import SpikeDifference
 from validation.certification.answers import CheckedAnswer
 
 Vector = NDArray[np.float64]
 
-OUTPUTS = ("spike_times", "voltages")
 GROUPS = tuple(group.name for group in fields(Parameters))
 NEGLIGIBLE = 1e-3  # of what is typical of a group
 _OF_TIME = ("delay", "tau_m", "tau", "t_ref", "input_times")

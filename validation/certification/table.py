@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
-from validation.certificate import CaseVerdict, GroupVerdict
+from validation.certificate import CaseVerdict
 from validation.printable import printable
+from validation.report.contents import worst_group
 from validation.report.text import figure
 
 _HEADER = ("case", "verdict", "spikes", "error", "tolerance", "worst in", "cause or note")
@@ -29,11 +28,3 @@ def line(case: CaseVerdict) -> str:
         says,
     )
     return printable(_LINE.format(*cells).rstrip())
-
-
-def worst_group(case: CaseVerdict) -> GroupVerdict | None:
-    """Return the row with the largest error for its tolerance; those that fail come first."""
-    rows = [row for row in case.groups if not math.isnan(row.error)]
-    return max(
-        rows, key=lambda row: (row.verdict == "fail", row.error / row.tolerance), default=None
-    )

@@ -22,6 +22,7 @@ from validation.certificate import (
     Cause,
     Certificate,
     GroupVerdict,
+    Lateness,
     SpikeDifference,
     StepErrors,
 )
@@ -31,6 +32,7 @@ from validation.suite import Row
 FORMAT = "refsim-report/1"
 _NOT_IN_JSON = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 _SIDES = ("reference", "answer")
+_OF_LATENESS = ("late", "error", "least")
 
 
 def number(value: float) -> float | str:
@@ -80,6 +82,10 @@ def to_document(report: Report) -> dict[str, Any]:
             "versions": dict(certificate.versions),
             "machine": certificate.machine,
             "date": certificate.date,
+            "note": certificate.note,
+            "cause": None if certificate.cause is None else certificate.cause._asdict(),
+            "required": list(certificate.required),
+            "lateness": [_from_lateness(row) for row in certificate.lateness],
             "cases": [_from_case(case, cases) for case in certificate.cases],
         }
         for certificate in report.certificates
@@ -122,7 +128,13 @@ def _from_case(verdict: CaseVerdict, cases: _Cases) -> dict[str, Any]:
         "order": {group: number(order) for group, order in verdict.order.items()},
         "cause": None if cause is None else cause._asdict(),
         "seconds": number(verdict.seconds),
+        "lateness": [_from_lateness(row) for row in verdict.lateness],
+        "deciding_step": number(verdict.deciding_step),
     }
+
+
+def _from_lateness(row: Lateness) -> dict[str, Any]:
+    return row._asdict() | {name: number(getattr(row, name)) for name in _OF_LATENESS}
 
 
 def _from_group(group: GroupVerdict) -> dict[str, Any]:
@@ -173,6 +185,8 @@ def from_document(document: dict[str, Any]) -> Report:
             machine=given["machine"],
             date=given["date"],
             cases=tuple(_to_case(case, cases) for case in given["cases"]),
+            required=tuple(given.get("required", ())),
+            lateness=_to_lateness(given),
         )
         for given in document["certificates"]
     )
@@ -208,6 +222,16 @@ def _to_case(given: dict[str, Any], cases: list[Case]) -> CaseVerdict:
         order={group: _read(order) for group, order in given["order"].items()},
         cause=None if cause is None else Cause(**cause),
         seconds=_read(given["seconds"]),
+        lateness=_to_lateness(given),
+        deciding_step=_read(given.get("deciding_step", "nan")),
+    )
+
+
+def _to_lateness(given: dict[str, Any]) -> tuple[Lateness, ...]:
+    """Read measurements of lateness; reports of before there were any do not have them."""
+    return tuple(
+        Lateness(**row | {name: _read(row[name]) for name in _OF_LATENESS})
+        for row in given.get("lateness", ())
     )
 
 

@@ -13,6 +13,7 @@ from validation.report.judges import said_by_judge
 from validation.report.text import error_figure, figure, printable
 
 _Element = ElementTree.Element
+ALL_CASES = "all cases together"
 
 
 class _Test(NamedTuple):
@@ -28,7 +29,7 @@ def junit_text(report: Report) -> str:
     """Return the XML of a report: a suite for each back end and for each judge."""
     root = ElementTree.Element("testsuites", name=printable(report.heading))
     for certificate in report.certificates:
-        tests = [_case_test(case) for case in certificate.cases]
+        tests = [_case_test(case) for case in certificate.cases] + _together(certificate)
         suite = _suite(root, certificate.backend, tests)
         _describe(suite, certificate)
     for judge, said in said_by_judge(report.rows).items():
@@ -101,6 +102,17 @@ def _case_test(case: CaseVerdict) -> _Test:
     kind = case.cause.name if case.cause else "wrong gradient"
     text = "\n".join(line for line in details if line)
     return _Test(case.case.name, case.verdict, message, text, kind, case.seconds)
+
+
+def _together(certificate: Certificate) -> list[_Test]:
+    """Return a test for what only all cases together show, none if they do not."""
+    cause = certificate.cause
+    if cause is not None:
+        says = f"{cause.name}: {cause.evidence}"
+        return [_Test(ALL_CASES, "fail", says, certificate.lateness_note, cause.name)]
+    if certificate.verdict == "inconclusive":
+        return [_Test(ALL_CASES, "skip", f"inconclusive: {certificate.note}", "", "")]
+    return []
 
 
 def _judge_test(said: Judgement) -> _Test:

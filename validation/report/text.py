@@ -6,7 +6,12 @@ import math
 
 from validation.printable import printable
 
-SIGNS = {"pass": "✓ pass", "fail": "✗ FAIL", "skip": "○ skip"}
+SIGNS = {
+    "pass": "✓ pass",
+    "fail": "✗ FAIL",
+    "skip": "○ skip",
+    "inconclusive": "? inconclusive",
+}
 
 _MARKDOWN = "\\`*_[]#|~$@"  # at the beginning of a line there is always a sign of our own
 
