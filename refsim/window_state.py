@@ -134,7 +134,7 @@ def checked_state(
     n, n_blocks, flights = network.n_neurons, len(rows.edge) - 1, len(np.atleast_1d(state.time))
     n_states = len(network.model.ports.rate)
     kept = 0 if isinstance(network.window_tables.shape, OneExp) else 1
-    shapes = {"v_low": (kept * n,), "x_low": (kept * n * n_states,)}
+    shapes: dict[str, tuple[int, ...]] = {"v_low": (kept * n,), "x_low": (kept * n * n_states,)}
     shapes |= {"x": (n * n_states,), "counts": (N_COUNTS,), "tally": (n_blocks, WIDTH)}
     shapes |= {"gap": (n_blocks, 8), "end": (n_blocks, flights)}
     shapes |= dict.fromkeys(("time", "source", "number"), (flights,))

@@ -59,11 +59,10 @@ def _advance_states_over(table, neurons, n, windows):
     n_states = table.fade.shape[1]
     for k in range(n_states - 1, -1, -1):
         i = n * n_states + k
-        x = (neurons.x[i] + neurons.x_low[i]) * table.fade[windows, k]
+        x = neurons.x[i] * table.fade[windows, k]
         if k > 0 and table.feed[windows, k - 1] != 0.0:
             x += neurons.x[i - 1] * table.feed[windows, k - 1]
         neurons.x[i] = x
-        neurons.x_low[i] = 0.0
 
 
 @inner_kernel
@@ -136,13 +135,12 @@ def advance(model, table, length, neurons, x, n, windows):
     n_states = table.fade.shape[1]
     if neurons.release[n] < 0.0:
         drive, kind = model.neurons.drive[n], table.kind[n]
-        v = (neurons.v[n] + neurons.v_low[n]) * table.decay[kind, windows]
-        v += drive * table.leak[kind, windows]
+        v = neurons.v[n] * table.decay[kind, windows] + drive * table.leak[kind, windows]
         for k in range(n_states):
             v += neurons.x[n * n_states + k] * table.lift[kind, windows, k]
         neurons.v[n] = v
-        neurons.v_low[n] = 0.0
     _advance_states_over(table, neurons, n, windows)
+    forget_low(neurons, n)
 
 
 @inner_kernel
