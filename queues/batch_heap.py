@@ -17,7 +17,7 @@ import numpy as np
 from queues import heap
 from queues.buffer import lengthened
 from queues.errors import checked_count
-from queues.jit import inner_kernel, jit, kernel
+from queues.jit import inner_kernel, jit, kernel, maker
 from queues.shell import Kernels, QueueShell
 from queues.types import BatchHeapArrays, HeapArrays
 
@@ -26,7 +26,7 @@ _ONE = np.uint64(1)
 _ROOT = np.uint64(1)  # the block of the first group; block 0 is the front
 
 
-@jit
+@maker
 def empty(capacity: int, group: int) -> BatchHeapArrays:
     """Return a heap without rows; its room is ``capacity``, rounded up to whole groups."""
     room = max((capacity + group - 1) // group, 1) * group

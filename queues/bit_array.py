@@ -23,7 +23,7 @@ from queues.errors import (
     checked_int,
     checked_step,
 )
-from queues.jit import inner_kernel, jit, kernel
+from queues.jit import inner_kernel, kernel, maker
 from queues.types import BitArrays, Entry, Index
 
 OUTSIDE = np.int64(-2)  # what a push outside the window returns
@@ -31,7 +31,7 @@ _ZERO = np.uint64(0)
 _ONE = np.uint64(1)
 
 
-@jit
+@maker
 def empty(n: int, slots: int) -> BitArrays:
     """Return ``n`` empty sets of steps, with windows of 32 or 64 ``slots`` from 0 on."""
     return BitArrays(

@@ -23,12 +23,12 @@ import numpy as np
 
 from queues.buffer import NONE
 from queues.errors import check_not_empty, checked_finite
-from queues.jit import inner_kernel, jit
+from queues.jit import inner_kernel, maker
 from queues.shell import QueueShell, Row
 from queues.types import BoundedArrays, Entry, Index
 
 
-@jit
+@maker
 def empty(n: int, capacity: Index) -> BoundedArrays:
     """Return ``n`` queues of ``capacity`` rows each, none of them in use."""
     return BoundedArrays(

@@ -23,7 +23,7 @@ import numpy as np
 
 from queues.buffer import NONE, chain_free, chained, lengthened
 from queues.errors import QueueError, checked_count, checked_finite
-from queues.jit import inner_kernel, jit, kernel
+from queues.jit import inner_kernel, jit, kernel, maker
 from queues.shell import Kernels, QueueShell
 from queues.types import CalendarArrays
 
@@ -62,7 +62,7 @@ def clear(queue: CalendarArrays) -> None:
     queue.size[0] = 0
 
 
-@jit
+@maker
 def empty(capacity: int, width: float) -> CalendarArrays:
     """Return a calendar without rows; its room is the power of two at or above ``capacity``."""
     room = np.int64(1)

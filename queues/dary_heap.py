@@ -13,7 +13,7 @@ import numpy as np
 from queues.buffer import lengthened
 from queues.errors import QueueError, checked_count, checked_int
 from queues.heap import check_tree
-from queues.jit import inner_kernel, jit, kernel
+from queues.jit import inner_kernel, jit, kernel, maker
 from queues.shell import Kernels, QueueShell
 from queues.types import DaryHeapArrays
 
@@ -22,7 +22,7 @@ _ZERO = np.uint64(0)
 _ONE = np.uint64(1)
 
 
-@jit
+@maker
 def empty(capacity: int, log2_d: int) -> DaryHeapArrays:
     """Return a heap of ``2**log2_d`` children a row, with room for ``capacity`` (at least 1)."""
     room = max(capacity, 1)

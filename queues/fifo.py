@@ -12,12 +12,12 @@ from __future__ import annotations
 import numpy as np
 
 from queues.errors import TimeOrderError, checked_count
-from queues.jit import jit, kernel
+from queues.jit import jit, kernel, maker
 from queues.shell import Kernels, QueueShell
 from queues.types import FifoArrays
 
 
-@jit
+@maker
 def empty(capacity: int) -> FifoArrays:
     """Return a ring without rows; its room is the power of two at or above ``capacity``."""
     room = np.int64(1)

@@ -15,7 +15,7 @@ import numpy as np
 from queues import heap
 from queues.buffer import NONE, chain_free, chained, lengthened
 from queues.errors import TimeOrderError, checked_count, checked_item
-from queues.jit import jit, kernel
+from queues.jit import jit, kernel, maker
 from queues.shell import Kernels, QueueShell
 from queues.types import FifoMergeArrays, HeapArrays
 
@@ -32,7 +32,7 @@ def clear(queue: FifoMergeArrays) -> None:
     queue.size[0] = 0
 
 
-@jit
+@maker
 def empty(n_lanes: int, capacity: int) -> FifoMergeArrays:
     """Return ``n_lanes`` lanes without rows, with room for ``capacity`` in all (at least one)."""
     room = max(capacity, 1)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from queues.errors import checked_count
-from queues.jit import inner_kernel, jit, kernel
+from queues.jit import inner_kernel, jit, kernel, maker
 from queues.shell import Kernels, QueueShell, RowArrays
 from queues.types import HeapArrays
 
@@ -23,7 +23,7 @@ _ONE = np.uint64(1)
 _NEAR = np.uint64(4096)  # rows that lie in the nearest cache; set by benchmarks/queues.py
 
 
-@jit
+@maker
 def empty(capacity: int) -> HeapArrays:
     """Return a heap without rows, with room for ``capacity`` of them (at least one)."""
     room = max(capacity, 1)

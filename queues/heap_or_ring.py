@@ -10,7 +10,7 @@ import numpy as np
 
 from queues import fifo, heap, sorted_array
 from queues.buffer import lengthened
-from queues.jit import inner_kernel, jit
+from queues.jit import inner_kernel, jit, maker
 from queues.types import FifoArrays, HeapArrays, HeapOrRingArrays
 
 HEAP = 0
@@ -18,7 +18,7 @@ FIFO = 1
 SORTED = 2
 
 
-@jit
+@maker
 def empty(capacity: int, kind: int) -> HeapOrRingArrays:
     """Return a queue without rows; its room is the power of two at or above ``capacity``."""
     ring = fifo.empty(capacity)

@@ -19,14 +19,14 @@ from queues.errors import (
     checked_item,
     checked_real,
 )
-from queues.jit import jit
+from queues.jit import jit, maker
 from queues.types import Entry, IndexedHeapArrays
 
 _ZERO = np.uint64(0)
 _ONE = np.uint64(1)
 
 
-@jit
+@maker
 def empty(n: int) -> IndexedHeapArrays:
     """Return a heap over ``n`` items, all absent."""
     return IndexedHeapArrays(

@@ -9,17 +9,23 @@ own. A kernel elsewhere may call these, and what its own file holds.
 from __future__ import annotations
 
 import hashlib
+import importlib
+import inspect
 import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache, wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
 import numba.extending
+
+from queues import compile_notice
+from queues.code_cache import keep_on_disk
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -30,6 +36,10 @@ _njit: Any = numba.njit
 # A kernel may call kernels of these packages; each lies beside this one.
 _KERNEL_PACKAGES = ("queues", "refsim", "adjoint")
 _FOLDERS_KEPT = 8
+_ALWAYS: Any = {"error_model": "numpy", "nogil": True, "no_cfunc_wrapper": True}
+# Versions of Numba with whose inside `queues.compilation` has been tried; with others kernels are
+# compiled as Numba compiles everything, to the same bits in twice the time.
+_TRIED = ((0, 68),)
 
 
 @cache
@@ -53,10 +63,11 @@ def _candidate_roots() -> list[Path]:
         roots.append(Path(os.environ["LOCALAPPDATA"]) / "refsim")
     elif os.environ.get("XDG_CACHE_HOME"):
         roots.append(Path(os.environ["XDG_CACHE_HOME"]) / "refsim")
-    else:
-        roots.append(Path(os.path.expanduser("~")) / ".cache" / "refsim")
+    elif not (home := os.path.expanduser("~")).startswith("~"):  # where nobody knows it
+        roots.append(Path(home) / ".cache" / "refsim")
     user = getattr(os, "getuid", lambda: "user")()
-    roots.append(Path(tempfile.gettempdir()) / f"refsim-{user}")
+    with suppress(OSError):  # none may be writable
+        roots.append(Path(tempfile.gettempdir()) / f"refsim-{user}")
     return roots
 
 
@@ -99,22 +110,57 @@ def is_compiled() -> bool:
     return not _config.DISABLE_JIT
 
 
-def _compiled(function: _F, **options: bool) -> _F:
-    if _config.DISABLE_JIT:
-        return function
+@cache
+def _pipelines() -> Any:
+    """Return the module with the cheaper ways of compilation, or None without them."""
+    if os.environ.get("REFSIM_PLAIN_NUMBA", "0") not in ("", "0"):
+        return None
+    if numba.version_info[:2] not in _TRIED:
+        return None
+    return importlib.import_module("queues.compilation")
+
+
+def _compiled(function: _F, is_linked: bool, **options: bool) -> _F:
+    """Compile for Python, or else only to be linked by the kernels that call it."""
     folder = cache_folder()
+    pipelines = _pipelines()
+    if pipelines:
+        options["pipeline_class"] = (
+            pipelines.LinkedCompiler if is_linked else pipelines.CompleteCompiler
+        )
+        if is_linked:  # what links it is kept, and to read it again takes as long as to compile it
+            folder = None
     previous = _config.CACHE_DIR
     _config.CACHE_DIR = str(folder or "")
     try:
-        return _njit(
-            cache=folder is not None,
-            error_model="numpy",
-            nogil=True,
-            no_cfunc_wrapper=True,
-            **options,
-        )(function)
+        compiled: _F = _njit(**_ALWAYS, **options)(function)
+        if folder is not None:
+            keep_on_disk(compiled)
+        return compiled
     finally:
         _config.CACHE_DIR = previous
+
+
+def _for_python_too(function: _F, **options: bool) -> _F:
+    """Compile a function that Python and kernels call, and for these apart, where that is less."""
+    if _config.DISABLE_JIT:
+        return function
+    compiled: Any = _compiled(function, False, **options)
+    compile_notice.watch(compiled)
+    if _pipelines():
+        linked: Any = _compiled(function, True, no_cpython_wrapper=True, **options)
+        compiled.get_call_template = linked.get_call_template
+        compiled.get_overload = linked.get_overload
+    return cast(_F, compiled)
+
+
+def _for_kernels(function: _F, **options: bool) -> _F:
+    """Compile a function that only kernels call, without counting of references."""
+    if _config.DISABLE_JIT:
+        return function
+    compiled = _compiled(function, True, _nrt=False, no_cpython_wrapper=True, **options)
+    _refuse_calls_from_python(compiled, function.__name__)
+    return compiled
 
 
 def jit(function: _F) -> _F:
@@ -123,7 +169,7 @@ def jit(function: _F) -> _F:
     Under ``NUMBA_DISABLE_JIT=1`` the function itself is returned. The interpreter lock is
     released while the function runs.
     """
-    return _compiled(function)
+    return _for_python_too(function)
 
 
 def kernel(function: _F) -> _F:
@@ -132,7 +178,7 @@ def kernel(function: _F) -> _F:
     Numba counts the references of every array in a tuple that is passed on; in an event loop
     whose tuples hold sixty arrays that took ten times as long as the events.
     """
-    return _compiled(function, _nrt=False)
+    return _for_python_too(function, _nrt=False)
 
 
 def inner_kernel(function: _F) -> _F:
@@ -142,10 +188,7 @@ def inner_kernel(function: _F) -> _F:
     compilation takes 0.8 s, ten times as long as that of a small function itself. And it is
     always inlined: to copy such a tuple for every call made an event three times as slow.
     """
-    compiled = _compiled(function, _nrt=False, no_cpython_wrapper=True, forceinline=True)
-    if compiled is not function:
-        _refuse_calls_from_python(compiled, function.__name__)
-    return compiled
+    return _for_kernels(function, forceinline=True)
 
 
 def phase_kernel(function: _F) -> _F:
@@ -155,10 +198,42 @@ def phase_kernel(function: _F) -> _F:
     three times as slow as its phases compiled apart. A phase takes few arrays, for they are copied
     at each call; where it is small, ``keep_apart()`` at its beginning keeps LLVM from inlining it.
     """
-    compiled = _compiled(function, _nrt=False, no_cpython_wrapper=True, forceinline=False)
-    if compiled is not function:
-        _refuse_calls_from_python(compiled, function.__name__)
-    return compiled
+    return _for_kernels(function, forceinline=False)
+
+
+def maker(function: _F) -> _F:
+    """Leave a function that makes arrays to Python; kernels that call it have it compiled.
+
+    Python makes a few arrays as fast, and without a second of compilation before.
+    """
+    if not _config.DISABLE_JIT:
+        options: Any = {**_ALWAYS, **_linked_options()}
+        numba.extending.overload(function, strict=False, jit_options=options)(
+            _with_signature_of(function)
+        )
+    return function
+
+
+def plain(function: _F) -> _F:
+    """Return the Python function of a kernel that calls no inner ones, for little work."""
+    return cast(_F, getattr(function, "py_func", function))
+
+
+def _with_signature_of(function: _F) -> Callable[..., _F]:
+    """Return what Numba asks for the body of ``function``."""
+
+    def body(*_: Any, **__: Any) -> _F:
+        return function
+
+    body.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
+    return body
+
+
+def _linked_options() -> dict[str, Any]:
+    pipelines = _pipelines()
+    if not pipelines:
+        return {}
+    return {"pipeline_class": pipelines.LinkedCompiler, "no_cpython_wrapper": True}
 
 
 def _keep_apart(typing_context: Any = None) -> Any:
@@ -209,7 +284,7 @@ def by_type(choose: Callable[[type], Callable[..., Any]]) -> Callable[..., Any]:
         return chosen(type(first))(first, *rest)
 
     if not _config.DISABLE_JIT:
-        options: Any = {"_nrt": False, "forceinline": True, "error_model": "numpy", "nogil": True}
+        options: Any = {"_nrt": False, "forceinline": True, **_ALWAYS, **_linked_options()}
         numba.extending.overload(function, strict=False, jit_options=options)(
             lambda first, *rest: chosen(first.instance_class)
         )

@@ -13,7 +13,7 @@ import numpy as np
 
 from queues.buffer import NONE, chain_free, chained, lengthened
 from queues.errors import checked_count
-from queues.jit import inner_kernel, jit, kernel
+from queues.jit import inner_kernel, jit, kernel, maker
 from queues.shell import Kernels, QueueShell
 from queues.types import PairingHeapArrays
 
@@ -27,7 +27,7 @@ def clear(queue: PairingHeapArrays) -> None:
     queue.size[0] = 0
 
 
-@jit
+@maker
 def empty(capacity: int) -> PairingHeapArrays:
     """Return a heap without rows, with room for ``capacity`` of them (at least one)."""
     room = max(capacity, 1)

@@ -16,7 +16,7 @@ import numpy as np
 
 from queues.buffer import NONE, chain_free, chained, lengthened
 from queues.errors import HorizonError, checked_count, checked_int, checked_step
-from queues.jit import inner_kernel, jit, kernel
+from queues.jit import inner_kernel, jit, kernel, maker
 from queues.shell import Kernels, QueueShell
 from queues.types import Entry, RingBufferArrays
 
@@ -37,7 +37,7 @@ def restart(queue: RingBufferArrays, now: int) -> None:
     queue.size[0] = 0
 
 
-@jit
+@maker
 def empty(n_slots: int, capacity: int, start: int) -> RingBufferArrays:
     """Return a ring of ``n_slots`` at step ``start``, with room for ``capacity`` (at least one)."""
     room = max(capacity, 1)

@@ -7,11 +7,11 @@ import numpy as np
 from queues import bounded
 from queues.bounded import BoundedKernels, BoundedShell, checked_rows, write
 from queues.buffer import NONE
-from queues.jit import jit, kernel
+from queues.jit import kernel, maker
 from queues.types import BoundedArrays, Index
 
 
-@jit
+@maker
 def empty(n: int, capacity: int) -> BoundedArrays:
     """Return ``n`` queues without a row; each has room for one, whatever ``capacity`` says."""
     return bounded.empty(n, np.int64(1))

@@ -31,7 +31,9 @@ def progress_bar(duration: float) -> Iterator[Report]:
         ) from None
     total = 1e-3 * duration
     layout = "{l_bar}{bar}| {n:.3g}/{total:.3g} s simulated [{elapsed}<{remaining}]"
-    with tqdm(total=total, bar_format=layout) as bar:
+    from queues import compile_notice
+
+    with compile_notice.wanted(), tqdm(total=total, bar_format=layout) as bar:
 
         def report(time: float) -> None:
             bar.update(max(min(1e-3 * time, total) - bar.n, 0.0))

@@ -13,7 +13,7 @@ from refsim.types import Int
 
 _RUN = 16  # entries that are sorted by insertion before merging; 8 are as fast, 4 slower
 _LOW = 0xFFFFFFFF  # the lower half of a key: the place of an entry in its row
-_SIGN = 0x7FFFFFFFFFFFFFFF  # takes the sign off the bits of -0.0
+SIGN = 0x7FFFFFFFFFFFFFFF  # takes the sign off the bits of -0.0
 
 
 class Keys(NamedTuple):
@@ -153,7 +153,7 @@ def _order_by(values, room, number, first, size):
 @inner_kernel
 def _is_ascending(bits, number, first, size):
     for k in range(first + 1, first + size):
-        if bits[number[k - 1]] & _SIGN > bits[number[k]] & _SIGN:
+        if bits[number[k - 1]] & SIGN > bits[number[k]] & SIGN:
             return False
     return True
 
@@ -163,14 +163,14 @@ def _order_by_bits(keys, room, number, first, size):
     """Order by the upper bits of delays; where that does not settle it, by 31 bits at a time."""
     bits = keys.bits
     for k in range(size):
-        upper = ((bits[number[first + k]] & _SIGN) - keys.low) >> keys.shift
+        upper = ((bits[number[first + k]] & SIGN) - keys.low) >> keys.shift
         room.key[k] = upper << 32 | k
     _order(room, number, first, size)
     if _is_ascending(bits, number, first, size):
         return
     for place in range(0, 63, 31):
         for k in range(size):
-            part = (bits[number[first + k]] & _SIGN) >> place & 0x7FFFFFFF
+            part = (bits[number[first + k]] & SIGN) >> place & 0x7FFFFFFF
             room.key[k] = part << 32 | k
         _order(room, number, first, size)
 
@@ -201,7 +201,7 @@ def order_rows(start, keys, room, out):
             if by_code:
                 out.code[k] = keys.code[s]
             if by_bits:
-                out.bits[k] = keys.bits[s] & _SIGN
+                out.bits[k] = keys.bits[s] & SIGN
 
 
 @inner_kernel
@@ -218,7 +218,7 @@ def number_values(bits, table, rank, value, code):
     """
     found = np.int64(0)
     for s in range(bits.shape[0]):
-        bit = bits[s] & _SIGN
+        bit = bits[s] & SIGN
         k = _slot(bit, table.shape[0])
         while table[k] >= 0 and table[k] != bit:
             k = (k + 1) & (table.shape[0] - 1)

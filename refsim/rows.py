@@ -9,6 +9,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from refsim.errors import InvalidTypeError, InvalidValueError
 from refsim.row_sort import (
+    SIGN,
     Keys,
     Room,
     Sorted,
@@ -24,6 +25,9 @@ from refsim.validate import MOST, check_indices, freeze_all, frozen, integer, sh
 _MOST_BLOCKS = 8  # states of an eighth of 10^5 neurons fit the cache of a core
 _ROW = 256  # synapses of a row on average: shorter rows cost more to begin than blocks save
 _MOST_CODES = 2**16  # values that 16 bits number
+# Synapses that NumPy sorts, in some milliseconds: kernels do it in a tenth of that, once they have
+# been compiled for two seconds (benchmarks/first_calls.py).
+_FEW = 20_000
 
 
 def blocks(n_sources: int, size: int) -> int:
@@ -45,6 +49,8 @@ def gathered(values: NDArray[Any], number: NDArray[Any], dtype: DTypeLike) -> ND
     """Return ``values[number]`` in a type of choice."""
     if len(values) == 0 or values.strides == (0,):
         return np.full(len(number), values[0] if len(values) else 0, dtype)
+    if len(number) <= _FEW:
+        return values[number].astype(dtype, copy=False)
     out = np.empty(len(number), dtype)
     if values.dtype == out.dtype and out.itemsize == 8:  # one compiled kernel for all of 64 bits
         take(_read(values, dtype).view(np.int64), _read(number, number.dtype), out.view(np.int64))
@@ -123,6 +129,11 @@ def sorted_rows(
     n_blocks = len(edge) - 1
     block = np.repeat(np.arange(n_blocks, dtype=np.uint8), np.diff(edge))
     pre, post = _read(columns.pre, np.int32), _read(columns.post, np.int32)
+    if len(pre) <= _FEW:
+        row = pre.astype(np.int64) * n_blocks + block[post]
+        start = np.zeros(n_sources * n_blocks + 1, np.int64)
+        np.cumsum(np.bincount(row, minlength=len(start) - 1), out=start[1:])
+        return start, _sorted_by_numpy(row, post, code, bits, by_post)
     start = np.zeros(n_sources * n_blocks + 1, np.int64)
     count_rows(pre, post, block, n_blocks, start)
     np.cumsum(start, out=start)
@@ -140,6 +151,22 @@ def sorted_rows(
     keys = Keys(post, _read(code, np.uint16), _read(bits, np.int64), low, shift)
     order_rows(start, keys, room, out)
     return start, out
+
+
+def _sorted_by_numpy(
+    row: Int, post: NDArray[np.int32], code: NDArray[np.uint16], bits: Int, by_post: bool
+) -> Sorted:
+    """Return what `row_sort.order_rows` writes; ``lexsort`` is stable as that is."""
+    bits = bits & SIGN
+    keys: list[NDArray[Any]] = [post] if by_post else []
+    keys += [key for key in (code, bits) if len(key)]
+    number = np.lexsort((*keys, row)).astype(np.int32)
+    return Sorted(
+        number,
+        post[number] if by_post else post[:0].copy(),
+        code[number] if len(code) else code.copy(),
+        bits[number] if len(bits) else bits,
+    )
 
 
 def _upper_bits(delay: Float) -> tuple[int, int]:

@@ -10,20 +10,11 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from queues.jit import inner_kernel, kernel
+from queues.jit import kernel, plain
 
 _PORTION = 2**18  # random numbers drawn together: they stay in the cache
+_FEW = 5_000  # picks that plain Python makes in milliseconds, for which nothing is compiled
 _LARGEST = 2**62  # that sums of gaps may become
-
-
-@inner_kernel
-def _swap(order, place, a, b):
-    x = order[a]
-    y = order[b]
-    order[a] = y
-    order[b] = x
-    place[x] = b
-    place[y] = a
 
 
 @kernel
@@ -39,9 +30,14 @@ def pick_sources(uniform, sources, order, place, barred, first, stop, picked):
         free = np.int64(order.shape[0])
         for b in range(first[i], stop[i]):
             free -= 1
-            _swap(order, place, place[barred[b]], free)
+            here, x, y = place[barred[b]], barred[b], order[free]
+            order[here], order[free] = y, x
+            place[x], place[y] = free, here
         for k in range(degree):
-            _swap(order, place, k, k + np.int64(uniform[i, k] * (free - k)))
+            there = k + np.int64(uniform[i, k] * (free - k))
+            x, y = order[k], order[there]
+            order[k], order[there] = y, x
+            place[x], place[y] = there, k
             picked[i * degree + k] = sources[order[k]]
 
 
@@ -72,11 +68,12 @@ def fixed_in_degree(
     order = np.arange(len(sources), dtype=np.int32)
     place = order.copy()
     step = max(1, _PORTION // max(degree, 1))
+    pick = plain(pick_sources) if len(picked) <= _FEW else pick_sources
     for i in range(0, len(first) if degree else 0, step):
         uniform = rng.random((min(step, len(first) - i), degree))
         part = slice(i, i + len(uniform))
         out = picked[i * degree : (i + len(uniform)) * degree]
-        pick_sources(uniform, sources, order, place, numbers, first[part], stop[part], out)
+        pick(uniform, sources, order, place, numbers, first[part], stop[part], out)
     return picked
 
 

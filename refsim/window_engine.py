@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from queues.barrier import claims
 from queues.polynomials import TERMS
 from queues.vector_builder import LANES
+from refsim.datum import start_of
 from refsim.lif import log_ratio
 from refsim.network import Network
 from refsim.propagator import propagator
@@ -32,7 +33,6 @@ from refsim.window_types import (
     N_COUNTS,
     NOW,
     PHASE,
-    SAMPLES,
     SEARCHES,
     SPIKES,
     WIDTH,
@@ -63,6 +63,9 @@ _FOREVER = 2**62  # windows
 # Rows to begin with, times synapses in 2^13 to 2^18; what is not touched costs no memory.
 _ROOM = 1024
 _WELL_APART = 0.01  # relative distance of rates from which their difference is a fine divisor
+# Share of voltage and state that a window takes at least, so that the roundings of windows do not
+# resemble each other: from one to the next what is cut off moves by the square of the share.
+_LEAST_CHANGE = 1e-8
 # Share of the shortest synaptic time constant. In longer windows more neurons may fire, as far as
 # the bound tells, and responses take more terms; in shorter ones sweeps cost more.
 _PREFERRED = 0.375
@@ -140,15 +143,17 @@ def _shape(kernels: Model, table: Responses, step: Propagator) -> OneExp | AnyPo
     """Return what chooses the kernels: those of one exponential port, or those of any."""
     n_states = len(kernels.ports.rate)
     a, r = table.rate[0], kernels.ports.rate[0]
-    if len(table.rate) == 1 and n_states == 1 and abs(r - a) > _WELL_APART * (r + a):
+    is_apart = abs(r - a) > _WELL_APART * (r + a)
+    changes = min(step.leak[0, 1], step.loss[0]) > _LEAST_CHANGE
+    if len(table.rate) == 1 and n_states == 1 and is_apart and changes:
         return OneExp(
             rate_v=float(a),
             rate_x=float(r),
             ratio=float(a / (r - a)),
             # The peak of the response, (a/r)^(r/(r - a)); a little more, to be certain.
             reach=math.exp(float(r) * log_ratio(float(a), float(r)) / float(r - a)) * (1.0 + 1e-12),
-            decay=float(step.decay[0, 1]),
-            fade=float(step.fade[1, 0]),
+            leak=float(step.leak[0, 1]),
+            loss=float(step.loss[0]),
             lift=float(step.lift[0, 1, 0]),
             lift_terms=_padded(table.lift[0, 0]),
             fade_terms=_padded(table.first[0]),
@@ -210,7 +215,7 @@ class WindowRun:
         self.run = run
         self.problem = _problem(run)
         self.n_threads = min(run.threads, len(self.problem.rows.edge) - 1)
-        self.work = _work(self.problem, network.v0, self.n_threads)
+        self.work = _work(self.problem, start_of(network), self.n_threads)
         if run.resumed is None:
             start_windows(self.problem, self.work)
         else:
@@ -224,8 +229,6 @@ class WindowRun:
         for name, column in resumed.spikes._asdict().items():
             getattr(tape, name)[:k] = column[:k]
         self.work = self.work._replace(tape=tape)
-        taken = int(self.work.counts[SAMPLES])
-        self.problem.samples.voltage[:taken] = resumed.voltages[:taken]
 
     @property
     def reached(self) -> float:
@@ -313,7 +316,8 @@ class WindowRun:
         counts.emitted[0] = len(origin)
         counts.arrivals[0] = work.tally[:, ARRIVALS].sum()
         counts.searches[0] = work.tally[:, SEARCHES].sum()
-        run.work.margins.gap[0], run.work.margins.release_gap[0] = work.gap[:, :2].min(axis=0)
+        for margin, gap in zip(run.work.margins, work.gap[:, :3].min(axis=0), strict=True):
+            margin[0] = gap
 
 
 def order_of_emissions(spikes: Float, inputs: Float) -> NDArray[np.int64]:
@@ -375,12 +379,15 @@ def _hits(rows: Rows, n_threads: int, flights: int) -> Hits:
 def _work(problem: WindowProblem, v0: Float, n_threads: int) -> WindowWork:
     n, n_states = len(v0), len(problem.model.ports.rate)
     n_blocks = len(problem.rows.edge) - 1
-    n_sums = 4 if isinstance(problem.shape, OneExp) else problem.shape.n_sums
+    is_plain = isinstance(problem.shape, OneExp)
+    n_sums = 4 if is_plain else problem.shape.n_sums
     room = _ROOM * (1 + (len(problem.rows.post) >> 18))
     return WindowWork(
         neurons=Neurons(
             v=v0.copy(),
             x=np.zeros(n * n_states),
+            v_low=np.zeros(0 if is_plain else n),
+            x_low=np.zeros(0 if is_plain else n * n_states),
             reached=_ints(n),
             release=np.full(n, -1.0),
             last_spike=np.full(n, -1, np.int64),

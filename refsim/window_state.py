@@ -22,12 +22,14 @@ from refsim.window_types import (
     SPIKES,
     WIDTH,
     Flights,
+    OneExp,
     WindowWork,
 )
 
 if TYPE_CHECKING:
     from refsim.network import Network
 
+_FLOATS = ("v", "x", "v_low", "x_low", "release", "time", "gap")
 _LONGEST = 2**16  # more windows than a block stays dense before it is looked at again
 
 
@@ -36,6 +38,8 @@ class WindowState(NamedTuple):
 
     v: Float
     x: Float
+    v_low: Float
+    x_low: Float
     reached: Int
     release: Float
     last_spike: Int
@@ -54,6 +58,11 @@ class WindowState(NamedTuple):
         return int(self.counts[SPIKES])
 
     @property
+    def n_samples(self) -> int:
+        """Number of voltages read so far."""
+        return int(self.counts[SAMPLES])
+
+    @property
     def nbytes(self) -> int:
         """Memory that the state takes, in bytes."""
         return sum(column.nbytes for column in self)
@@ -66,6 +75,8 @@ def snapshot(work: WindowWork) -> WindowState:
     return WindowState(
         v=neurons.v.copy(),
         x=neurons.x.copy(),
+        v_low=neurons.v_low.copy(),
+        x_low=neurons.x_low.copy(),
         reached=neurons.reached.copy(),
         release=neurons.release.copy(),
         last_spike=neurons.last_spike.copy(),
@@ -83,7 +94,7 @@ def snapshot(work: WindowWork) -> WindowState:
 def restore(work: WindowWork, state: WindowState) -> WindowWork:
     """Put a run back to where a snapshot was taken; return it with room for what is under way."""
     neurons = work.neurons
-    for name in ("v", "x", "reached", "release", "last_spike", "awake"):
+    for name in ("v", "x", "v_low", "x_low", "reached", "release", "last_spike", "awake"):
         getattr(neurons, name)[:] = getattr(state, name)
     for name in ("counts", "tally", "gap"):
         getattr(work, name)[:] = getattr(state, name)
@@ -122,14 +133,16 @@ def checked_state(
     rows = network.rows[0]
     n, n_blocks, flights = network.n_neurons, len(rows.edge) - 1, len(np.atleast_1d(state.time))
     n_states = len(network.model.ports.rate)
-    shapes = {"x": (n * n_states,), "counts": (N_COUNTS,), "tally": (n_blocks, WIDTH)}
+    kept = 0 if isinstance(network.window_tables.shape, OneExp) else 1
+    shapes = {"v_low": (kept * n,), "x_low": (kept * n * n_states,)}
+    shapes |= {"x": (n * n_states,), "counts": (N_COUNTS,), "tally": (n_blocks, WIDTH)}
     shapes |= {"gap": (n_blocks, 8), "end": (n_blocks, flights)}
     shapes |= dict.fromkeys(("time", "source", "number"), (flights,))
     for name, column in state._asdict().items():
-        kind = np.float64 if name in ("v", "x", "release", "time", "gap") else np.int64
+        kind = np.float64 if name in _FLOATS else np.int64
         if column.dtype != kind or column.shape != shapes.get(name, (n,)):
             raise ValueError(name)
-    for name in ("v", "x", "release", "time"):
+    for name in ("v", "x", "v_low", "x_low", "release", "time"):
         if not np.isfinite(getattr(state, name)).all():
             raise ValueError(name)
     _check_counts(state, n_spikes, n_inputs, n_samples)

@@ -24,7 +24,7 @@ from refsim.window_types import (
     VISITED,
     OneExp,
 )
-from refsim.window_visit import advance_states, keep_awake, may_fire, visit
+from refsim.window_visit import add_to, advance_states, keep_awake, may_fire, rise_of, visit
 
 
 @phase_kernel
@@ -39,13 +39,14 @@ def _end_all(shape, drives, v_th, t1, v, x, release, flag, up, down):
         drive, v0, x0, held_until = drives[j], v[j], x[j], release[j]
         excited, fade_up = up[2 * j], up[2 * j + 1]
         inhibited, fade_down = down[2 * j], down[2 * j + 1]
-        leak = drive + (v0 - drive) * shape.decay
+        unaided = v0 + (drive - v0) * shape.leak
         lift = x0 * shape.lift
-        after = leak + lift
+        after = unaided + lift
+        faded = x0 - x0 * shape.loss
         # The voltage has one extremum at most: a summit if it rises first and then falls.
-        summit = (leak if leak > v0 else v0) + (lift if lift > 0.0 else 0.0)
+        summit = (unaided if unaided > v0 else v0) + (lift if lift > 0.0 else 0.0)
         plain = after if after > v0 else v0
-        has_summit = (drive - v0 + x0 > 0.0) & (drive - after + x0 * shape.fade < 0.0)
+        has_summit = (drive - v0 + x0 > 0.0) & (drive - after + faded < 0.0)
         highest = summit if has_summit else plain
         size = abs(drive) + abs(v0) + abs(highest) + (excited - inhibited)
         may_fire = (highest + excited + MARGIN * size >= v_th[j]) & (held_until < 0.0)
@@ -53,7 +54,7 @@ def _end_all(shape, drives, v_th, t1, v, x, release, flag, up, down):
         is_marked = may_fire | is_released | (flag[j] == 1)
         flag[j] = np.uint8(is_marked)
         v[j] = v0 if is_marked | (held_until >= 0.0) else after + (excited + inhibited)
-        x[j] = x0 if is_marked else x0 * shape.fade + (fade_up + fade_down)
+        x[j] = x0 if is_marked else faded + (fade_up + fade_down)
 
 
 @phase_kernel
@@ -81,35 +82,19 @@ def _sweep_one_exp(shape, model, low, high, t1, neurons, lists, sums):
 
 
 @inner_kernel
-def _bound_of(model, table, n, v, states):
-    """Return the bound of the voltage in this window, and the voltage unaided at its end.
-
-    ``v`` is the voltage now.
-    """
+def _bound_of(model, table, n, v, end, states):
+    """Return a bound of the voltage in this window, ``v`` now and ``end`` then without arrivals."""
     n_states = table.fade.shape[1]
     kind = table.kind[n]
     drive = model.neurons.drive[n]
-    leak = drive + (v - drive) * table.decay[kind, 1]
-    end = leak
-    bound = max(v, leak)
+    bound = max(v, v + (drive - v) * table.leak[kind, 1])
     for k in range(n_states):
-        lift = states[n * n_states + k] * table.lift[kind, 1, k]
-        end += lift
-        bound += max(lift, 0.0)
+        bound += max(states[n * n_states + k] * table.lift[kind, 1, k], 0.0)
     if n_states == 1:
         rises = drive - v + states[n] > 0.0
         if not (rises and drive - end + states[n] * table.fade[1, 0] < 0.0):
             bound = max(v, end)
-    return bound, end
-
-
-@inner_kernel
-def _add_states(table, states, n, sums, first):
-    """Take synaptic states to the end of the window; their sums begin at ``first``."""
-    n_states = table.fade.shape[1]
-    advance_states(table, states, n, np.int64(1))
-    for k in range(n_states):
-        states[n * n_states + k] += sums[first + k]
+    return bound
 
 
 @inner_kernel
@@ -122,17 +107,17 @@ def _finish(model, table, neurons, flag, sums, t1, n, excited, inhibited, first)
         if release <= t1:
             flag[n] = 1
         else:
-            _add_states(table, neurons.x, n, sums, first)
+            advance_states(table, neurons, n, sums, first)
         return
     v = neurons.v[n]
-    bound, end = _bound_of(model, table, n, v, neurons.x)
-    bound += excited
+    rise = rise_of(model, table, neurons, n)
+    bound = _bound_of(model, table, n, v, v + rise, neurons.x) + excited
     size = abs(model.neurons.drive[n]) + abs(v) + abs(bound) + abs(inhibited)
     if bound + MARGIN * size >= model.neurons.v_th[n]:
         flag[n] = 1
         return
-    neurons.v[n] = end + (excited + inhibited)
-    _add_states(table, neurons.x, n, sums, first)
+    add_to(neurons.v, neurons.v_low, n, rise + (excited + inhibited))
+    advance_states(table, neurons, n, sums, first)
 
 
 @inner_kernel

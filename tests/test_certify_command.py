@@ -17,6 +17,7 @@ import refsim
 from refsim.cases import make_case, save
 from validation import certify, cli
 from validation.backends.command import from_command
+from validation.exit_codes import EXIT_INCONCLUSIVE
 from validation.suite import given_cases
 
 HERE = Path(__file__).parent
@@ -217,7 +218,7 @@ def test_a_program_that_prints_nothing(capsys):
 
 def test_nothing_judged_is_no_success(capsys):
     line = ["certify", "--exec", "sh -c 'exit 77' {case}", "--cases", "chain", "driven"]
-    assert cli.main(line) == 1
+    assert cli.main(line) == EXIT_INCONCLUSIVE
     assert "nothing was judged" in capsys.readouterr().err
 
 

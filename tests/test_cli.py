@@ -12,7 +12,7 @@ import pytest
 
 from queues.jit import is_compiled
 from refsim.cases import load
-from validation import cli, suite
+from validation import cli, cli_warmup, suite
 
 CASES = Path(__file__).parents[1] / "validation" / "cases"
 CHAIN = str(CASES / "chain.json")
@@ -115,13 +115,45 @@ def test_grad_writes_a_case_file_with_17_digits(capsys, tmp_path):
         assert np.max(np.abs(values - known[name])) <= 1e-13 * np.max(np.abs(known[name]))
 
 
-def test_warmup_names_what_it_compiles(capsys):
-    assert cli.main(["warmup"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    names = [line.rsplit(maxsplit=2)[0] for line in lines]
-    assert names[:2] == ["event engine", "event engine, gradients"]
-    assert {"window engine", "window engine, gradients", "window engine, tangents"} < set(names)
+def names_of(text):
+    lines = text.splitlines()
     assert all(line.endswith(" s") for line in lines)
+    return [line.rsplit(maxsplit=2)[0] for line in lines]
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_warmup_names_what_it_compiles(jobs, capfd, monkeypatch):
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")  # in processes of its own
+    if jobs == "1":
+        monkeypatch.setattr(cli_warmup, "steps", lambda _: iter([("one thing", dict)]))
+    assert cli.main(["warmup", "--jobs", jobs]) == 0
+    names = names_of(capfd.readouterr().out)
+    if jobs == "1":
+        assert names == ["one thing"]
+        return
+    for engine in ("event engine", "window engine", "window engine, any ports", "grid engine"):
+        assert {engine, f"{engine}, gradients", f"{engine}, tangents"} < set(names)
+    assert {"batches", "traces", "random synapses", "many synapses, delays few"} < set(names)
+
+
+def test_warmup_fails_where_a_step_does(capfd, monkeypatch):
+    monkeypatch.setattr(cli_warmup, "chains", lambda _: {"no such chain": None})
+    assert cli.main(["warmup", "--jobs", "2"]) == 1
+    assert "no such chain" in capfd.readouterr().err
+
+
+def test_warmup_of_all_has_every_queue():
+    names = [name for chain in cli_warmup.chains(True).values() for name, _ in chain()]
+    of_queues = {name.split()[-1] for name in names if name.startswith("event engine, ")}
+    assert {"calendar", "fifo_merge", "batch_heap", "ring_buffer", "pairing_heap"} < of_queues
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("jobs", ["0", "-1", "x"])
+def test_warmup_wants_a_number_of_jobs(jobs, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["warmup", "--jobs", jobs])
+    assert "--jobs" in capsys.readouterr().err
 
 
 @needs_compiler
@@ -133,15 +165,30 @@ def test_nothing_is_left_to_compile_after_a_warmup():
         "from validation.cli_warmup import steps\n"
         "def compiled():\n"
         "    return sum(len(d.overloads) for d in gc.get_objects() if isinstance(d, Dispatcher))\n"
-        "def use():\n"
+        "def use(**ports):\n"
         "    synapses = refsim.random(range(10), 9, in_degree=3, weight=4.0, delay=1.0)\n"
-        "    net = refsim.Network(9, synapses, n_inputs=1, ports=refsim.ExpPort(4.0))\n"
+        "    net = refsim.Network(9, synapses, n_inputs=1, **ports)\n"
         "    inputs = refsim.SpikeTrain([1.0, 2.0], [0, 0], 1)\n"
         "    for engine in ('event', 'window'):\n"
         "        run, pullback = adjoint.vjp(net, inputs, 20.0, engine=engine)\n"
         "        pullback(np.ones(len(run.spikes.time)), None, ('weight', 'delay'))\n"
+        "        adjoint.jvp(net, inputs, 20.0, {'delay': np.ones(27)}, engine=engine)\n"
+        "        run.trace(neurons=[1], dt=0.5)\n"
+        "    kept = refsim.simulate(net, inputs, 20.0, keep_state=True)\n"
+        "    kept.continue_(30.0)\n"
+        "    run, pullback = adjoint.vjp(net, inputs, 20.0, checkpoint=2)\n"
+        "    pullback(np.ones(run.n_spikes))\n"
+        "    refsim.simulate_batch(net, [inputs], 20.0)\n"
+        "    adjoint.vjp_batch(net, [inputs], 20.0, samples=([0], [1.0]))[1]([1.0])\n"
+        "    run, pullback = adjoint.grid_vjp(net, inputs, 20.0, 0.1)\n"
+        "    pullback(np.ones(len(run.spikes.time)))\n"
+        "    refsim.simulate_grid(net, inputs, 20.0, 0.1, trace=True)\n"
+        "    large = refsim.random(300, 200, in_degree=100, weight=0.1)\n"
+        "    refsim.simulate(refsim.Network(300, large, **ports), None, 5.0, engine='window')\n"
         "for _, step in steps(): step()\n"
-        "before = compiled(); use()\n"
+        "before = compiled()\n"
+        "use(ports=refsim.ExpPort(4.0))\n"
+        "use(ports=refsim.DoubleExpPort(2.0, 4.0))\n"
         "print(compiled() - before)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -19,6 +19,7 @@ from refsim import (
     Synapses,
     connect,
     rows,
+    sampling,
 )
 from refsim.types import Rows
 from validation.strategies import cases
@@ -50,6 +51,14 @@ def synapses(draw):
     return n, m, listed
 
 
+@pytest.fixture(scope="module", params=["few", "many"])
+def way(request):
+    """Few synapses are sorted by NumPy, many by kernels: here either sorts all."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rows, "_FEW", 2**31 if request.param == "few" else -1)
+        yield
+
+
 def naive_order(n, listed, n_blocks):
     """Numbers of synapses sorted by source, block, delay and target, and the block of each."""
     edge = np.array([b * n // n_blocks for b in range(n_blocks + 1)])
@@ -59,7 +68,7 @@ def naive_order(n, listed, n_blocks):
 
 @usual
 @given(drawn=synapses(), n_blocks=st.sampled_from([1, 2, 4, 8]))
-def test_rows_are_those_of_a_naive_sort(drawn, n_blocks):
+def test_rows_are_those_of_a_naive_sort(way, drawn, n_blocks):
     n, m, listed = drawn
     packed, number = rows.pack(n, n + m, listed, n_blocks=n_blocks)
     edge, block, order = naive_order(n, listed, n_blocks)
@@ -74,7 +83,7 @@ def test_rows_are_those_of_a_naive_sort(drawn, n_blocks):
 
 @usual
 @given(drawn=synapses())
-def test_wiring_is_that_of_a_naive_sort(drawn):
+def test_wiring_is_that_of_a_naive_sort(way, drawn):
     n, m, listed = drawn
     ports = [refsim.ExpPort(5.0)] * 6
     for given_ in (listed, listed.packed(n, m), PackedSynapses._of(packed_in_blocks(n, m, listed))):
@@ -94,7 +103,7 @@ def packed_in_blocks(n, m, listed):
 
 @usual
 @given(drawn=synapses())
-def test_packed_synapses_go_back_to_a_list_and_are_packed_again(drawn):
+def test_packed_synapses_go_back_to_a_list_and_are_packed_again(way, drawn):
     n, m, listed = drawn
     packed = listed.packed(n, m)
     again = packed.unpacked().packed(n, m)
@@ -476,3 +485,11 @@ def test_sources_given_twice_are_two():
         InvalidValueError, match=re.escape("in_degree is 3; expected an integer in")
     ):
         refsim.random([3, 3, 5, 7], [3, 5], in_degree=3)
+
+
+def test_few_sources_are_picked_as_many_are(monkeypatch):
+    """The former in plain Python, the latter by a kernel."""
+    made = [refsim.random(9, 9, in_degree=4, seed=5)]
+    monkeypatch.setattr(sampling, "_FEW", -1)
+    made.append(refsim.random(9, 9, in_degree=4, seed=5))
+    assert np.array_equal(made[0].pre, made[1].pre)

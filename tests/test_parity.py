@@ -44,6 +44,7 @@ def test_compiled_and_interpreted_runs_agree_to_the_last_bit():
         {"NUMBA_OPT": "2"},
         {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""},
         {"NUMBA_BOUNDSCHECK": "1"},
+        {"REFSIM_PLAIN_NUMBA": "1"},
     ],
     ids=lambda environment: ",".join(f"{k}={v}" for k, v in environment.items()),
 )
