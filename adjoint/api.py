@@ -40,6 +40,10 @@ TIE = (
     "an arrival coincides with a crossing of its neuron, or with the end of its refractoriness; "
     "gradients are one-sided there, in the order crossing or release, then arrival"
 )
+SAMPLE_TIE = (
+    "a voltage is sampled at the very time of a spike, a release or an arrival of its neuron; the "
+    "sample reads the state after it, and its derivatives are those from the right"
+)
 
 
 @overload
@@ -127,8 +131,8 @@ def vjp(
     Warns
     -----
     IllConditionedWarning
-        If a spike nearly grazes the threshold, or an arrival coincides with a crossing or a
-        release of its neuron.
+        If a spike nearly grazes the threshold, an arrival coincides with a crossing or a release
+        of its neuron, or a voltage sample with an event of its neuron.
     """
     plan = None if checkpoint is None else _checked_plan(checkpoint, engine, adjoint_queue)
     if plan is not None:
@@ -143,7 +147,7 @@ def vjp(
         return result, back
     choose_adjoint_queue(adjoint_queue, run.network)
     simulation = run.execute()
-    _warn_of_conditioning(simulation)
+    warn_of_conditioning(simulation)
     return simulation, Pullback(run, simulation, adjoint_queue)
 
 
@@ -175,7 +179,7 @@ def _check_windows(network: Network, duration: Any, queue: Any, dt: Any) -> None
 
 
 def _warn_of_pieces(simulation: Checkpointed) -> None:
-    """Warn as `_warn_of_conditioning` does, of spikes that are not there any more."""
+    """Warn as `warn_of_conditioning` does, of spikes that are not there any more."""
     _warn_of_ties(simulation.conditioning)
     conditioning, network = simulation.conditioning, simulation.network
     scale = ((network.v_th - network.v_reset) / network.tau_m).min()
@@ -188,7 +192,7 @@ def _warn_of_pieces(simulation: Checkpointed) -> None:
         )
 
 
-def _warn_of_conditioning(simulation: Simulation) -> None:
+def warn_of_conditioning(simulation: Simulation) -> None:
     """Warn where the gradient is one-sided, or so steep that it says little."""
     _warn_of_ties(simulation.conditioning)
     _warn_of_grazing(simulation)
@@ -196,7 +200,16 @@ def _warn_of_conditioning(simulation: Simulation) -> None:
 
 def _warn_of_ties(conditioning: Conditioning) -> None:
     if conditioning.has_ties:
-        warnings.warn(TIE, IllConditionedWarning, stacklevel=4)
+        warnings.warn(tie_text(conditioning[2:]), IllConditionedWarning, stacklevel=4)
+
+
+def tie_text(gaps: ArrayLike) -> str:
+    """Return what one warning says of ties, given the gaps (..., 3) of runs."""
+    *between_events, of_samples = np.moveaxis(np.asarray(gaps) == 0.0, -1, 0)
+    said = [
+        text for text, is_so in ((TIE, between_events), (SAMPLE_TIE, of_samples)) if np.any(is_so)
+    ]
+    return "; ".join(said)
 
 
 def _warn_of_grazing(simulation: Simulation) -> None:
@@ -257,6 +270,11 @@ def jvp(
     ------
     UndefinedGradientError
         If a tangent leaves the range of float64; others as :func:`refsim.simulate`.
+
+    Warns
+    -----
+    IllConditionedWarning
+        As :func:`vjp`.
     """
     n_input_spikes = len(checked_inputs(inputs, checked_network(network).n_inputs))
     direction = as_parameters(
@@ -265,15 +283,24 @@ def jvp(
     run = Run(
         network, inputs, duration, samples, queue, dt, max_spikes, engine=engine, threads=threads
     )
+    simulation, tangents_of = simulated_along(run, direction)
+    warn_of_conditioning(simulation)
+    return simulation, tangents_of()
+
+
+def simulated_along(run: Run, direction: Parameters) -> tuple[Simulation, Callable[[], Tangents]]:
+    """Simulate along a direction, without warnings; tangents are there when they are called for."""
     by_windows = run.engine == "window"
     if not by_windows:
-        run.carry(kernel_tangents(network, direction), direction.v0)
+        run.carry(kernel_tangents(run.network, direction), direction.v0)
     simulation = run.execute()
-    _warn_of_conditioning(simulation)
-    found = window_tangents(run, direction) if by_windows else run.carried()
-    result = Tangents(*found)
-    check_finite("tangents", result._asdict().items())
-    return simulation, result
+
+    def tangents_of() -> Tangents:
+        result = Tangents(*(window_tangents(run, direction) if by_windows else run.carried()))
+        check_finite("tangents", result._asdict().items())
+        return result
+
+    return simulation, tangents_of
 
 
 def value_and_grad(

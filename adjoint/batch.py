@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from adjoint.api import TIE, checked_outcome, grazing_spikes, grazing_text
+from adjoint.api import checked_outcome, grazing_spikes, grazing_text, tie_text
 from adjoint.batch_pullback import BatchPullback, SinglePullback
 from adjoint.event_pullback import EventPullback
 from adjoint.keep import Keep
@@ -97,7 +97,7 @@ def warn_of_conditioning(batch: BatchResult) -> None:
     spikes = batch.spikes
     ties = np.flatnonzero(batch.has_ties)
     if ties.size:
-        text = f"inputs[{ties[0]}]{_others(ties.size)}: {TIE}"
+        text = f"inputs[{ties[0]}]{_others(ties.size)}: {tie_text(batch.gaps)}"
         warnings.warn(text, IllConditionedWarning, stacklevel=3)
     grazing = grazing_spikes(batch.network, spikes)
     if grazing.size:

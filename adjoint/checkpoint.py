@@ -17,6 +17,8 @@ from refsim.errors import InvalidTypeError, InvalidValueError
 from refsim.files import checked_path
 from refsim.validate import integer, shown
 
+MOST_PIECES = 1_000_000
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -32,7 +34,8 @@ class Checkpoint:
     pieces : int, optional
         Number of pieces, equal in time, into which the simulation is divided; one for each
         snapshot by default, so that the simulation is run twice in all. With more pieces than
-        snapshots, the tape is shorter and some pieces are run more often.
+        snapshots, the tape is shorter and some pieces are run more often. There may be a million
+        of either.
     memory : int, optional
         Bytes for snapshots and the tape of a piece, in place of ``snapshots`` and ``pieces``;
         pieces are as long as their spikes allow. The gradient itself, and the synapses, come on
@@ -52,14 +55,14 @@ class Checkpoint:
                 "Checkpoint needs one of snapshots and memory: a number of snapshots, or bytes"
             )
         if self.snapshots is not None:
-            integer("snapshots", self.snapshots, 1)
+            integer("snapshots", self.snapshots, 1, MOST_PIECES)
         if self.memory is not None:
             integer("memory", self.memory, 1)
         if self.pieces is not None:
             if self.snapshots is None:
                 raise InvalidTypeError("pieces go with snapshots; expected no memory, or no pieces")
-            integer("pieces", self.pieces, self.snapshots)
-        if self.directory is not None and not checked_path(self.directory).is_dir():
+            integer("pieces", self.pieces, self.snapshots, MOST_PIECES)
+        if self.directory is not None and not os.path.isdir(checked_path(self.directory)):
             raise InvalidValueError(
                 f"directory is {shown(os.fspath(self.directory))}; expected an existing folder"
             )
@@ -78,7 +81,7 @@ def as_checkpoint(checkpoint: Any) -> Checkpoint:
         raise InvalidTypeError(
             f"checkpoint is {shown(checkpoint)}; expected a number of snapshots, or a Checkpoint"
         )
-    return Checkpoint(snapshots=integer("checkpoint", checkpoint, 1))
+    return Checkpoint(snapshots=integer("checkpoint", checkpoint, 1, MOST_PIECES))
 
 
 def split(pieces: int, free: int) -> int:

@@ -21,6 +21,7 @@ from adjoint.types import Outcome
 from queues import dispatch
 from queues.dispatch import STRUCTURES
 from refsim import model as neuron
+from refsim.datum import start_of
 from refsim.engine import Run
 from refsim.simulation import Simulation
 from refsim.status import DONE, FULL, RUNNING
@@ -143,7 +144,7 @@ def _execute(
         if status == FULL:
             transit = transit._replace(queue=dispatch.grown(transit.queue))
         status = run_back(problem, work, transit, SHARE)
-    finish_back(problem, work, simulation.network.v0)
+    finish_back(problem, work, start_of(simulation.network))
 
 
 def _enter_last_holds(problem: ReverseProblem, work: ReverseWork, simulation: Simulation) -> None:

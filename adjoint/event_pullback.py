@@ -15,6 +15,7 @@ from adjoint.types import Outcome, Parameters
 from queues.dispatch import STRUCTURES
 from refsim import model as neuron
 from refsim.batch import BatchResult
+from refsim.datum import start_of
 from refsim.event_batch import EventBatch
 from refsim.lif_vjp import ModelBar
 from refsim.simulation import EventCounts
@@ -73,7 +74,7 @@ class EventPullback(BatchPullback):
             spike_start=batch.spike_start,
             origin_start=batch.origin_start,
             arrivals=batch.counts_of[:, EventCounts._fields.index("arrivals")].copy(),
-            v0=batch.network.v0,
+            v0=start_of(batch.network),
             t_end=np.array([run.template.duration]),
             group=np.array([group]),
             sums=np.zeros((-(-len(batch) // group), int(self._stops[-1]))),

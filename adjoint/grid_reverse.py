@@ -170,7 +170,7 @@ def _flow_filters_vjp(problem, bar, x_bar, x, n):
 def _flowed_vjp(problem, work, v, x, n, v_bar):
     """Return dL/dV before a step, given that after it."""
     tables, bar, adj = problem.tables, work.bar, work.adjoint
-    bar.drive[n] += v_bar * (1.0 - tables.decay[n])
+    bar.drive[n] += v_bar * tables.leak[n]
     bar.decay[n] += v_bar * (v - problem.model.neurons.drive[n])
     for k in range(x.shape[1]):
         bar.lift[n, k] += v_bar * x[n, k]

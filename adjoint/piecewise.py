@@ -13,6 +13,7 @@ from adjoint.snapshots import Snapshot, Snapshots
 from adjoint.window_section import Before
 from refsim.engine import Run
 from refsim.errors import InvalidValueError
+from refsim.sample_gaps import gap_to_own_events
 from refsim.simulation import Conditioning, Spikes
 from refsim.status import DONE
 from refsim.threads import uninterrupted
@@ -61,7 +62,7 @@ class PieceRun:
         self.length = self._windows.problem.length
         self.starts = [0]
         self.repeated = 0
-        self.conditioning = Conditioning(math.inf, -1, math.inf, math.inf)
+        self.conditioning = Conditioning(math.inf, -1, math.inf, math.inf, math.inf)
         self._before = Before()
         self._stride = 1  # of pieces with snapshots, where their number was not known beforehand
         self._last: PieceTape | None = None
@@ -236,13 +237,20 @@ class PieceRun:
     def _note_conditioning(self) -> None:
         """Take the spikes on the tape into account."""
         counts, tape = self._windows.work.counts, self._windows.work.tape
-        slope, k, _, _ = self.conditioning
+        slope, k = self.conditioning[:2]
         slopes = tape.slope_before[: int(counts[SPIKES] - counts[BASE])]
         if len(slopes) and slopes.min() < slope:
             row = int(np.argmin(slopes))
             slope, k = float(slopes[row]), int(counts[BASE]) + row
-        gaps = self._windows.work.gap[:, :2].min(axis=0)
-        self.conditioning = Conditioning(slope, k, float(gaps[0]), float(gaps[1]))
+        gap, release_gap, sample_gap = map(float, self._windows.work.gap[:, :3].min(axis=0))
+        rows = slice(len(slopes))
+        of_samples = gap_to_own_events(
+            Spikes(tape.time, tape.neuron, tape.slope_before, tape.slope_after).part(rows),
+            self.run.network.t_ref,
+            self.run.problem.samples,
+        )
+        sample_gap = min(sample_gap, of_samples, self.conditioning.min_sample_gap)
+        self.conditioning = Conditioning(slope, k, gap, release_gap, sample_gap)
 
     def _advance_by_spikes(self, total: int) -> int:
         """Run until a piece has its spikes; return the status."""

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from adjoint.api import jvp
+from adjoint.api import simulated_along, warn_of_conditioning
+from adjoint.types import as_parameters
 from refsim.cases import gradient_sizes
-from refsim.engine import simulate
+from refsim.engine import MAX_SPIKES, Run, simulate
 from refsim.errors import InvalidValueError
 from refsim.inputs import Samples, SpikeTrain
 from refsim.network import Network
@@ -88,6 +89,7 @@ def sensitivity(
     ax = axes(ax)
     plain = simulate(network, inputs, duration)
     neuron = integer("neuron", neuron, 0, network.n_neurons - 1)
+    warn_of_conditioning(plain)  # that samples lie at spikes is our doing
     direction = _unit(plain, parameter, index)
     pieces = between_spikes(plain, neuron, dt)
     time, voltage, voltage_dot = _dense(plain, neuron, pieces, {parameter: direction})
@@ -135,7 +137,10 @@ def _dense(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return times, voltages and their tangents, with a nan at the jump of each spike."""
     samples = Samples(np.full(len(pieces.time), neuron), pieces.time)
-    simulation, dot = jvp(plain.network, plain.inputs, plain.duration, tangents, samples=samples)
+    run = Run(plain.network, plain.inputs, plain.duration, samples, "auto", None, MAX_SPIKES)
+    direction = as_parameters("tangents", tangents, plain.network, len(plain.inputs))
+    simulation, tangents_of = simulated_along(run, direction)
+    dot = tangents_of()
     voltage, voltage_dot = simulation.voltages.copy(), dot.voltage.copy()
     # V(t_k) = v_th for every p, hence the voltage at a fixed time just before the spike moves so.
     rows = np.flatnonzero(simulation.spikes.neuron == neuron)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import tempfile
 import weakref
-import zipfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from adjoint.window_section import Before
+from refsim.array_files import ArrayFileError, read_arrays
 from refsim.files import OutputError, write_whole
 from refsim.window_state import WindowState
 
@@ -84,12 +84,12 @@ class Snapshots:
             return self._kept[piece]
         path = self._path(self._folder, piece)
         try:
-            with np.load(path, allow_pickle=False) as file:
-                state = {k: file[f"state_{k}"] for k in WindowState._fields}
-                before = {k: file[f"before_{k}"] for k in Before._fields}
-        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            file = read_arrays(path)
+            state = {k: file[f"state_{k}"] for k in WindowState._fields}
+            before: dict[str, Any] = {k: file[f"before_{k}"] for k in Before._fields}
+            before |= {"number": int(before["number"]), "since": float(before["since"])}
+        except (ArrayFileError, KeyError, TypeError) as error:
             raise OutputError(f"{path}: a snapshot cannot be read back: {error}") from None
-        before |= {"number": int(before["number"]), "since": float(before["since"])}
         return Snapshot(WindowState(**state), Before(**before))
 
     def drop(self, piece: int) -> None:

@@ -39,6 +39,7 @@ from adjoint.window_types import (
 )
 from queues.barrier import claims
 from queues.jit import kernel
+from refsim.datum import start_of
 from refsim.engine import Run
 from refsim.lif_vjp import ModelBar
 from refsim.network import Network
@@ -187,7 +188,8 @@ class WayBack:
         windows, work, network = self._pass, self._work, self._pass.run.network
         assert work is not None
         model = Membranes(network.model.neurons)
-        finish_windows(model, self._tables, work.adjoints, work.membrane, work.bar, network.v0)
+        start = start_of(network)
+        finish_windows(model, self._tables, work.adjoints, work.membrane, work.bar, start)
         ports = network.model.ports
         bar = ModelBar(
             **{name: column.copy() for name, column in work.bar._asdict().items()},

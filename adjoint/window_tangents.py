@@ -14,6 +14,7 @@ from adjoint.window_responses import window_tables
 from adjoint.window_room import aligned_zeros, room_for_chunk, room_for_found, room_for_pieces
 from adjoint.window_section import Before, Section, most_together, room_of_pieces, section_of
 from queues.barrier import claims
+from refsim.datum import start_of
 from refsim.engine import Run
 from refsim.network import Network
 from refsim.status import DONE, RUNNING
@@ -115,7 +116,7 @@ def _rows_at_start(
     row = aligned_zeros(network.n_neurons, width)
     row[:, 0] = direction.v0 - problem.direction.neurons.drive
     if problem.tables.with_rates:
-        row[:, width // 2] = network.v0 - problem.neurons.drive
+        row[:, width // 2] = start_of(network) - problem.neurons.drive
     return row
 
 

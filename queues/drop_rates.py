@@ -23,7 +23,7 @@ from queues.jit import kernel
 Train = NDArray[np.bool_]  # whether there is a spike, by step
 
 _BATCHES = 100
-_MOST_STEPS = 2.0**52
+_MOST_STEPS = 1_000_000_000  # which take nine bytes each
 
 
 class DropRate(NamedTuple):
@@ -116,8 +116,10 @@ def drop_rate(
         If the delay is longer than an array of bits reaches.
     """
     room = _checked_room(structure, capacity, rate, delay, push_first)
-    if not 10_000 <= checked_count("n_steps", n_steps, 1) < _MOST_STEPS:
-        raise QueueError(f"n_steps = {n_steps!r}; expected at least 10,000 and less than 2**52")
+    if not 10_000 <= checked_count("n_steps", n_steps, 1) <= _MOST_STEPS:
+        raise QueueError(
+            f"n_steps = {n_steps!r}; expected at least 10,000 and at most {_MOST_STEPS:,}"
+        )
     train = np.random.default_rng(seed).random(n_steps + 10 * delay) < -math.expm1(-rate)
     queue = bounded_dispatch.empty(structure, 1, room)
     counter = queue.queues.dropped

@@ -16,6 +16,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache, wraps
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -24,6 +25,7 @@ import numba
 import numba.extending
 
 from queues import compile_notice
+from queues.code_cache import keep_on_disk
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -61,10 +63,11 @@ def _candidate_roots() -> list[Path]:
         roots.append(Path(os.environ["LOCALAPPDATA"]) / "refsim")
     elif os.environ.get("XDG_CACHE_HOME"):
         roots.append(Path(os.environ["XDG_CACHE_HOME"]) / "refsim")
-    else:
-        roots.append(Path(os.path.expanduser("~")) / ".cache" / "refsim")
+    elif not (home := os.path.expanduser("~")).startswith("~"):  # where nobody knows it
+        roots.append(Path(home) / ".cache" / "refsim")
     user = getattr(os, "getuid", lambda: "user")()
-    roots.append(Path(tempfile.gettempdir()) / f"refsim-{user}")
+    with suppress(OSError):  # none may be writable
+        roots.append(Path(tempfile.gettempdir()) / f"refsim-{user}")
     return roots
 
 
@@ -130,7 +133,9 @@ def _compiled(function: _F, is_linked: bool, **options: bool) -> _F:
     previous = _config.CACHE_DIR
     _config.CACHE_DIR = str(folder or "")
     try:
-        compiled: _F = _njit(cache=folder is not None, **_ALWAYS, **options)(function)
+        compiled: _F = _njit(**_ALWAYS, **options)(function)
+        if folder is not None:
+            keep_on_disk(compiled)
         return compiled
     finally:
         _config.CACHE_DIR = previous

@@ -64,7 +64,7 @@ class BatchResult(ReadOnlyArrays):
     engine_reason: str
     dt: float
     counts_of: NDArray[np.int64] = field(repr=False)  # (B, 5) columns of EventCounts
-    gaps: NDArray[np.float64] = field(repr=False)  # (B, 2) as in Conditioning
+    gaps: NDArray[np.float64] = field(repr=False)  # (B, 3) as in Conditioning
     origin: NDArray[np.int64] = field(repr=False)
     origin_start: NDArray[np.int64] = field(repr=False)
     losses: tuple[NoLosses | Losses, ...] = field(repr=False)
@@ -117,7 +117,7 @@ class BatchResult(ReadOnlyArrays):
 
     @cached_property
     def has_ties(self) -> NDArray[np.bool_]:
-        """(B,) whether an arrival coincides with a crossing or a release."""
+        """(B,) whether events coincide, or a voltage sample coincides with one."""
         return frozen((self.gaps == 0.0).any(axis=1))
 
     @property

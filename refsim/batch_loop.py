@@ -27,7 +27,7 @@ class BatchArrays(NamedTuple):
     sample_start: Int  # (B + 1,) rows of the voltage samples
     v0: Float  # (n,)
     counts: Int  # (B, N_COUNTS)
-    gaps: Float  # (B, 2) ms, the margins
+    gaps: Float  # (B, 3) ms, the margins
     is_done: Int  # (B,)
 
 
@@ -107,6 +107,8 @@ def _clear_neuron(work, n, v0):
     state.release[n] = -1.0
     state.last_spike[n] = -1
     state.last_arrival[n] = -math.inf
+    state.last_bend[n] = -math.inf
+    state.last_sample[n] = -math.inf
     work.crossings.time[n] = math.inf
     work.crossings.position[n] = -1
     work.is_exact[n] = 0
@@ -129,6 +131,7 @@ def _clear(work, queue, v0):
     counts.searches[0] = 0
     work.margins.gap[0] = math.inf
     work.margins.release_gap[0] = math.inf
+    work.margins.sample_gap[0] = math.inf
 
 
 @inner_kernel
@@ -142,6 +145,7 @@ def _note(work, batch, i):
     batch.counts[i, SEARCHES] = counts.searches[0]
     batch.gaps[i, 0] = work.margins.gap[0]
     batch.gaps[i, 1] = work.margins.release_gap[0]
+    batch.gaps[i, 2] = work.margins.sample_gap[0]
 
 
 @inner_kernel

@@ -27,7 +27,10 @@ from refsim.synapses import Synapses
 from refsim.validate import LONGEST, indices, scalar, shown, vector
 
 FORMAT = "snn-gradient-case/1"
-_DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+# Each digit can be matched in one way only: two ways took minutes for a long string that is none.
+_DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_MOST_DIGITS = 1000  # characters of a decimal string
+_MOST_CHANNELS = 10_000_000  # which take memory, and no room in the file
 _NEURON_PARAMETERS = ("tau_m", "v_th", "v_reset", "v_rest", "i_ext", "t_ref", "v0")
 
 
@@ -182,6 +185,8 @@ def _network(data: dict[str, Any]) -> Network:
     ports = tuple(_port(port, f"neurons.ports[{i}]") for i, port in enumerate(given))
     n_neurons = _member(neurons, "n", int, "neurons")
     n_inputs = _member(_member(data, "inputs", dict, ""), "n", int, "inputs")
+    if n_inputs > _MOST_CHANNELS:
+        raise CaseFileError(f"inputs.n is {n_inputs}; expected at most {_MOST_CHANNELS:,}")
     parameters = {name: _member(neurons, name, list, "neurons") for name in _NEURON_PARAMETERS}
     synapses = _synapses(_member(data, "synapses", dict, ""))
     with _within("neurons"):
@@ -220,7 +225,7 @@ def _numbers(values: Any, where: str) -> NDArray[np.float64]:
 
 
 def _number(value: Any, where: str) -> float:
-    decimal = isinstance(value, str) and _DECIMAL.fullmatch(value)
+    decimal = isinstance(value, str) and len(value) <= _MOST_DIGITS and _DECIMAL.fullmatch(value)
     if isinstance(value, bool) or not (isinstance(value, int | float) or decimal):
         raise CaseFileError(f"{where} is {shown(value)}; expected a number or a decimal string")
     try:
@@ -237,7 +242,7 @@ def _expected(data: dict[str, Any], case: Case) -> Expected:
     sizes = gradient_sizes(case.network, len(case.inputs))
     gradient = {}
     for name, values in _optional(known, "gradient", dict, "expected", {}).items():
-        where = f"expected.gradient.{name}"
+        where = f"expected.gradient.{shown(name)[1:-1]}"
         if name not in sizes:
             raise CaseFileError(f"{where} is not a group; expected one of {', '.join(sizes)}")
         gradient[name] = _numbers(values, where)

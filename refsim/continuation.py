@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from refsim.array_files import open_arrays
 from refsim.errors import InvalidTypeError, InvalidValueError
 from refsim.files import checked_path, write_whole
 from refsim.inputs import Samples, SpikeTrain, checked_inputs, checked_samples
@@ -22,11 +21,8 @@ from refsim.window_engine import Resumed
 from refsim.window_state import WindowState, checked_state
 
 _FORMAT = "refsim-state/2"
-# What NumPy and zipfile raise for files that they cannot read, and we for what makes no state.
-_NO_STATE = (
-    OSError, EOFError, KeyError, IndexError, TypeError, ValueError, NotImplementedError,
-    zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
+# What is raised for a file that is none, and for numbers that make no state.
+_NO_STATE = (KeyError, IndexError, TypeError, ValueError, OverflowError, MemoryError)
 _OPTIONS = ("max_spikes", "threads", "keep_state", "progress")
 
 
@@ -208,15 +204,11 @@ def _load(network: Network, path: Any) -> Simulation:
 
 
 def _arrays(where: Path) -> dict[str, NDArray[Any]]:
-    """Return the arrays of a file of the right format."""
-    with where.open("rb") as stream:
-        file = np.load(stream, allow_pickle=False)
-        if not isinstance(file, np.lib.npyio.NpzFile):
-            raise KeyError("format")
-        arrays = {name: file[name] for name in file.files}
-    if str(arrays["format"]) != _FORMAT:
-        raise KeyError("format")
-    return arrays
+    """Return the arrays of a file of the right format, which is looked at first."""
+    with open_arrays(where) as file:
+        if str(file.read("format")) != _FORMAT:
+            raise ValueError("format")
+        return {name: file.read(name) for name in file}
 
 
 def _of_arrays(network: Network, arrays: dict[str, NDArray[Any]]) -> Simulation:

@@ -12,6 +12,7 @@ from queues import dispatch, indexed_heap
 from queues.bounded_dispatch import BOUNDED
 from queues.dispatch import STRUCTURES
 from refsim import event_loop, lossy, model, window_engine
+from refsim.datum import start_of, voltages_of
 from refsim.errors import (
     InvalidTypeError,
     InvalidValueError,
@@ -23,6 +24,7 @@ from refsim.inputs import Samples, SpikeTrain, checked_inputs, checked_samples
 from refsim.lossy import Lossy
 from refsim.network import Network
 from refsim.progress import no_progress, no_report, progress_bar
+from refsim.sample_gaps import gap_to_own_events
 from refsim.simulation import Conditioning, EventCounts, Simulation, Spikes
 from refsim.status import DONE, FULL, RUNNING, SPIKE_LIMIT
 from refsim.types import (
@@ -424,11 +426,13 @@ class Run:
         )
         state = State(
             time=np.zeros(n),
-            v=self.network.v0.copy(),
+            v=start_of(self.network),
             current=np.zeros((n, n_states)),
             release=np.full(n, -1.0),
             last_spike=np.full(n, -1, dtype=np.int64),
             last_arrival=np.full(n, -np.inf),
+            last_bend=np.full(n, -np.inf),
+            last_sample=np.full(n, -np.inf),
         )
         state_dot = StateTangent(
             v=np.zeros(m), current=np.zeros((m, n_states)), release=np.zeros(m)
@@ -529,8 +533,15 @@ class Run:
         tape = self.tape()
         counts = self.work.counts
         voltages = np.full(len(self.samples), np.nan)
-        voltages[self.sample_order] = self.problem.samples.voltage
+        samples = self.problem.samples
+        read = voltages_of(self.network, samples.voltage, samples.neuron)
+        if self.resumed is not None:
+            taken = slice(self.resumed.state.n_samples)
+            read[taken] = self.resumed.voltages[taken]
+        voltages[self.sample_order] = read
         margins = self.work.margins
+        of_samples = gap_to_own_events(tape, self.network.t_ref, self.problem.samples)
+        gaps = margins.gap[0], margins.release_gap[0], min(margins.sample_gap[0], of_samples)
         return Simulation(
             network=self.network,
             inputs=self.inputs,
@@ -538,7 +549,7 @@ class Run:
             samples=self.samples,
             spikes=Spikes(tape.time, tape.neuron, tape.slope_before, tape.slope_after),
             voltages=voltages,
-            conditioning=Conditioning.of(tape, margins.gap[0], margins.release_gap[0]),
+            conditioning=Conditioning.of(tape, *gaps),
             counts=EventCounts(
                 spikes=int(counts.spikes[0]),
                 inputs=int(counts.inputs[0]),

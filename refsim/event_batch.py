@@ -21,8 +21,10 @@ from refsim.batch_loop import (
     run_samples,
 )
 from refsim.batch_run import BatchRun
+from refsim.datum import start_of, voltages_of
 from refsim.engine import SHARE, Run, grown_transit, grown_work
 from refsim.inputs import Samples, SpikeTrain
+from refsim.sample_gaps import Moments, gaps_to_own_events
 from refsim.simulation import Spikes
 from refsim.status import DONE, FULL, RUNNING, SPIKE_LIMIT
 from refsim.threads import Tasks, share_out
@@ -83,9 +85,9 @@ class EventBatch(BatchRun):
         self.arrays = BatchArrays(
             input_start=self.given.start,
             sample_start=self.read.start,
-            v0=network.v0,
+            v0=start_of(network),
             counts=np.zeros((size, N_COUNTS), dtype=np.int64),
-            gaps=np.full((size, 2), np.inf),
+            gaps=np.full((size, 3), np.inf),
             is_done=np.zeros(size, dtype=np.int64),
         )
         most = -(-size // (_TASKS_A_THREAD * self.threads)) if self.threads > 1 else size
@@ -128,7 +130,8 @@ class EventBatch(BatchRun):
         self.tape = Tape(time, neuron, before, after, np.zeros(0))
         counts = arrays.counts
         voltages = np.full(self.read.given, np.nan)
-        voltages[self.read.order] = self.problem.samples.voltage
+        samples = self.problem.samples
+        voltages[self.read.order] = voltages_of(run.network, samples.voltage, samples.neuron)
         columns = [SPIKES, INPUTS, ARRIVALS, SEARCHES]
         dropped = np.zeros((len(self), 1), dtype=np.int64)
         return BatchResult(
@@ -145,11 +148,25 @@ class EventBatch(BatchRun):
             engine_reason=run.reason,
             dt=run.dt,
             counts_of=np.hstack([counts[:, columns], dropped]),
-            gaps=arrays.gaps,
+            gaps=self._gaps(time, neuron),
             origin=origin,
             origin_start=starts(counts[:, EMITTED]),
             losses=(run.transit.losses,) * len(self),
         )
+
+    def _gaps(self, time: Float, neuron: Int) -> Float:
+        """Return the margins of each sample; spikes and releases are those of all of them."""
+        spikes, read = self.arrays.counts[:, SPIKES], self.read
+        number = np.arange(len(self))
+        own = gaps_to_own_events(
+            Moments(time, neuron, np.repeat(number, spikes)),
+            self.template.network.t_ref,
+            Moments(read.time, read.member, np.repeat(number, np.diff(read.start))),
+            len(self),
+        )
+        gaps = self.arrays.gaps.copy()
+        gaps[:, 2] = np.minimum(gaps[:, 2], own)
+        return gaps
 
     def _durations(self, time: Float) -> Float:
         """Return the time up to which all events of each sample have been processed."""

@@ -54,6 +54,7 @@ class Margins(NamedTuple):
 
     gap: Float  # ms, between a crossing of a neuron and an arrival at it
     release_gap: Float  # ms, between the end of refractoriness and an arrival
+    sample_gap: Float  # ms, between a sample of a free voltage and an arrival that bends it
 
 
 class Problem(NamedTuple):
@@ -280,18 +281,34 @@ def _emit_input(problem, work, transit):
 
 
 @inner_kernel
-def _note_gaps(work, n, t):
-    """Update the margins with an arrival at neuron ``n``."""
+def _note_gaps(work, n, t, origin):
+    """Update the margins with an arrival at neuron ``n``.
+
+    What a spike sends to its own neuron follows it whatever happens: there is no gap between them.
+    """
     state = work.state
     state.last_arrival[n] = t
     k = state.last_spike[n]
-    if k >= 0:
+    if k >= 0 and k != origin:
         work.margins.gap[0] = min(work.margins.gap[0], t - work.tape.time[k])
 
 
 @inner_kernel
-def _receive(problem, work, synapse, t, t_dot):
-    """Let a spike arrive over ``synapse`` at time ``t``."""
+def _note_bend(problem, work, synapse, n, t):
+    """Update the margins with an arrival at neuron ``n``, if it bends the voltage.
+
+    It does if its port has a single filter and the neuron is free. A sample of a neuron that is
+    held is nearer to the release than to any arrival that bends.
+    """
+    if problem.model.ports.order[problem.wiring.port[synapse]] == 1 and work.state.release[n] < 0.0:
+        work.state.last_bend[n] = t
+        gap = t - work.state.last_sample[n]
+        work.margins.sample_gap[0] = min(work.margins.sample_gap[0], gap)
+
+
+@inner_kernel
+def _receive(problem, work, synapse, t, t_dot, origin):
+    """Let a spike of ``origin`` arrive over ``synapse`` at time ``t``."""
     wiring = problem.wiring
     n = wiring.post[synapse]
     weight = wiring.weight[synapse]
@@ -315,7 +332,8 @@ def _receive(problem, work, synapse, t, t_dot):
             dot.current[n],
         )
     neuron.arrive(problem.model, wiring.port[synapse], weight, state.current[n])
-    _note_gaps(work, n, t)
+    _note_gaps(work, n, t, origin)
+    _note_bend(problem, work, synapse, n, t)
     work.counts.arrivals[0] += 1
     expect(problem, work, n, t)
 
@@ -341,13 +359,14 @@ def _deliver(problem, work, transit):
         queue.tangent[top],
     )
     emission_order = order // problem.entries
-    emitted, source = emission(wiring, problem.inputs, work.tape, work.origin[emission_order])
+    origin = work.origin[emission_order]
+    emitted, source = emission(wiring, problem.inputs, work.tape, origin)
     delay = wiring.delay[synapse]
     stop = wiring.start[source + 1]
     first = synapse
     while synapse < stop and wiring.delay[synapse] == delay:
         if lossy.passes(transit.losses, wiring, problem.dt, source, synapse, t, emission_order):
-            _receive(problem, work, synapse, t, t_dot)
+            _receive(problem, work, synapse, t, t_dot, origin)
         synapse += 1
     if synapse < stop and not _in_lanes(problem):
         following = arrival_time(problem.dt, emitted, wiring.delay[synapse])
@@ -378,6 +397,8 @@ def _sample(problem, work):
         if problem.with_tangent:
             samples.tangent[i] = problem.model_dot.neurons.v_reset[n]
         return
+    state.last_sample[n] = t
+    work.margins.sample_gap[0] = min(work.margins.sample_gap[0], t - state.last_bend[n])
     v_dot = 0.0
     x_dot = work.scratch.current_tangent
     if problem.with_tangent:

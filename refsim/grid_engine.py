@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refsim import grid_loop
+from refsim.datum import start_of, voltages_of
 from refsim.engine import (
     MAX_SPIKES,
     SHARE,
@@ -213,7 +214,7 @@ class GridRun:
         room = max(_ROOM, n)
         return GridWork(
             state=GridState(
-                v=self.network.v0.copy(),
+                v=start_of(self.network),
                 x=np.zeros((n, n_states)),
                 release=np.full(n, -1, dtype=np.int64),
                 last_spike=np.full(n, -1, dtype=np.int64),
@@ -300,7 +301,8 @@ class GridRun:
         """Return what has been simulated, as the user sees it."""
         tape, rows = self.work.tape, self.rows()
         voltages = np.full(len(self.samples), np.nan)
-        voltages[self.sample_order] = self.problem.samples.voltage
+        samples = self.problem.samples
+        voltages[self.sample_order] = voltages_of(self.network, samples.voltage, samples.neuron)
         return GridSimulation(
             network=self.network,
             inputs=self.inputs,
@@ -324,7 +326,8 @@ class GridRun:
         steps = int(self.work.counts.now[0])
         neurons = np.arange(self.network.n_neurons)
         times = np.arange(steps, dtype=np.float64) * self.dt
-        return Trace(times, neurons, recorded[:steps].T.copy())
+        voltage = voltages_of(self.network, recorded[:steps].T, neurons[:, None])
+        return Trace(times, neurons, voltage)
 
 
 def no_recorder(n: int, n_states: int) -> Recorder:

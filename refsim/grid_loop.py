@@ -26,11 +26,10 @@ def surrogate(rules, distance):
 @inner_kernel
 def flowed(problem, n, v, x):
     """Return the voltage of neuron ``n`` after a step from ``v`` and the states ``x[n]``."""
-    drive = problem.model.neurons.drive[n]
-    u = problem.tables.decay[n] * (v - drive)
+    rise = problem.tables.leak[n] * (problem.model.neurons.drive[n] - v)
     for k in range(x.shape[1]):
-        u += problem.tables.lift[n, k] * x[n, k]
-    return drive + u
+        rise += problem.tables.lift[n, k] * x[n, k]
+    return v + rise
 
 
 @inner_kernel

@@ -22,12 +22,14 @@ def step_tables(model: Model, dt: float, membrane: str) -> StepTables:
         _fill_exact(model, dt, tables, np.zeros(len(ports.rate)))
         return tables
     tables.decay[:] = np.exp(-rate * dt)
+    tables.leak[:] = -np.expm1(-rate * dt)
     if membrane == "exponential":
-        tables.lift[:, last] = -np.expm1(-rate * dt)[:, None]
+        tables.lift[:, last] = tables.leak[:, None]
     else:
         tables.lift[:, last] = (rate * dt)[:, None]
     if membrane == "euler":
         tables.decay[:] = 1.0 - rate * dt
+        tables.leak[:] = rate * dt
         tables.fade[:] = 1.0 - ports.rate * dt
         tables.feed[:] = ports.gain * dt
     else:
@@ -81,12 +83,12 @@ def tangent_of_tables(model: Model, found: StepDerivatives, dot: ModelTangent) -
 def no_tables() -> StepTables:
     """Return the tangent of a plain simulation."""
     empty: Float = np.zeros(0)
-    return StepTables(empty, np.zeros((0, 0)), empty, empty)
+    return StepTables(empty, empty, np.zeros((0, 0)), empty, empty)
 
 
 def _zeros(model: Model) -> StepTables:
     n, n_states = len(model.neurons.rate), len(model.ports.rate)
-    shapes = ((n,), (n, n_states), (n_states,), (len(model.ports.gain),))
+    shapes = ((n,), (n,), (n, n_states), (n_states,), (len(model.ports.gain),))
     return StepTables(*map(np.zeros, shapes))
 
 
@@ -116,6 +118,7 @@ def _fill_exact(model, dt, tables, x):
     """Write the exact flow; ``x`` is a state of zeros."""
     for n in range(tables.decay.shape[0]):
         tables.decay[n] = math.exp(-model.neurons.rate[n] * dt)
+        tables.leak[n] = -math.expm1(-model.neurons.rate[n] * dt)
         for k in range(x.shape[0]):
             x[k] = 1.0
             tables.lift[n, k] = neuron.flow_excursion(model, n, 0.0, x, dt)

@@ -15,11 +15,12 @@ EXACT, SURROGATE, NO_RESET = range(3)
 class StepTables(NamedTuple):
     """What one step without spikes does: a linear map, with coefficients for each neuron.
 
-    V - drive becomes decay (V - drive) + sum over states of lift times the state. A state becomes
-    fade times itself; the second of a cascade also gets feed times the first.
+    V becomes V + leak (drive - V) + sum over states of lift times the state. A state becomes fade
+    times itself; the second of a cascade also gets feed times the first.
     """
 
     decay: Float  # (n,)
+    leak: Float  # (n,) 1 - decay, with all of its digits in short steps
     lift: Float  # (n, K)
     fade: Float  # (K,)
     feed: Float  # (P,) 0 for a port of one filter

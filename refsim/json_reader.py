@@ -1,4 +1,7 @@
-"""JSON read strictly: what it cannot mean is refused, with the place, and nothing is dropped."""
+"""JSON read strictly: what it cannot mean is refused, with the place, and nothing is dropped.
+
+Texts come from strangers: what they take is bounded in memory, and linear in their length in time.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,11 @@ from typing import Any
 
 from refsim.errors import InvalidValueError
 from refsim.files import checked_path
+from refsim.reading import MOST_BYTES, ReadingError, read_bytes
 from refsim.validate import shown
+
+# A list takes three bytes of text and sixty of memory; a number does not take much more than text.
+MOST_CONTAINERS = 4_000_000
 
 
 class JsonError(InvalidValueError):
@@ -21,9 +28,14 @@ def parse(text: str) -> Any:
     Raises
     ------
     JsonError
-        If the text is not JSON, is nested too deeply, gives a member twice, or holds NaN, Infinity
-        or an integer that is too long. A decimal beyond float64 is infinite, as in Python.
+        If the text is not JSON, is too long or nested too deeply, gives a member twice, or holds
+        NaN, Infinity or an integer that is too long. A decimal beyond float64 is infinite, as in
+        Python.
     """
+    if len(text) > MOST_BYTES:
+        raise JsonError(f"is too long; expected at most {MOST_BYTES:,} characters")
+    if text.count("[") + text.count("{") > MOST_CONTAINERS:
+        raise JsonError(f"has too many lists and objects; expected at most {MOST_CONTAINERS:,}")
     try:
         return json.loads(text, parse_constant=_not_a_number, object_pairs_hook=_without_repeats)
     except json.JSONDecodeError as error:
@@ -34,12 +46,14 @@ def parse(text: str) -> Any:
         raise
     except RecursionError:
         raise JsonError("is nested too deeply") from None
+    except MemoryError:
+        raise JsonError("takes more memory than there is") from None
     except ValueError as error:  # an integer of more than 4300 digits
         raise JsonError(f"holds a number that cannot be read: {error}") from None
 
 
 def read(path: str | os.PathLike[str]) -> Any:
-    """Return what a file of JSON means; errors begin with its path.
+    """Return what a file of JSON means, of bounded size; errors begin with its path.
 
     Raises
     ------
@@ -48,9 +62,9 @@ def read(path: str | os.PathLike[str]) -> Any:
     """
     path = checked_path(path)
     try:
-        return parse(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise JsonError(f"{path}: cannot be read: {error.strerror}") from None
+        return parse(read_bytes(path).decode("utf-8"))
+    except ReadingError as error:
+        raise JsonError(f"{path}: {error}") from None
     except UnicodeDecodeError:
         raise JsonError(f"{path}: is not UTF-8 text") from None
     except JsonError as error:
@@ -65,7 +79,9 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Make an object of members, of which JSON lets the last of a name hide the others."""
     data = dict(pairs)
     if len(data) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise JsonError(f"{shown(twice)} is given twice; expected each member once")
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise JsonError(f"{shown(name)} is given twice; expected each member once")
+            seen.add(name)
     return data

@@ -2,6 +2,10 @@ r"""The leaky integrate-and-fire neuron in closed form: flow, slope, arrival, an
 
     V' = rate (drive - V + sum of the port currents)
 
+where voltages are distances from the datum of the neuron (see datum.py). Over a time t without
+arrivals, V becomes V e^{-rate t} + drive (1 - e^{-rate t}) + what the currents add: neither a drive
+far beyond V nor a V close to the drive loses digits so.
+
 A port is a filter x' = -r x, or a cascade x' = -r x, y' = -s y + gain x whose last stage is the
 current. With gain = r exp(log1p(z)/z), z = r/s - 1, the cascade answers a unit arrival with the
 difference of exponentials of unit peak, (e^{-st} - e^{-rt})/q, and has no singularity at r = s,
@@ -31,28 +35,38 @@ def slope(model, n, v, x):
 
 
 @kernel
-def flow_excursion(model, n, u, x, dt):
-    """Return the distance of the voltage from the drive after ``dt``; it is ``u`` now."""
+def flow_lift(model, n, x, dt):
+    """Return what the currents add to the voltage in ``dt``."""
     a = model.neurons.rate[n]
     ports = model.ports
-    u = u * math.exp(-a * dt)
+    lift = 0.0
     for p in range(ports.first.shape[0]):
         i = ports.first[p]
         r = ports.rate[i]
         if ports.order[p] == 1:
-            u += a * x[i] * convolve2(a, r, dt)
+            lift += a * x[i] * convolve2(a, r, dt)
         else:
             s = ports.rate[i + 1]
-            u += a * x[i + 1] * convolve2(a, s, dt)
-            u += a * ports.gain[p] * x[i] * convolve3(a, r, s, dt)
-    return u
+            lift += a * x[i + 1] * convolve2(a, s, dt)
+            lift += a * ports.gain[p] * x[i] * convolve3(a, r, s, dt)
+    return lift
+
+
+@kernel
+def flow_excursion(model, n, u, x, dt):
+    """Return the distance of the voltage from the drive after ``dt``; it is ``u`` now."""
+    return u * math.exp(-model.neurons.rate[n] * dt) + flow_lift(model, n, x, dt)
 
 
 @kernel
 def flow_voltage(model, n, v, x, dt):
     """Return the voltage after ``dt`` without arrivals."""
+    a = model.neurons.rate[n]
     drive = model.neurons.drive[n]
-    return drive + flow_excursion(model, n, v - drive, x, dt)
+    after = v * math.exp(-a * dt) + flow_lift(model, n, x, dt)
+    if drive != 0.0:
+        after -= drive * math.expm1(-a * dt)
+    return after
 
 
 @kernel

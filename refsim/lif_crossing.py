@@ -14,6 +14,11 @@ G. Szego, Problems and Theorems in Analysis II, part V, problem 77.) Nothing is 
 tolerance decides whether there is a spike; roots are refined to the last bit.
 
 A voltage that touches the threshold from below without exceeding it does not cross.
+
+A search begins below the threshold, however close: what reached it before has fired. Where the
+voltage is on the threshold all the same it was less than rounding below, and its first derivative
+that does not vanish decides whether it crosses at once. So it is after a long silence with the
+drive on the threshold, when an arrival leaves V' = 0 and V'' > 0.
 """
 
 import math
@@ -24,6 +29,8 @@ from queues.jit import kernel
 from refsim.exponentials import convolve2
 from refsim.lif import flow_excursion, flow_voltage, slope
 from refsim.types import Scratch
+
+_MOST_NEWTON = 100  # steps; from the wrong side of a flat root they halve the distance
 
 
 def scratch(n_states: int) -> Scratch:
@@ -74,15 +81,28 @@ def _member_rate(model, n, j):
 
 
 @kernel
+def _is_positive_at_first(model, n, v, x, j):
+    """Return the sign of member ``j`` just after now: of the first member that does not vanish."""
+    for i in range(j, x.shape[0] + 2):
+        f = _member(model, n, v, x, i, 0.0)
+        if f != 0.0:
+            return f > 0.0
+    return False
+
+
+@kernel
 def _root(model, n, v, x, j, low, high, rising):
     """Return the root of member ``j`` between ``low`` and ``high``, where it changes sign once.
 
-    Newton's method, kept inside a shrinking bracket by bisection. It ends when a step no longer
-    changes the last bit, or when the bracket has no number inside.
+    Newton's method, kept inside a shrinking bracket by bisection, which alone goes on if that takes
+    long. It ends when a step no longer changes the last bit, or when the bracket has no number
+    inside.
     """
     rate = _member_rate(model, n, j)
     t = 0.5 * (low + high)
+    looks = np.int64(0)
     while low < t < high:
+        looks += 1
         f = _member(model, n, v, x, j, t)
         if f == 0.0:
             return t
@@ -92,7 +112,7 @@ def _root(model, n, v, x, j, low, high, rising):
             low = t
         derivative = _member(model, n, v, x, j + 1, t) - rate * f
         middle = 0.5 * (low + high)
-        if abs(f) >= abs(derivative) * (high - low):
+        if abs(f) >= abs(derivative) * (high - low) or looks > _MOST_NEWTON:
             t = middle
             continue
         following = t - f / derivative
@@ -112,13 +132,13 @@ def _shortest_scale(model, n):
 
 
 @kernel
-def _root_between(model, n, v, x, j, low, high):
+def _root_between(model, n, v, x, j, low, high, positive):
     """Return the root of member ``j`` between two neighbouring roots of the next one, or -1.
 
-    Far out a member is smaller than its rounding error or underflows, and its sign there says
-    nothing. So the interval is searched from its near end in steps that double.
+    ``positive`` says what it is just after ``low``. Far out a member is smaller than its rounding
+    error or underflows, and its sign there says nothing. So the interval is searched from its near
+    end in steps that double.
     """
-    positive = _member(model, n, v, x, j, low) > 0.0
     step = _shortest_scale(model, n)
     near = low
     while near < high:
@@ -138,9 +158,12 @@ def _roots(model, n, v, x, j, horizon, edges, n_edges, roots):
     """
     found = np.int64(0)
     low = 0.0
+    positive = _is_positive_at_first(model, n, v, x, j)
     for k in range(n_edges + 1):
         high = edges[k] if k < n_edges else horizon
-        root = _root_between(model, n, v, x, j, low, high)
+        if k > 0:
+            positive = _member(model, n, v, x, j, low) > 0.0
+        root = _root_between(model, n, v, x, j, low, high, positive)
         if root >= 0.0:
             roots[found] = root
             found += 1
@@ -180,7 +203,7 @@ def earliest_crossing(model, n, v, x):
         return math.inf
     if falling and slope(model, n, v, x) <= 0.0:
         return math.inf
-    steepest = a * (drive - v + reach)
+    steepest = a * (drive - v + reach + 1e-14 * (abs(drive) + abs(v) + reach))
     if v >= v_th or steepest <= 0.0:
         return 0.0
     return (1.0 - 1e-9) * ((v_th - v) / steepest)
@@ -192,8 +215,8 @@ def next_crossing(model, n, v, x, horizon, scratch):
     if earliest_crossing(model, n, v, x) > horizon:
         return math.inf
     v_th = model.neurons.v_th[n]
-    if v >= v_th and slope(model, n, v, x) > 0.0:
-        # Rounding put the voltage onto the threshold a last bit before its crossing.
+    rising = _is_positive_at_first(model, n, v, x, np.int64(1))
+    if v >= v_th and rising:
         return 0.0
     edges = scratch.roots
     roots = scratch.roots_next
@@ -208,6 +231,9 @@ def next_crossing(model, n, v, x, horizon, scratch):
         f_high = _member(model, n, v, x, np.int64(0), high)
         if f_low < 0.0 and f_high > 0.0:
             return _root(model, n, v, x, np.int64(0), low, high, True)
+        if rising and f_high > 0.0:
+            return low  # the lowest voltage is on the threshold, but for rounding
         low = high
         f_low = f_high
+        rising = not rising
     return math.inf

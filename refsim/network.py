@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from refsim.datum import Datum, above, datum_of
 from refsim.errors import InvalidTypeError, InvalidValueError
 from refsim.ports import DoubleExpPort, ExpPort, Port
 from refsim.synapses import Synapses, check_sources
@@ -193,15 +194,20 @@ class Network(ReadOnlyArrays):
         return replace(self, **changes)
 
     @cached_property
+    def datum(self) -> Datum:
+        """Voltage of each neuron from which kernels measure voltages."""
+        return datum_of(self.v_rest, self.i_ext, self.v_th, self.v_reset)
+
+    @cached_property
     def model(self) -> Model:
         """Parameters of neurons and ports as the kernels take them."""
         from refsim.lif import cascade_gain, chain_arrays
 
         neurons = NeuronArrays(
             rate=1.0 / self.tau_m,
-            drive=self.v_rest + self.i_ext,
-            v_th=self.v_th,
-            v_reset=self.v_reset,
+            drive=above(self.datum, self.v_rest, self.i_ext),
+            v_th=above(self.datum, self.v_th),
+            v_reset=above(self.datum, self.v_reset),
             t_ref=self.t_ref,
         )
         order = np.array([len(port.time_constants) for port in self.ports])

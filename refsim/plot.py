@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from refsim.errors import MissingExtraError
+from refsim.errors import InvalidValueError, MissingExtraError
 from refsim.simulation import Simulation
 from refsim.validate import LONGEST, indices, integer, scalar
 
@@ -33,6 +33,8 @@ __all__ = [
     "raster",
     "traces",
 ]
+
+_MOST_POINTS = 10_000_000  # of a curve
 
 BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY, BLACK = (
     "#0072B2",
@@ -241,6 +243,11 @@ class Pieces(NamedTuple):
 def between_spikes(simulation: Simulation, neuron: int, dt: float) -> Pieces:
     """Return a grid of step ``dt`` with the spikes of ``neuron``, and ends of refractoriness."""
     dt = scalar("dt", dt, 0.0, LONGEST, strict=True)
+    if simulation.duration / dt > _MOST_POINTS:
+        raise InvalidValueError(
+            f"dt is {dt:g} for {simulation.duration:g} ms; expected a step that gives at most "
+            f"{_MOST_POINTS:,} points"
+        )
     steps = max(1, int(np.ceil(simulation.duration / dt)))
     grid = np.linspace(0.0, simulation.duration, steps + 1)
     spike = simulation.spikes.time[simulation.spikes.neuron == neuron]

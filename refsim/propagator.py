@@ -24,8 +24,10 @@ def propagator(model: Model, length: float) -> Propagator:
     table = Propagator(
         kind=kind.astype(np.int64),
         decay=np.zeros((len(rate), size)),
+        leak=np.zeros((len(rate), size)),
         lift=np.zeros((len(rate), size, n_states)),
         fade=np.zeros((size, n_states)),
+        loss=-np.expm1(-model.ports.rate * length),
         feed=np.zeros((size, n_states)),
         reach=_reach(model, rate),
     )
@@ -52,6 +54,7 @@ def _fill(model, members, length, table, x):
         dt = m * length
         for c in range(members.shape[0]):
             table.decay[c, m] = neuron.flow_excursion(model, members[c], 1.0, x, dt)
+            table.leak[c, m] = -math.expm1(-model.neurons.rate[members[c]] * dt)
             for k in range(x.shape[0]):
                 x[k] = 1.0
                 table.lift[c, m, k] = neuron.flow_excursion(model, members[c], 0.0, x, dt)

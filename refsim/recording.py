@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refsim.engine import Run, checked_duration
-from refsim.errors import InvalidValueError, MissingExtraError, SimulationInterrupted
-from refsim.files import OutputError, checked_path, write_whole
+from refsim.errors import InvalidValueError, SimulationInterrupted, SpikeLimitError
+from refsim.files import OutputError, checked_path, made_folder, write_whole
+from refsim.hdf5_file import growing_columns
 from refsim.inputs import SpikeTrain
 from refsim.network import Network
+from refsim.reading import memory
 from refsim.status import SPIKE_LIMIT
 from refsim.threads import uninterrupted
 from refsim.validate import LONGEST, scalar
@@ -25,6 +26,8 @@ from refsim.window_types import BASE, NOW
 
 Write = Callable[[NDArray[np.float64], NDArray[np.int64]], None]
 _MOST_SPIKES = 2**62
+_MOST_PIECES = 1_000_000
+_BYTES_PER_SPIKE = 400  # at most, of a piece whose tape grows
 
 
 class Recording(NamedTuple):
@@ -58,7 +61,7 @@ def record(
         ``neuron`` (needs h5py); or a folder, which gets ``000000.npz``, ``000001.npz``, ...
         with the same two arrays. It must not exist.
     piece : float
-        Length of a piece in ms.
+        Length of a piece in ms; there may be a million pieces.
     max_spikes : int, optional
         Most spikes that are recorded; by default there is no limit but the room for the file.
     threads, progress
@@ -70,22 +73,30 @@ def record(
 
     Raises
     ------
-    InvalidValueError, InvalidTypeError, OutputError, MissingExtraError
-        If an argument is outside its domain, the file cannot be written, or h5py is missing.
+    InvalidValueError, InvalidTypeError, MissingExtraError
+        If an argument is outside its domain, or h5py is missing.
+    OutputError
+        If a piece cannot be written, as on a full disk. The pieces before it are kept, and the
+        ``partial`` of the error is the Recording of these.
     SpikeLimitError
-        If there are more than ``max_spikes`` spikes.
+        If there are more than ``max_spikes`` spikes, or those of a piece do not fit into memory.
     SimulationInterrupted
         On Ctrl-C; its ``partial``, like that of the former, is the Recording of what was written.
     """
     end = checked_duration(duration)
     step = scalar("piece", piece, 0.0, LONGEST, strict=True)
+    if end / step > _MOST_PIECES:
+        raise InvalidValueError(
+            f"piece is {step:g} for {end:g} ms; expected at least {end / _MOST_PIECES:g} ms, which "
+            f"gives {_MOST_PIECES:,} pieces"
+        )
     where = checked_path(path)
     if where.suffix == ".npz":
         raise InvalidValueError(
             f"path is {os.fspath(where)!r}; expected a name that ends in .h5 or .hdf5, or that of "
             "a folder, for a file .npz of each piece"
         )
-    if where.exists():
+    if os.path.lexists(where):
         raise InvalidValueError(f"path is {os.fspath(where)!r}, which exists; expected a new one")
     run = Run(
         network,
@@ -99,9 +110,20 @@ def record(
         threads=threads,
         progress=progress,
     )
-    is_hdf5 = where.suffix in (".h5", ".hdf5")
-    with (_hdf5 if is_hdf5 else _folder)(where) as write, run.progress(end) as run.report:
-        done = _write_pieces(WindowRun(run), write, where, end, step)
+    writer = growing_columns if where.suffix in (".h5", ".hdf5") else _folder
+    try:
+        with writer(where) as write, run.progress(end) as run.report:
+            done = _write_pieces(WindowRun(run), write, where, end, step)
+    except OutputError as error:
+        if error.partial is None:
+            error.partial = Recording(where, 0, 0.0, 0)
+        raise
+    if run.status == SPIKE_LIMIT and done.n_spikes < run.max_spikes:
+        raise SpikeLimitError(
+            f"a piece of {step:g} ms has more spikes than memory has room for; expected a shorter "
+            "one. The attribute partial tells what was recorded",
+            done,
+        )
     if run.status == SPIKE_LIMIT:
         raise run.has_too_many_spikes(done, "counts")
     if done.duration < end:
@@ -117,41 +139,41 @@ def _write_pieces(
     simulation: WindowRun, write: Write, where: Path, end: float, step: float
 ) -> Recording:
     """Run window by window to the end, or to an interruption between pieces."""
-    length, work = simulation.problem.length, simulation.work
-    pieces, reached = 0, 0.0
+    length, work, run = simulation.problem.length, simulation.work, simulation.run
+    done, most = Recording(where, 0, 0.0, 0), memory() // _BYTES_PER_SPIKE
     try:
-        while reached < end:
-            target = min((pieces + 1) * step, end)
-            simulation.run.status = simulation.advance(int(np.ceil(target / length)))
+        while done.duration < end and run.status != SPIKE_LIMIT:
+            target = min((done.pieces + 1) * step, end)
+            limit = min(run.max_spikes, done.n_spikes + most)
+            simulation.problem = simulation.problem._replace(max_spikes=limit)
+            run.status = simulation.advance(int(np.ceil(target / length)))
             with uninterrupted():
-                last = _flush(simulation, write)
-                is_cut = simulation.run.status == SPIKE_LIMIT
-                pieces, reached = pieces + 1, last if is_cut else target
-            if is_cut:
-                break
+                done = _flush(simulation, write, done, target)
     except KeyboardInterrupt:
-        if reached < end:
+        if done.duration < end:
             with uninterrupted():
-                _flush(simulation, write)
-            pieces += 1
-            reached = max(reached, min(float(work.counts[NOW]) * length, end * (1.0 - 2.0**-52)))
-    return Recording(where, int(simulation.work.counts[BASE]), reached, pieces)
+                now = min(float(work.counts[NOW]) * length, end * (1.0 - 2.0**-52))
+                done = _flush(simulation, write, done, max(done.duration, now))
+    return done
 
 
-def _flush(simulation: WindowRun, write: Write) -> float:
-    """Write the spikes on the tape, and take them off it; return the time of the last."""
+def _flush(simulation: WindowRun, write: Write, done: Recording, until: float) -> Recording:
+    """Write the spikes on the tape, and take them off it; return what is recorded then."""
     spikes = simulation.take()
-    write(spikes.time, spikes.neuron)
-    return float(spikes.time[-1]) if len(spikes.time) else 0.0
+    try:
+        write(spikes.time, spikes.neuron)
+    except OutputError as error:
+        error.partial = done
+        raise
+    if simulation.run.status == SPIKE_LIMIT:
+        until = float(spikes.time[-1]) if len(spikes.time) else done.duration
+    return Recording(done.path, int(simulation.work.counts[BASE]), until, done.pieces + 1)
 
 
 @contextmanager
 def _folder(where: Path) -> Iterator[Write]:
     """Write each piece to a file of its own, whole or not at all."""
-    try:
-        where.mkdir()
-    except OSError as error:
-        raise OutputError(f"{where}: cannot be made: {error.strerror}") from None
+    made_folder(where, new=True)
     pieces = 0
 
     def write(time: NDArray[np.float64], neuron: NDArray[np.int64]) -> None:
@@ -164,40 +186,3 @@ def _folder(where: Path) -> Iterator[Write]:
         pieces += 1
 
     yield write
-
-
-@contextmanager
-def _hdf5(where: Path) -> Iterator[Write]:
-    """Append each piece to a file that takes its place when it is complete."""
-    try:
-        import h5py
-    except ImportError:
-        raise MissingExtraError(
-            "a recording to HDF5 needs h5py, which is not installed: pip install 'refsim[hdf5]'; "
-            "a path without .h5 gets a folder of .npz files"
-        ) from None
-    try:
-        handle, temporary = tempfile.mkstemp(dir=where.parent, prefix=f".{where.name}.")
-        os.close(handle)
-    except OSError as error:
-        raise OutputError(f"{where}: cannot be written: {error.strerror}") from None
-    try:
-        with h5py.File(temporary, "w") as file:
-            columns: dict[str, Any] = {
-                name: file.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(65536,))
-                for name, dtype in (("time", "f8"), ("neuron", "i8"))
-            }
-            columns["time"].attrs["unit"] = "ms"
-
-            def write(time: NDArray[np.float64], neuron: NDArray[np.int64]) -> None:
-                size = columns["time"].shape[0]
-                for name, values in (("time", time), ("neuron", neuron)):
-                    columns[name].resize((size + len(values),))
-                    columns[name][size:] = values
-
-            yield write
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, where)
-    except BaseException:
-        os.unlink(temporary)
-        raise

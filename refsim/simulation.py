@@ -71,30 +71,39 @@ class Dropped(NamedTuple):
 
 
 class Conditioning(NamedTuple):
-    """How far a run is from a change of its spike pattern.
+    """How far a run is from a change of its spike pattern, or of what its samples see.
 
     Near such a change gradients grow without bound (slope) or jump (gaps); a comparison that
     fails there says little. Each is inf where there is nothing to compare. The window engine
-    compares crossings and releases with the arrivals of the same window only.
+    compares arrivals with the crossings, releases and samples of the same window only.
+
+    A sample is compared with what its own neuron does: its spikes, its releases, and, while it is
+    free, the arrivals at its ports of one exponential, which bend the voltage. Arrivals at other
+    ports do not, and while the voltage is held there is nothing that they could change.
     """
 
     min_slope: float  # dV/dt at the most grazing crossing
     min_slope_spike: int  # which spike that is, -1 for none
-    min_gap: float  # ms, between a crossing of a neuron and an arrival at it
+    min_gap: float  # ms, between a crossing of a neuron and an arrival at it from elsewhere
     min_release_gap: float  # ms, between the end of refractoriness and an arrival
+    min_sample_gap: float = np.inf  # ms, between a voltage sample and an event of its neuron
 
     @property
     def has_ties(self) -> bool:
-        """Whether an arrival coincides with a crossing or a release: gradients are one-sided."""
-        return self.min_gap == 0.0 or self.min_release_gap == 0.0
+        """Whether an arrival coincides with a crossing or a release, or a sample with an event.
+
+        Gradients are one-sided there.
+        """
+        return 0.0 in self[2:]
 
     @classmethod
-    def of(cls, tape: Tape, gap: float, release_gap: float) -> Conditioning:
+    def of(cls, tape: Tape, gap: float, release_gap: float, sample_gap: float) -> Conditioning:
         """Collect the figures of a run."""
+        gaps = float(gap), float(release_gap), float(sample_gap)
         if not len(tape.time):
-            return cls(np.inf, -1, float(gap), float(release_gap))
+            return cls(np.inf, -1, *gaps)
         k = int(np.argmin(tape.slope_before))
-        return cls(float(tape.slope_before[k]), k, float(gap), float(release_gap))
+        return cls(float(tape.slope_before[k]), k, *gaps)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -183,7 +192,7 @@ class Simulation(ReadOnlyArrays):
             samples=samples,
             spikes=spikes,
             voltages=voltages,
-            conditioning=Conditioning(np.nan, -1, np.nan, np.nan),
+            conditioning=Conditioning(np.nan, -1, np.nan, np.nan, np.nan),
             counts=EventCounts(len(spikes.time), 0, 0, 0, 0),
             queue="none",
             engine="window",

@@ -88,18 +88,24 @@ def _join(helpers: list[threading.Thread]) -> None:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Put off Ctrl-C to the end of a block, in the thread that gets it."""
-    if threading.current_thread() is not threading.main_thread():
+    """Put off Ctrl-C to the end of a block, in the thread that gets it.
+
+    There it does what it would have done before: whoever started the program may have it ignored,
+    as shells do for what runs in the background, and a program may have a handler of its own.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    is_ours = threading.current_thread() is threading.main_thread()
+    if not is_ours or before in (signal.SIG_IGN, None):
         yield
         return
     pressed: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
+    signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
     if pressed:
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
 
 
 class Crew:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from queues.jit import jit
 from refsim import model as neuron
+from refsim.datum import start_of, voltages_of
 from refsim.grid import arrival_times
 from refsim.lossy import NoLosses, lost_bits
 
@@ -131,7 +132,7 @@ def replay(simulation: Simulation, n: int, times: NDArray[np.float64]) -> NDArra
     n_states = len(model.ports.rate)
     out = np.zeros(len(times))
     x = np.zeros(n_states)
-    v = float(simulation.network.v0[n])
+    v = float(start_of(simulation.network)[n])
     room = np.zeros(n_states)
     _replay(model, n, v, x, times, arrivals, ports, weights, crossings, room, out)
-    return out
+    return voltages_of(simulation.network, out, np.full(len(times), n))

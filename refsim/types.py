@@ -1,5 +1,7 @@
 """Arrays that the kernels work on. Times in ms, rates in 1/ms, voltages in the unit of the user.
 
+Voltages of neurons are distances from the datum of each; see refsim.datum.
+
 Sizes: n neurons, m input channels, S synapses, P ports, K synaptic states (one for an ``exp`` port,
 two for a ``double_exp`` port).
 """
@@ -115,6 +117,8 @@ class State(NamedTuple):
     release: Float  # (n,) end of refractoriness, -1 for a neuron that is free
     last_spike: Int  # (n,) row of the tape, -1 before the first
     last_arrival: Float  # (n,) ms, -inf before the first
+    last_bend: Float  # (n,) ms, of an arrival that bent the voltage, -inf before the first
+    last_sample: Float  # (n,) ms, of the free voltage, -inf before the first
 
 
 class StateTangent(NamedTuple):

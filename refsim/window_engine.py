@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from queues.barrier import claims
 from queues.polynomials import TERMS
 from queues.vector_builder import LANES
+from refsim.datum import start_of
 from refsim.lif import log_ratio
 from refsim.network import Network
 from refsim.propagator import propagator
@@ -32,7 +33,6 @@ from refsim.window_types import (
     N_COUNTS,
     NOW,
     PHASE,
-    SAMPLES,
     SEARCHES,
     SPIKES,
     WIDTH,
@@ -147,8 +147,8 @@ def _shape(kernels: Model, table: Responses, step: Propagator) -> OneExp | AnyPo
             ratio=float(a / (r - a)),
             # The peak of the response, (a/r)^(r/(r - a)); a little more, to be certain.
             reach=math.exp(float(r) * log_ratio(float(a), float(r)) / float(r - a)) * (1.0 + 1e-12),
-            decay=float(step.decay[0, 1]),
-            fade=float(step.fade[1, 0]),
+            leak=float(step.leak[0, 1]),
+            loss=float(step.loss[0]),
             lift=float(step.lift[0, 1, 0]),
             lift_terms=_padded(table.lift[0, 0]),
             fade_terms=_padded(table.first[0]),
@@ -210,7 +210,7 @@ class WindowRun:
         self.run = run
         self.problem = _problem(run)
         self.n_threads = min(run.threads, len(self.problem.rows.edge) - 1)
-        self.work = _work(self.problem, network.v0, self.n_threads)
+        self.work = _work(self.problem, start_of(network), self.n_threads)
         if run.resumed is None:
             start_windows(self.problem, self.work)
         else:
@@ -224,8 +224,6 @@ class WindowRun:
         for name, column in resumed.spikes._asdict().items():
             getattr(tape, name)[:k] = column[:k]
         self.work = self.work._replace(tape=tape)
-        taken = int(self.work.counts[SAMPLES])
-        self.problem.samples.voltage[:taken] = resumed.voltages[:taken]
 
     @property
     def reached(self) -> float:
@@ -313,7 +311,8 @@ class WindowRun:
         counts.emitted[0] = len(origin)
         counts.arrivals[0] = work.tally[:, ARRIVALS].sum()
         counts.searches[0] = work.tally[:, SEARCHES].sum()
-        run.work.margins.gap[0], run.work.margins.release_gap[0] = work.gap[:, :2].min(axis=0)
+        for margin, gap in zip(run.work.margins, work.gap[:, :3].min(axis=0), strict=True):
+            margin[0] = gap
 
 
 def order_of_emissions(spikes: Float, inputs: Float) -> NDArray[np.int64]:

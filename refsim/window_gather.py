@@ -10,10 +10,10 @@ from queues.prefetch import prefetch_line
 from refsim.window_deliver import delay_of
 from refsim.window_types import (
     AT,
-    FALL_V,
-    FALL_X,
     FLIGHTS,
     LACK,
+    LEAK,
+    LOSS,
     REPLAYS,
     TIME,
     WEIGHT,
@@ -65,11 +65,11 @@ def _count_hits(post, weight, picked, size, replays, place, begin, owner):
 
 
 @by_type
-def _falls(shape: type) -> Callable[..., tuple[float, float]]:
-    """Return what voltage and state decay to from the begin of the window to an arrival."""
+def _losses(shape: type) -> Callable[..., tuple[float, float]]:
+    """Return what voltage and state lose from the begin of the window to an arrival, as shares."""
     if shape is OneExp:
-        return lambda shape, t: (math.exp(-shape.rate_v * t), math.exp(-shape.rate_x * t))
-    return lambda shape, t: (1.0, 1.0)
+        return lambda shape, t: (-math.expm1(-shape.rate_v * t), -math.expm1(-shape.rate_x * t))
+    return lambda shape, t: (0.0, 0.0)
 
 
 @phase_kernel
@@ -81,21 +81,21 @@ def _place_hits(shape, rows, flights, hits, t0, n_flights, replays, thread):
     j = np.int64(0)
     for f in range(n_flights):
         last = -1.0
-        time, fall_v, fall_x = 0.0, 1.0, 1.0
+        time, leak, loss = 0.0, 0.0, 0.0
         while j < stop[f]:
             k = np.int64(picked[j])
             delay = delay_of(rows, k)
             if delay != last:
                 last = delay
                 time = flights.time[f] + delay
-                fall_v, fall_x = _falls(shape, max(time - t0, 0.0))
+                leak, loss = _losses(shape, max(time - t0, 0.0))
             # Until all are placed, entry i is where the next arrival of neuron i goes.
             i = owner[j]
             to = begin[i]
             begin[i] = to + 1
             arrival[to, TIME] = time
-            arrival[to, FALL_V] = fall_v
-            arrival[to, FALL_X] = fall_x
+            arrival[to, LEAK] = leak
+            arrival[to, LOSS] = loss
             arrival[to, WEIGHT] = np.float64(rows.weight[k])
             origin[to, 0] = f
             origin[to, 1] = k

@@ -1,11 +1,12 @@
 """Replay: a neuron goes through its arrivals of a window one by one, and its crossings are found.
 
-With one exponential port and s from the begin of the window, between two events
+With one exponential port, a time s after an event that has left the voltage v and the state x,
 
-    V = drive + p e^{-a s} - c q e^{-r s},    c = a/(r - a),    synaptic state q e^{-r s},
+    V = v + (drive - v - c x) (1 - e^{-a s}) + c x (1 - e^{-r s}),    c = a/(r - a).
 
-where p and q are constant; an arrival of weight w at s adds w e^{r s} to q and c w e^{(a s)} to p.
-The exponentials belong to the arrivals, so that only crossings need any of their own.
+What is lost since the begin of the window, 1 - e^{-a t} and 1 - e^{-r t}, belongs to the arrivals,
+so that only crossings need exponentials of their own. Losses keep the digits of short times, in
+which little happens; e^{-a s} itself would round them away where the drive is far beyond V.
 All other networks are replayed by the functions of the event engine.
 """
 
@@ -23,10 +24,10 @@ from refsim.window_types import (
     AT,
     BASE,
     DENSE,
-    FALL_V,
-    FALL_X,
     LACK,
     LAST_SAMPLE,
+    LEAK,
+    LOSS,
     REPLAYED,
     REPLAYS,
     ROWS,
@@ -112,23 +113,30 @@ def _finish_replay(model, table, neurons, lists, tally, first, x, b, n):
 # One exponential port ---------------------------------------------------------------------------
 
 
-@phase_kernel
-def _root(a, r, p, cq, level, low, high, f_low, f_high):
-    """Return where p e^{-a s} - cq e^{-r s} reaches ``level`` from below, between two times.
+@inner_kernel
+def _rise(a, r, g, h, s):
+    """Return g (1 - e^{-a s}) + h (1 - e^{-r s})."""
+    return -g * math.expm1(-a * s) - h * math.expm1(-r * s)
 
-    Halley's method, kept within an interval that always holds the crossing. With n = f/V' and
-    m = V''/2V', a step n/(1 - n m) leaves its cube times m^2 - V'''/6V', and terms of higher order:
+
+@phase_kernel
+def _root(a, r, below, g, h, low, high, f_low, f_high):
+    """Return where ``below`` + g (1 - e^{-a s}) + h (1 - e^{-r s}) passes 0 from below.
+
+    Halley's method, kept within an interval that always holds the crossing. With n = f/f' and
+    m = f''/2f', a step n/(1 - n m) leaves its cube times m^2 - f'''/6f', and terms of higher order:
     once twice that is below the last bit, there is no need to look again.
     """
     keep_apart()
     tiny = 4e-17 * high
-    s = low + (level - f_low) / (f_high - f_low) * (high - low)
+    s = low - f_low / (f_high - f_low) * (high - low)
     for _ in range(100):
         if not low < s < high:
             s = 0.5 * (low + high)
-        v, x = p * math.exp(-a * s), cq * math.exp(-r * s)
-        f = v - x - level
-        slope = r * x - a * v
+        lost_a, lost_r = -math.expm1(-a * s), -math.expm1(-r * s)
+        f = below + g * lost_a + h * lost_r
+        by_a, by_r = a * g * (1.0 - lost_a), r * h * (1.0 - lost_r)
+        slope = by_a + by_r
         if f < 0.0:
             low = s
         else:
@@ -139,10 +147,10 @@ def _root(a, r, p, cq, level, low, high, f_low, f_high):
             s = low
             continue
         step = f / slope
-        m = 0.5 * (a * a * v - r * r * x) / slope
+        m = -0.5 * (a * by_a + r * by_r) / slope
         if abs(step * m) < 0.5:
             step /= 1.0 - step * m
-        third = (r * r * r * x - a * a * a * v) / slope
+        third = (a * a * by_a + r * r * by_r) / slope
         left = 2.0 * abs(step * step * step) * (m * m + abs(third) / 6.0)
         if abs(step) <= tiny or (abs(step * m) < 0.01 and left <= tiny):
             return min(max(s - step, low), high)
@@ -151,38 +159,46 @@ def _root(a, r, p, cq, level, low, high, f_low, f_high):
 
 
 @inner_kernel
-def _stays_below(a, r, p, cq, level, s0, fall_v0, fall_x0, s1, fall_v1, fall_x1):
-    """Return whether the voltage certainly stays below threshold in [s0, s1], without a search."""
-    f0 = p * fall_v0 - cq * fall_x0
-    f1 = p * fall_v1 - cq * fall_x1
-    slope0 = r * cq * fall_x0 - a * p * fall_v0
-    # On its way up to a summit the voltage only becomes flatter.
-    return (f0 < level) & (f1 < level) & ((slope0 <= 0.0) | (f0 + slope0 * (s1 - s0) < level))
+def _turning(a, r, g, slope, until):
+    """Return when the voltage turns within ``until``: a g e^{-a s} + r h e^{-r s} = 0."""
+    return min(max(math.log1p(-slope / (a * g)) / (r - a), 0.0), until)
 
 
 @phase_kernel
-def _crossing(a, r, p, cq, level, s0, fall_v0, fall_x0, s1, fall_v1, fall_x1):
-    """Return the first crossing in [s0, s1], inf if there is none; ``level`` is v_th - drive.
+def _crossing(a, r, below, g, h, until, after, slope, slope_after):
+    """Return the first time in [0, until] of a crossing, inf if there is none.
 
-    The slope of the voltage changes its sign once at most, so the voltage crosses upwards at most
-    once: before the end if it is above threshold there, else before its summit.
+    The distance from the threshold is ``below`` at first, and ``after`` in the end; the slopes are
+    those of the voltage. It turns once at most: so it crosses while it rises to the end, or before
+    its summit.
     """
     keep_apart()
-    f0 = p * fall_v0 - cq * fall_x0
-    f1 = p * fall_v1 - cq * fall_x1
-    slope0 = r * cq * fall_x0 - a * p * fall_v0
-    if f0 >= level:
+    if below >= 0.0 and slope > 0.0:
         # Rounding put the voltage onto the threshold a last bit before or after its crossing.
-        return s0 if slope0 > 0.0 else math.inf
-    if f1 >= level:
-        return _root(a, r, p, cq, level, s0, s1, f0, f1)
-    if slope0 <= 0.0 or r * cq * fall_x1 - a * p * fall_v1 >= 0.0:
+        return 0.0
+    if after >= 0.0:
+        if below < 0.0:
+            return _root(a, r, below, g, h, 0.0, until, below, after)
+        if slope_after <= 0.0:
+            return math.inf
+        low = _turning(a, r, g, slope, until)
+        lowest = below + _rise(a, r, g, h, low)
+        if lowest >= 0.0:
+            return low
+        return _root(a, r, below, g, h, low, until, lowest, after)
+    if slope <= 0.0 or slope_after >= 0.0:
         return math.inf
-    top = min(max(math.log((r * cq) / (a * p)) / (r - a), s0), s1)
-    f_top = p * math.exp(-a * top) - cq * math.exp(-r * top)
-    if f_top < level:
+    top = _turning(a, r, g, slope, until)
+    highest = below + _rise(a, r, g, h, top)
+    if highest <= 0.0:
         return math.inf
-    return _root(a, r, p, cq, level, s0, top, f0, f_top)
+    return _root(a, r, below, g, h, 0.0, top, below, highest)
+
+
+@inner_kernel
+def _lost_between(lost, lost_later):
+    """Return what is lost between two times, of which that much is lost since the begin."""
+    return (lost_later - lost) / (1.0 - lost)
 
 
 @inner_kernel
@@ -192,61 +208,71 @@ def _replay_one_exp(shape, parameters, neurons, hits, out, limits, b, thread, n,
     order, arrivals = hits.order[thread], hits.arrival[thread]
     t0, t1 = limits.t0, limits.t1
     a, r, c = shape.rate_v, shape.rate_x, shape.ratio
-    drive, v_reset = parameters.drive[n], parameters.v_reset[n]
-    level = parameters.v_th[n] - drive
+    drive, v_th, v_reset = parameters.drive[n], parameters.v_th[n], parameters.v_reset[n]
     before, searches = out.tally[b, ROWS], out.tally[b, SEARCHES]
     own = _row_of_last(neurons, n)
-    q, p = neurons.x[n], 0.0
+    # Voltage and state at s after the begin of the window, and what has been lost since then.
+    v, x = neurons.v[n], neurons.x[n]
+    s, leak, loss = 0.0, 0.0, 0.0
     release = neurons.release[n]
-    s, fall_v, fall_x = 0.0, 1.0, 1.0
     earliest, last_arrival = t0, -math.inf
-    if release < 0.0:
-        p = neurons.v[n] - drive + c * q
     while True:
         if release >= 0.0:
             # Held: arrivals change the state alone.
             last = -math.inf
             while i < size and arrivals[order[i], TIME] < release:
-                q += arrivals[order[i], WEIGHT] / arrivals[order[i], FALL_X]
-                last = arrivals[order[i], TIME]
+                j = np.int64(order[i])
+                x -= x * _lost_between(loss, arrivals[j, LOSS])
+                x += arrivals[j, WEIGHT]
+                loss, last = arrivals[j, LOSS], arrivals[j, TIME]
                 i += 1
             if release > t1:
                 break
             s = max(release - t0, 0.0)
-            fall_v, fall_x = math.exp(-a * s), math.exp(-r * s)
+            leak, loss_then = -math.expm1(-a * s), -math.expm1(-r * s)
+            x -= x * _lost_between(loss, loss_then)
+            loss = loss_then
+            v = v_reset
             _note_gap(out, b, 1, release - last)
             if i < size:
                 _note_gap(out, b, 1, arrivals[order[i], TIME] - release)
             if release <= limits.t_end:
-                _note_release(out, neurons, b, n, own, a * (drive - v_reset + q * fall_x))
-            p = (v_reset - drive + c * (q * fall_x)) / fall_v
+                _note_release(out, neurons, b, n, own, a * (drive - v + x))
             earliest = max(earliest, release)
             release = -1.0
         j = np.int64(-1)
         arrival = math.inf
-        until, next_v, next_x = limits.length, shape.decay, shape.fade
+        until, next_leak, next_loss = limits.length, shape.leak, shape.loss
         if i < size:
             j = np.int64(order[i])
             arrival = arrivals[j, TIME]
-            until, next_v, next_x = (
+            until, next_leak, next_loss = (
                 max(arrival - t0, s),
-                arrivals[j, FALL_V],
-                arrivals[j, FALL_X],
+                arrivals[j, LEAK],
+                arrivals[j, LOSS],
             )
-        crossing, cq = math.inf, c * q
-        if not _stays_below(a, r, p, cq, level, s, fall_v, fall_x, until, next_v, next_x):
-            crossing = _crossing(a, r, p, cq, level, s, fall_v, fall_x, until, next_v, next_x)
+        lost_a, lost_r = _lost_between(leak, next_leak), _lost_between(loss, next_loss)
+        h = c * x
+        g = drive - v - h
+        v_after, x_after = v + (g * lost_a + h * lost_r), x - x * lost_r
+        below, after, slope = v - v_th, v_after - v_th, a * (drive - v + x)
+        # On its way up to a summit the voltage only becomes flatter.
+        stays_below = (below < 0.0) & (after < 0.0)
+        stays_below &= (slope <= 0.0) | (below + slope * (until - s) < 0.0)
+        crossing = math.inf
+        if not stays_below:
+            slope_after = a * (drive - v_after + x_after)
+            crossing = _crossing(a, r, below, g, h, until - s, after, slope, slope_after)
         if crossing < math.inf:
             earliest = max(earliest, np.nextafter(last_arrival, math.inf))
-            t = max(min(t0 + crossing, t1), earliest)
+            t = max(min(t0 + (s + crossing), t1), earliest)
             if t > limits.t_end:
                 break
             if not _has_room(out, b):
                 out.tally[b, ROWS], out.tally[b, SEARCHES] = before, searches
                 return _NO_ROOM
             out.tally[b, SEARCHES] += 1
-            slope = a * (q * math.exp(-r * crossing) - level)
-            own = _write_spike(out, b, n, t, slope)
+            own = _write_spike(out, b, n, t, a * (drive - v_th + x * math.exp(-r * crossing)))
             _note_gap(out, b, 0, arrival - t)
             if i > hits.begin[thread, place]:
                 _note_gap(out, b, 0, t - arrivals[order[i - 1], TIME])
@@ -254,21 +280,18 @@ def _replay_one_exp(shape, parameters, neurons, hits, out, limits, b, thread, n,
             if _is_enough(out, limits.max_spikes, b, before):
                 break
             continue
+        v, x = v_after, x_after
         if j < 0:
+            loss = shape.loss
             break
-        w = arrivals[j, WEIGHT]
-        p += c * w / next_v
-        q += w / next_x
-        s, fall_v, fall_x = until, next_v, next_x
+        x += arrivals[j, WEIGHT]
+        s, leak, loss = until, next_leak, next_loss
         last_arrival = arrival
         i += 1
-    neurons.x[n] = q * shape.fade
+    neurons.x[n] = x - x * _lost_between(loss, shape.loss)
     neurons.release[n] = release
+    neurons.v[n] = v_reset if release >= 0.0 else v
     _keep_row_of_last(neurons, n, own)
-    if release >= 0.0:
-        neurons.v[n] = v_reset
-    else:
-        neurons.v[n] = drive + p * shape.decay - c * neurons.x[n]
     return _DONE
 
 
@@ -310,7 +333,7 @@ def _certainly_below(model, n, v, x, after, dt):
         if drive - v + x[0] <= 0.0:
             return True
         return drive - after + x[0] * math.exp(-ports.rate[0] * dt) > 0.0
-    highest = max(v, drive + (v - drive) * math.exp(-a * dt))
+    highest = max(v, v - (drive - v) * math.expm1(-a * dt))
     for p in range(ports.first.shape[0]):
         i = ports.first[p]
         if ports.order[p] == 2:
@@ -324,17 +347,23 @@ def _certainly_below(model, n, v, x, after, dt):
 
 
 @inner_kernel
-def _read_samples(model, samples, last, n, v, x, time, until, is_held, i):
-    """Read the samples of neuron ``n`` before the time ``until``; return the next sample."""
-    while i < last and samples.time[i] < until:
+def _read_samples(model, samples, out, b, n, v, x, time, until, is_held, bend, i, sampled):
+    """Read the samples of neuron ``n`` before the time ``until``; return the next sample.
+
+    Return also the time of the last one that was read, ``sampled`` if there is none. The last
+    arrival that bent the voltage came at ``bend``.
+    """
+    while i < out.counts[LAST_SAMPLE] and samples.time[i] < until:
         if samples.neuron[i] == n:
+            sampled = samples.time[i]
             if is_held:
                 samples.voltage[i] = v
             else:
-                dt = max(samples.time[i] - time, 0.0)
+                dt = max(sampled - time, 0.0)
                 samples.voltage[i] = neuron.flow_voltage(model, n, v, x, dt)
+                _note_gap(out, b, 2, sampled - bend)
         i += 1
-    return i
+    return i, sampled
 
 
 @inner_kernel
@@ -351,8 +380,8 @@ def _replay_events(
     release = neurons.release[n]
     own = _row_of_last(neurons, n)
     before, searches = out.tally[b, ROWS], out.tally[b, SEARCHES]
-    sample, last_sample = out.counts[SAMPLES], out.counts[LAST_SAMPLE]
-    last = -math.inf  # arrival before
+    sample, sampled = out.counts[SAMPLES], -math.inf
+    last, bend = -math.inf, -math.inf  # arrival before, and before that bent the voltage
     while True:
         arrival = math.inf
         if i < size:
@@ -361,7 +390,9 @@ def _replay_events(
         if release >= 0.0:
             # Held: nothing happens before the arrival or the release.
             free = min(release, until)
-            sample = _read_samples(model, samples, last_sample, n, v, x, time, free, True, sample)
+            sample, sampled = _read_samples(
+                model, samples, out, b, n, v, x, time, free, True, bend, sample, sampled
+            )
             if free > time:
                 neuron.flow_current(model, x, free - time)
                 time = free
@@ -382,7 +413,9 @@ def _replay_events(
                 wait = neuron.next_crossing(model, n, v, x, dt, scratch)
             if wait < math.inf:
                 t = max(min(time + wait, until), earliest)
-                sample = _read_samples(model, samples, last_sample, n, v, x, time, t, False, sample)
+                sample, sampled = _read_samples(
+                    model, samples, out, b, n, v, x, time, t, False, bend, sample, sampled
+                )
                 if t > limits.t_end:
                     break
                 if not _has_room(out, b):
@@ -400,18 +433,26 @@ def _replay_events(
                 if _is_enough(out, limits.max_spikes, b, before):
                     break
                 continue
-            sample = _read_samples(model, samples, last_sample, n, v, x, time, until, False, sample)
+            sample, sampled = _read_samples(
+                model, samples, out, b, n, v, x, time, until, False, bend, sample, sampled
+            )
             v = after
             neuron.flow_current(model, x, dt)
             time = max(time, until)
         if arrival > t1 or i == size:
             break
         j = order[i]
-        neuron.arrive(model, port_of(rows, hits.origin[thread, j, 1]), arrivals[j, WEIGHT], x)
+        port = port_of(rows, hits.origin[thread, j, 1])
+        neuron.arrive(model, port, arrivals[j, WEIGHT], x)
+        if release < 0.0 and model.ports.order[port] == 1:
+            bend = arrival
+            _note_gap(out, b, 2, arrival - sampled)
         earliest = max(earliest, np.nextafter(time, math.inf))
         last = arrival
         i += 1
-    _read_samples(model, samples, last_sample, n, v, x, time, math.inf, release >= 0.0, sample)
+    _read_samples(
+        model, samples, out, b, n, v, x, time, math.inf, release >= 0.0, bend, sample, sampled
+    )
     store_states(neurons.x, n, x)
     neurons.v[n] = v
     neurons.release[n] = release

@@ -13,16 +13,22 @@ MARGIN = 1e-13
 
 
 @inner_kernel
-def _catch_up(shape, drive, v, x, release, decay, lift, fade, length, n, windows):
+def _catch_up(shape, drive, v, x, release, decay, leak, lift, fade, length, n, windows):
     """Advance a neuron without arrivals or crossings over whole windows."""
+    if windows == 1:
+        if release[n] < 0.0:
+            v[n] += (drive[n] - v[n]) * shape.leak + x[n] * shape.lift
+        x[n] -= x[n] * shape.loss
+        return
     if windows < decay.shape[0]:
-        by_v, by_x, by_lift = decay[windows], fade[windows], lift[windows]
+        by_v, by_drive, by_lift, by_x = decay[windows], leak[windows], lift[windows], fade[windows]
     else:
         dt = windows * length
         by_v, by_x = math.exp(-shape.rate_v * dt), math.exp(-shape.rate_x * dt)
-        by_lift = shape.ratio * (by_v - by_x)
+        by_drive = -math.expm1(-shape.rate_v * dt)
+        by_lift = -shape.ratio * (by_drive + math.expm1(-shape.rate_x * dt))
     if release[n] < 0.0:
-        v[n] = drive[n] + (v[n] - drive[n]) * by_v + x[n] * by_lift
+        v[n] = v[n] * by_v + drive[n] * by_drive + x[n] * by_lift
     x[n] *= by_x
 
 
@@ -41,7 +47,7 @@ def _may_fire(shape, drive, v_th, v, x, release):
 
 
 @phase_kernel
-def catch_up_all(shape, neurons, drive, decay, lift, fade, length, begin, end, now):
+def catch_up_all(shape, neurons, drive, decay, leak, lift, fade, length, begin, end, now):
     """Bring all neurons of a block to the beginning of this window."""
     keep_apart()
     arrays_lie_apart()
@@ -49,7 +55,7 @@ def catch_up_all(shape, neurons, drive, decay, lift, fade, length, begin, end, n
     for n in range(begin, end):
         windows = now - reached[n]
         if windows > 0:
-            _catch_up(shape, drive, v, x, release, decay, lift, fade, length, n, windows)
+            _catch_up(shape, drive, v, x, release, decay, leak, lift, fade, length, n, windows)
 
 
 @phase_kernel
@@ -68,7 +74,7 @@ def wake_some(shape, neurons, drive, v_th, begin, end, now):
 
 @phase_kernel
 def visit_each(
-    shape, neurons, drive, decay, lift, fade, length, stamp, visited, some, now, place
+    shape, neurons, drive, decay, leak, lift, fade, length, stamp, visited, some, now, place
 ):  # fmt: skip
     """Visit some neurons; return where the list of visits ends, which went on from ``place``.
 
@@ -84,7 +90,7 @@ def visit_each(
         stamp[n] = now + 1
         windows = now - reached[n]
         if windows > 0:
-            _catch_up(shape, drive, v, x, release, decay, lift, fade, length, n, windows)
+            _catch_up(shape, drive, v, x, release, decay, leak, lift, fade, length, n, windows)
             reached[n] = now
         visited[place] = n
         place += 1
@@ -124,7 +130,7 @@ def settle_visited(shape, neurons, lists, drive, v_th, sums, first, size, t1, no
             replays[marked] = n
             marked += 1
             continue
-        x0 = x0 * shape.fade + added
+        x0 = x0 - x0 * shape.loss + added
         v[n], x[n] = v0, x0
         if _may_fire(shape, drive[n], v_th[n], v0, x0, release[n]):
             awake[waiting] = n
@@ -138,11 +144,11 @@ def _foresee(shape, drive, v, x):
 
     The voltage has one extremum at most: a summit if it rises first and then falls.
     """
-    leak = drive + (v - drive) * shape.decay
+    unaided = v + (drive - v) * shape.leak
     lift = x * shape.lift
-    end = leak + lift
+    end = unaided + lift
     # Without a branch, which could not be foretold.
-    has_summit = (drive - v + x > 0.0) & (drive - end + x * shape.fade < 0.0)
-    summit = (leak if leak > v else v) + (lift if lift > 0.0 else 0.0)
+    has_summit = (drive - v + x > 0.0) & (drive - end + (x - x * shape.loss) < 0.0)
+    summit = (unaided if unaided > v else v) + (lift if lift > 0.0 else 0.0)
     plain = end if end > v else v
     return summit if has_summit else plain, end

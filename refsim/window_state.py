@@ -54,6 +54,11 @@ class WindowState(NamedTuple):
         return int(self.counts[SPIKES])
 
     @property
+    def n_samples(self) -> int:
+        """Number of voltages read so far."""
+        return int(self.counts[SAMPLES])
+
+    @property
     def nbytes(self) -> int:
         """Memory that the state takes, in bytes."""
         return sum(column.nbytes for column in self)

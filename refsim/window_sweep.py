@@ -39,13 +39,14 @@ def _end_all(shape, drives, v_th, t1, v, x, release, flag, up, down):
         drive, v0, x0, held_until = drives[j], v[j], x[j], release[j]
         excited, fade_up = up[2 * j], up[2 * j + 1]
         inhibited, fade_down = down[2 * j], down[2 * j + 1]
-        leak = drive + (v0 - drive) * shape.decay
+        unaided = v0 + (drive - v0) * shape.leak
         lift = x0 * shape.lift
-        after = leak + lift
+        after = unaided + lift
+        faded = x0 - x0 * shape.loss
         # The voltage has one extremum at most: a summit if it rises first and then falls.
-        summit = (leak if leak > v0 else v0) + (lift if lift > 0.0 else 0.0)
+        summit = (unaided if unaided > v0 else v0) + (lift if lift > 0.0 else 0.0)
         plain = after if after > v0 else v0
-        has_summit = (drive - v0 + x0 > 0.0) & (drive - after + x0 * shape.fade < 0.0)
+        has_summit = (drive - v0 + x0 > 0.0) & (drive - after + faded < 0.0)
         highest = summit if has_summit else plain
         size = abs(drive) + abs(v0) + abs(highest) + (excited - inhibited)
         may_fire = (highest + excited + MARGIN * size >= v_th[j]) & (held_until < 0.0)
@@ -53,7 +54,7 @@ def _end_all(shape, drives, v_th, t1, v, x, release, flag, up, down):
         is_marked = may_fire | is_released | (flag[j] == 1)
         flag[j] = np.uint8(is_marked)
         v[j] = v0 if is_marked | (held_until >= 0.0) else after + (excited + inhibited)
-        x[j] = x0 if is_marked else x0 * shape.fade + (fade_up + fade_down)
+        x[j] = x0 if is_marked else faded + (fade_up + fade_down)
 
 
 @phase_kernel
@@ -89,9 +90,9 @@ def _bound_of(model, table, n, v, states):
     n_states = table.fade.shape[1]
     kind = table.kind[n]
     drive = model.neurons.drive[n]
-    leak = drive + (v - drive) * table.decay[kind, 1]
-    end = leak
-    bound = max(v, leak)
+    unaided = v + (drive - v) * table.leak[kind, 1]
+    end = unaided
+    bound = max(v, unaided)
     for k in range(n_states):
         lift = states[n * n_states + k] * table.lift[kind, 1, k]
         end += lift

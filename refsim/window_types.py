@@ -15,12 +15,18 @@ from refsim.types import Float, InputArrays, Int, Model, Rows, SampleArrays, Tap
 
 
 class Propagator(NamedTuple):
-    """What m windows without events do to a neuron; class c is that of one time constant tau_m."""
+    """What m windows without events do to a neuron; class c is that of one time constant tau_m.
+
+    Over one window v becomes v + leak (drive - v): the rounding of a factor ``decay`` is the same
+    in every window, and over millions of them it would add up.
+    """
 
     kind: Int  # (n,) class of each neuron
     decay: Float  # (C, M) of the voltage
+    leak: Float  # (C, M) 1 - decay
     lift: Float  # (C, M, K) voltage for synaptic states of 1
     fade: Float  # (M, K) of the synaptic states
+    loss: Float  # (K,) 1 - fade of one window
     feed: Float  # (M, K) of the first state of a cascade into the next
     reach: Float  # (C, K) most of the voltage that states of 1 bring about
 
@@ -32,8 +38,8 @@ class OneExp(NamedTuple):
     rate_x: float  # 1/tau of the port
     ratio: float  # rate_v / (rate_x - rate_v)
     reach: float  # most of the voltage that a state of 1 brings about
-    decay: float  # of voltage and state over a window, and the lift of the one by the other
-    fade: float
+    leak: float  # what voltage and state lose in a window, and the lift of the one by the other
+    loss: float
     lift: float
     lift_terms: Float  # polynomials as in Responses
     fade_terms: Float
@@ -88,9 +94,9 @@ class Hits(NamedTuple):
     spare: NDArray[np.int32]  # (T, room) whose arrivals those found are; scratch of the sort
 
 
-# Columns of ``Hits.arrival``: time in ms; what voltage and state decay to from the begin of the
-# window to then; weight.
-TIME, FALL_V, FALL_X, WEIGHT = range(4)
+# Columns of ``Hits.arrival``: time in ms; what voltage and state lose from the begin of the window
+# to then, as a share; weight.
+TIME, LEAK, LOSS, WEIGHT = range(4)
 
 
 class Neurons(NamedTuple):
@@ -122,7 +128,7 @@ class Findings(NamedTuple):
     found: Tape  # (B, room) spikes of this turn
     counts: Int  # of the run; see the names below
     tally: Int  # (B, WIDTH) of each block
-    gap: Float  # (B, 8) ms, smallest distance of an arrival from a crossing, from a release
+    gap: Float  # (B, 8) ms, least distance of arrivals from crossings, releases, samples
 
 
 class Lists(NamedTuple):

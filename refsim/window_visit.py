@@ -26,7 +26,8 @@ def advance_states(table, states, n, windows):
     """Advance the synaptic states of a neuron over whole windows, few enough for the tables."""
     n_states = table.fade.shape[1]
     for k in range(n_states - 1, -1, -1):
-        x = states[n * n_states + k] * table.fade[windows, k]
+        x = states[n * n_states + k]
+        x = x - x * table.loss[k] if windows == 1 else x * table.fade[windows, k]
         if k > 0 and table.feed[windows, k - 1] != 0.0:
             x += states[n * n_states + k - 1] * table.feed[windows, k - 1]
         states[n * n_states + k] = x
@@ -67,10 +68,13 @@ def advance(model, table, length, neurons, x, n, windows):
         return
     n_states = table.fade.shape[1]
     if neurons.release[n] < 0.0:
-        drive = model.neurons.drive[n]
-        v = drive + (neurons.v[n] - drive) * table.decay[table.kind[n], windows]
+        drive, kind = model.neurons.drive[n], table.kind[n]
+        if windows == 1:
+            v = neurons.v[n] + (drive - neurons.v[n]) * table.leak[kind, 1]
+        else:
+            v = neurons.v[n] * table.decay[kind, windows] + drive * table.leak[kind, windows]
         for k in range(n_states):
-            v += neurons.x[n * n_states + k] * table.lift[table.kind[n], windows, k]
+            v += neurons.x[n * n_states + k] * table.lift[kind, windows, k]
         neurons.v[n] = v
     advance_states(table, neurons.x, n, windows)
 
@@ -174,8 +178,8 @@ def _catch_up_any(edge, model, table, length, neurons, x, b, now):
 def _catch_up(shape: type) -> Callable[..., None]:
     if shape is OneExp:
         return lambda shape, edge, model, table, length, neurons, x, b, now: catch_up_all(
-            shape, neurons, model.neurons.drive, table.decay[0], table.lift[0, :, 0],
-            table.fade[:, 0], length, edge[b], edge[b + 1], now,
+            shape, neurons, model.neurons.drive, table.decay[0], table.leak[0],
+            table.lift[0, :, 0], table.fade[:, 0], length, edge[b], edge[b + 1], now,
         )  # fmt: skip
     return lambda shape, edge, model, table, length, neurons, x, b, now: _catch_up_any(
         edge, model, table, length, neurons, x, b, now
@@ -198,8 +202,9 @@ def _visit_each(shape: type) -> Callable[..., None]:
         return lambda shape, edge, model, table, length, neurons, lists, tally, x, b, now, some: (
             write(
                 tally, b, VISITED, visit_each(
-                    shape, neurons, model.neurons.drive, table.decay[0], table.lift[0, :, 0],
-                    table.fade[:, 0], length, lists.stamp, lists.visited, some, now,
+                    shape, neurons, model.neurons.drive, table.decay[0], table.leak[0],
+                    table.lift[0, :, 0], table.fade[:, 0], length, lists.stamp, lists.visited,
+                    some, now,
                     edge[b] + tally[b, VISITED],
                 ) - edge[b],
             )

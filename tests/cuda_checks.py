@@ -187,6 +187,30 @@ def test_neither_parts_nor_room_change_a_bit(memory, reduce):
         assert np.array_equal(values, getattr(one if reduce else one[0], name)), "not repeatable"
 
 
+@ignore_ties
+def test_samples_at_the_time_of_events():
+    """Samples, inputs and delays on multiples of 1/8, and samples at a spike and its release.
+
+    A device has spikes of its own, to rounding, so that these are a little later there.
+    """
+    synapses = refsim.connect([1, 0], [0, 0], [0.3, -0.2], [0.5, 0.0])
+    network = refsim.Network(
+        1, synapses, n_inputs=1, ports=refsim.ExpPort(5.0), tau_m=10.0, i_ext=2.0, t_ref=1.0
+    )
+    trains = [refsim.SpikeTrain([1.0, 3.0], [0, 0], 1), None]
+    spike = refsim.simulate(network, None, 20.0).spikes.time[0]
+    late = 0.0 if is_simulated() else 1e-3
+    samples = [([0] * 40, np.arange(40) / 8.0), ([0, 0], [spike + late, spike + 1.0 + late])]
+    theirs, pull_theirs = adjoint.vjp_batch(network, trains, 20.0, samples=samples)
+    ours, pull_ours = cuda_event.vjp_batch(network, trains, 20.0, samples=samples)
+    agree_batches(ours, theirs)
+    bars = np.cos(np.arange(ours.counts.spikes)), np.sin(np.arange(42))
+    agree_all(pull_ours(*bars), pull_theirs(*bars))
+    assert ours.gaps[0, 2] == 0.0
+    assert ours[0].conditioning.min_gap > 0.0
+    assert ours.has_ties.tolist() == [True, is_simulated()]
+
+
 def test_a_network_without_synapses_or_spikes():
     network = refsim.Network(1, i_ext=2.0)
     ours, pullback = cuda_event.vjp_batch(network, [None], 40.0)

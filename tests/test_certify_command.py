@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 from certify_tools import ours
+from signals import obeying
 
 import refsim
 from refsim.cases import make_case, save
 from validation import certify, cli
 from validation.backends.command import from_command
+from validation.exit_codes import EXIT_INCONCLUSIVE
 from validation.suite import given_cases
 
 HERE = Path(__file__).parent
@@ -216,7 +218,7 @@ def test_a_program_that_prints_nothing(capsys):
 
 def test_nothing_judged_is_no_success(capsys):
     line = ["certify", "--exec", "sh -c 'exit 77' {case}", "--cases", "chain", "driven"]
-    assert cli.main(line) == 1
+    assert cli.main(line) == EXIT_INCONCLUSIVE
     assert "nothing was judged" in capsys.readouterr().err
 
 
@@ -268,15 +270,16 @@ def test_verdicts_before_a_signal_are_kept_and_no_program_is_left(number, tmp_pa
         "runpy.run_path(sys.argv[0], run_name='__main__')\n"
     )
     command = f"{shlex.join([sys.executable, str(slow)])} {{case}} {{out}} well"
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "validation.cli", "certify", "--exec", command),
-            *("--cases", "chain", "refractory", "--json", str(tmp_path / "out.json")),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    with obeying(number):
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "validation.cli", "certify", "--exec", command),
+                *("--cases", "chain", "refractory", "--json", str(tmp_path / "out.json")),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
     end = time.monotonic() + 120.0
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
         assert time.monotonic() < end

@@ -1,4 +1,4 @@
-"""Ctrl-C in long runs: a partial result forwards, a prompt end backwards."""
+"""Ctrl-C in long runs: a partial result forwards, a prompt end backwards; ignored if it was."""
 
 import os
 import signal
@@ -6,10 +6,21 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
+from pathlib import Path
 
+import numpy as np
 import pytest
+from signals import handled, obeying
+
+import refsim
+from refsim import recording
+from refsim.threads import uninterrupted
+from validation import cli_certify
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="SIGINT is sent as on Unix")
+
+ROOT = Path(__file__).parents[1]
 
 # Spikes without end; the first call compiles all that the second needs.
 FORWARD = """
@@ -51,16 +62,17 @@ except KeyboardInterrupt:
 
 def interrupted(script, interpreted):
     """Run a script, send SIGINT a while after it is ready; return its output and the delay."""
-    environment = os.environ | {"PYTHONPATH": os.getcwd()}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     if interpreted:
         environment["NUMBA_DISABLE_JIT"] = "1"
-    process = subprocess.Popen(
-        [sys.executable, "-c", script],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
+    with obeying(signal.SIGINT):
+        process = subprocess.Popen(
+            [sys.executable, "-c", script],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
     watchdog = threading.Timer(300.0, process.kill)
     watchdog.start()
     try:
@@ -85,3 +97,80 @@ def test_ctrl_c(script, word, interpreted):
     assert output.split() == ["ready", word]
     assert code == 0
     assert seconds < 20.0  # half a second on an idle machine
+
+
+def test_ctrl_c_reaches_programs_of_tests_that_ignore_it():
+    """As they do in the background of a shell."""
+    with handled(signal.SIGINT, signal.SIG_IGN):
+        output, errors, *_ = interrupted(BACKWARD, interpreted=True)
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    assert errors == ""
+    assert output.split() == ["ready", "interrupted"]
+
+
+def test_ctrl_c_is_put_off():
+    done = []
+
+    def press():
+        with uninterrupted():
+            signal.raise_signal(signal.SIGINT)
+            done.append(True)
+
+    with handled(signal.SIGINT, signal.default_int_handler):
+        with pytest.raises(KeyboardInterrupt):
+            press()
+        assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+    assert done == [True]
+
+
+@contextmanager
+def uninterrupted_by_ctrl_c(handler):
+    """Handle Ctrl-C in some way in a block, which must not be interrupted."""
+    with handled(signal.SIGINT, handler):
+        try:
+            yield
+        except KeyboardInterrupt:
+            pytest.fail("Ctrl-C did what it does by default")
+
+
+def test_ctrl_c_that_is_ignored_stays_so():
+    with uninterrupted_by_ctrl_c(signal.SIG_IGN):
+        with uninterrupted():
+            signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+
+
+def test_a_handler_of_a_program_gets_ctrl_c_after_the_block():
+    calls = []
+    order = ["before"]
+    with uninterrupted_by_ctrl_c(lambda *_: calls.append(order[-1])), uninterrupted():
+        signal.raise_signal(signal.SIGINT)
+        order.append("after")
+    assert calls == ["after"]
+
+
+def test_a_recording_goes_on_where_ctrl_c_is_ignored(monkeypatch, tmp_path):
+    network = refsim.Network(3, i_ext=2.0)
+    flush = recording._flush
+
+    def pressed(*arguments):
+        signal.raise_signal(signal.SIGINT)
+        return flush(*arguments)
+
+    monkeypatch.setattr(recording, "_flush", pressed)
+    with uninterrupted_by_ctrl_c(signal.SIG_IGN):
+        done = refsim.record(network, None, 100.0, tmp_path / "spikes", piece=30.0)
+    expected = refsim.simulate(network, None, 100.0, engine="window").spikes
+    pieces = [np.load(path)["time"] for path in sorted(done.path.glob("*.npz"))]
+    assert len(pieces) == done.pieces == 4
+    assert np.array_equal(np.concatenate(pieces), expected.time)
+
+
+def test_termination_that_is_ignored_or_handled_stays_so():
+    for handler in (signal.SIG_IGN, lambda *_: None):
+        with handled(signal.SIGTERM, handler), cli_certify._termination_as_interruption():
+            assert signal.getsignal(signal.SIGTERM) == handler
+    with handled(signal.SIGTERM, signal.SIG_DFL):
+        with pytest.raises(KeyboardInterrupt), cli_certify._termination_as_interruption():
+            signal.raise_signal(signal.SIGTERM)
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL

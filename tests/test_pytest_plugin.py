@@ -59,6 +59,15 @@ def test_a_simulator_is_certified_by_a_test(pytester):
     result.stdout.no_fnmatch_line("*Traceback*")
 
 
+def test_too_many_skipped_cases_are_said(pytester):
+    pytester.makepyfile(SUITE)
+    result = run(pytester, f"--refsim-cases={CASES / 'chain.json'}", "-k", "wordless")
+    result.assert_outcomes(skipped=1, deselected=2)
+    result.stdout.fnmatch_lines(
+        ["*= refsim =*", "wordless: inconclusive: 1 of 1 cases were skipped"]
+    )
+
+
 def test_spikes_that_differ_are_named(pytester):
     pytester.makepyfile(
         "from certify_tools import one_dropped, spoiled\n"

@@ -5,9 +5,9 @@ import warnings
 
 import numpy as np
 import pytest
+from everywhere import simulate, vjp
 from naive import Cell, port_currents
 
-from adjoint import vjp
 from refsim import (
     DoubleExpPort,
     ExpPort,
@@ -17,7 +17,6 @@ from refsim import (
     SpikeTrain,
     all_to_all,
     connect,
-    simulate,
 )
 from refsim.cases import make_case, to_dict
 
@@ -545,7 +544,7 @@ def test_equal_input_times_add_up():
 
 def test_a_silent_neuron_has_no_gradient_and_nothing_to_compare():
     simulation, pullback = vjp(one_neuron([1.0]), once_each([1.0]), 100.0)
-    assert simulation.conditioning == (np.inf, -1, np.inf, np.inf)
+    assert simulation.conditioning == (np.inf, -1, np.inf, np.inf, np.inf)
     assert simulation.spikes.time.shape == (0,)
     for name, values in pullback().items():
         assert not values.any(), name

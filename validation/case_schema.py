@@ -7,6 +7,7 @@ from functools import lru_cache
 from importlib import import_module
 from importlib.resources import files
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from refsim import json_reader
 from refsim.errors import MissingExtraError
 
 SCHEMA_FILE = "case.schema.json"
+_MOST_PROBLEMS = 100  # that are looked for; a long file may have millions
 
 
 @lru_cache(maxsize=1)
@@ -46,5 +48,5 @@ def problems(document: Path | Any) -> list[str]:
     data = document
     if isinstance(document, Path):
         data = json_reader.read(document)
-    found = ((error.json_path, error.message) for error in _validator().iter_errors(data))
-    return [f"{place}: {message}"[:300] for place, message in sorted(found)]
+    errors = islice(_validator().iter_errors(data), _MOST_PROBLEMS)
+    return sorted(f"{error.json_path}: {error.message}"[:300] for error in errors)

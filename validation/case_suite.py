@@ -17,6 +17,7 @@ from refsim.files import json_text
 from validation import (
     case_suite_basic,
     case_suite_hard,
+    case_suite_lateness,
     case_suite_literature,
     case_suite_networks,
 )
@@ -45,7 +46,13 @@ class Definition(NamedTuple):
 
 def definitions() -> list[Definition]:
     """Return all cases that can be made, by name."""
-    modules = (case_suite_basic, case_suite_hard, case_suite_networks, case_suite_literature)
+    modules = (
+        case_suite_basic,
+        case_suite_hard,
+        case_suite_networks,
+        case_suite_literature,
+        case_suite_lateness,
+    )
     found = [
         Definition(build.__name__, build, str(build.__doc__).split("\n")[0])
         for module in modules

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -11,11 +13,17 @@ from numpy.typing import NDArray
 from refsim.cases import Case
 from refsim.errors import KeepsPartial
 from refsim.simulation import Conditioning
+from validation.printable import printable
 
 Vector = NDArray[np.float64]
 
 # How the note of a case begins that is wrong in itself, or that we cannot simulate.
 NO_REFERENCE = "there is no reference"
+# How the note of a case ends that steps leave open.
+WOULD_DECIDE = "a step of {:.3g} ms would decide"
+NOT_OFFERED = "not offered"
+OUTPUTS = ("spike_times", "voltages")
+VERDICTS = ("fail", "inconclusive", "pass", "skip")  # the first of several is that of all
 
 
 class SpikeDifference(NamedTuple):
@@ -49,6 +57,17 @@ class StepErrors(NamedTuple):
     dt: float  # ms
     same_spikes: bool  # as many spikes of each neuron as the reference has
     error: dict[str, float]  # by group
+
+
+class Lateness(NamedTuple):
+    """By how much a back end is late on average, apart from what its step makes of everything."""
+
+    what: str  # "arrivals of inputs", "arrivals from neurons", "reports of spikes", or "spikes"
+    unit: str  # "steps", or "ms" for a back end without a step
+    late: float  # negative if it is early
+    error: float  # standard deviation
+    least: float  # the smallest constant lateness that would have failed
+    verdict: str  # "pass" or "fail"
 
 
 class Cause(NamedTuple):
@@ -89,6 +108,10 @@ class CaseVerdict:
         What probably went wrong.
     seconds : float
         Time that the back end took.
+    lateness : tuple of Lateness
+        By how much the back end is late in this case.
+    deciding_step : float
+        A time step in ms that would decide a case that is skipped, nan if none is known.
     """
 
     case: Case
@@ -105,6 +128,8 @@ class CaseVerdict:
     order: dict[str, float] = field(default_factory=dict)
     cause: Cause | None = None
     seconds: float = 0.0
+    lateness: tuple[Lateness, ...] = ()
+    deciding_step: float = math.nan
 
 
 class CertificationInterrupted(KeepsPartial, KeyboardInterrupt):
@@ -133,6 +158,10 @@ class Certificate:
         ISO 8601, UTC.
     cases : tuple of CaseVerdict
         In the order of the cases.
+    required : tuple of str
+        Groups that were asked for by name.
+    lateness : tuple of Lateness
+        By how much the back end is late in all cases together.
     """
 
     backend: str
@@ -140,21 +169,101 @@ class Certificate:
     machine: str
     date: str
     cases: tuple[CaseVerdict, ...]
+    required: tuple[str, ...] = ()
+    lateness: tuple[Lateness, ...] = ()
 
     @property
     def verdict(self) -> str:
-        """Return "fail" if any case fails, "pass" if any passes, else "skip"."""
-        verdicts = {case.verdict for case in self.cases}
-        return next((word for word in ("fail", "pass") if word in verdicts), "skip")
+        """Return "fail", "pass", or "inconclusive" where what passes is too little to tell.
+
+        "fail" if a case fails, or if all cases together show that the back end is late.
+        "inconclusive" if more cases are skipped than pass, or if no case that was judged depends on
+        some group of parameters that the back end offers, or that was asked for. "skip" if there
+        are no cases.
+        """
+        verdicts = [case.verdict for case in self.cases] + [row.verdict for row in self.lateness]
+        if "fail" in verdicts:
+            return "fail"
+        if not self.cases:
+            return "skip"
+        return "inconclusive" if self._doubts() else "pass"
+
+    @property
+    def note(self) -> str:
+        """Return why the verdict is what it is, where the cases alone do not say so."""
+        if any(case.verdict == "fail" for case in self.cases):
+            return ""
+        return "; ".join(self._doubts()) if self.cause is None else self.cause.evidence
+
+    @property
+    def cause(self) -> Cause | None:
+        """Return what probably went wrong, if all cases together show it, and none alone."""
+        late = [row for row in self.lateness if row.verdict == "fail"]
+        if not late or any(case.verdict == "fail" for case in self.cases):
+            return None
+        return Cause("off by one step", f"{in_words(late)}, in all cases together")
+
+    @property
+    def lateness_note(self) -> str:
+        """Return a sentence on lateness: what was measured, and what would have failed."""
+        if not self.lateness:
+            return "lateness was not measured: no spikes tell"
+        rows = [f"{in_words([row])} ({row.least:.2g} would have failed)" for row in self.lateness]
+        return "on average " + "; ".join(rows)
+
+    def _doubts(self) -> list[str]:
+        """Return why cases that pass are too little to tell."""
+        skipped = [case for case in self.cases if case.verdict == "skip"]
+        passed = [case for case in self.cases if case.verdict == "pass"]
+        doubts = []
+        if len(skipped) > len(passed):
+            doubts.append(f"{len(skipped)} of {len(self.cases)} cases were skipped")
+            steps = [case.deciding_step for case in skipped if case.deciding_step > 0.0]
+            if steps:
+                doubts.append(f"{WOULD_DECIDE.format(min(steps))} {len(steps)} of them")
+        if passed:
+            doubts += self._unexercised()
+        return doubts
+
+    def _unexercised(self) -> list[str]:
+        """Return which groups of parameters no case has tested."""
+        rows = [row for case in self.cases for row in case.groups]
+        offered = {
+            row.group
+            for row in rows
+            if row.note != NOT_OFFERED and row.group not in OUTPUTS and len(row.reference)
+        }
+        wanted = self.required or tuple(offered)
+        tested = {row.group for row in rows if row.verdict == "pass" and row.reference.any()}
+        missing = sorted(set(wanted) - tested)
+        if missing:
+            return [f"no case that was judged depends on {', '.join(missing)}"]
+        return [] if wanted else ["no gradient was offered; groups=['spike_times'] asks for spikes"]
 
     def __repr__(self) -> str:
         count = [case.verdict for case in self.cases].count
         return (
-            f"<Certificate of {self.backend}: {self.verdict}, {count('pass')} cases passed, "
-            f"{count('fail')} failed, {count('skip')} skipped>"
+            f"<Certificate of {printable(self.backend)}: {self.verdict}, {count('pass')} cases "
+            f"passed, {count('fail')} failed, {count('skip')} skipped>"
         )
 
     def __str__(self) -> str:
         from validation.certification.table import HEADER, line
 
-        return "\n".join([HEADER, *(line(case) for case in self.cases), repr(self)])
+        says = [f"{self.verdict}: {self.note}"] if self.note else []
+        lines = [HEADER, *(line(case) for case in self.cases), self.lateness_note, *says]
+        return "\n".join([*lines, repr(self)])
+
+
+def in_words(rows: Sequence[Lateness]) -> str:
+    """Return a sentence on measurements of lateness."""
+    return ", ".join(f"{row.what} {_size(row)} {_early_or_late(row)}" for row in rows)
+
+
+def _early_or_late(row: Lateness) -> str:
+    return "late" if row.late >= 0.0 else "early"
+
+
+def _size(row: Lateness) -> str:
+    digits = ".2f" if row.unit == "steps" else ".1e"
+    return f"{abs(row.late):{digits}} ± {row.error:{digits}} {row.unit}"

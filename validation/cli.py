@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from refsim._version import __version__
-from refsim.errors import MissingExtraError, RefsimError
+from refsim.errors import RefsimError
+from refsim.files import reason_of
 from validation import cli_cases, cli_certify, cli_validate, cli_warmup
 from validation.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
+from validation.printable import printable
+from validation.terminal import complain, flush_output, put, say, show_all_signs
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser in whose errors arguments, perhaps names of files, have no signs that act."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Print help and versions, of which argparse would not say that they cannot be written."""
+        if file is sys.stdout:
+            put(message)
+        else:
+            super()._print_message(message, file)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="refsim",
         description="Exact event-driven simulation and exact gradients of spiking networks.",
-        epilog="Exit codes: 0 all is well, 1 a gradient is rejected, 2 wrong arguments or files.",
+        epilog="Exit codes: 0 all is well, 1 a gradient is rejected, 2 wrong arguments or files, 3 "
+        "a certification is inconclusive.",
     )
     parser.add_argument("--version", action="version", version=f"refsim {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -67,7 +84,7 @@ def _write_case(case: Any, known: dict[str, Any], out: str | None) -> None:
     if out:
         save(case, out, {"expected": known})
     else:
-        print(json_text(to_dict(case) | {"expected": known}))
+        put(json_text(to_dict(case) | {"expected": known}) + "\n")
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -80,7 +97,7 @@ def _run(arguments: argparse.Namespace) -> int:
         _write_case(case, _outcome(simulation), arguments.out)
         return 0
     for spike_time, neuron in zip(simulation.spikes.time, simulation.spikes.neuron, strict=True):
-        print(f"{spike_time:.17g} {neuron}")
+        put(f"{spike_time:.17g} {neuron}\n")
     return 0
 
 
@@ -113,38 +130,43 @@ def _info(arguments: argparse.Namespace) -> int:
     from queues.jit import cache_folder
 
     settings: Any = numba.config
-    print(f"refsim {__version__}")
-    print(f"python {platform.python_version()} on {platform.platform()}")
+    say(f"refsim {__version__}")
+    say(f"python {platform.python_version()} on {platform.platform()}")
     for name in ("numpy", "numba", "llvmlite", "scipy", "mpmath", "matplotlib", "hypothesis"):
         try:
-            print(f"{name} {importlib.metadata.version(name)}")
+            say(f"{name} {importlib.metadata.version(name)}")
         except importlib.metadata.PackageNotFoundError:
-            print(f"{name} not installed")
+            say(f"{name} not installed")
     mode = "off: plain Python" if settings.DISABLE_JIT else "on"
-    print(f"compilation {mode}")
-    print(f"threads {settings.NUMBA_NUM_THREADS}")
-    print(f"compiled code in {cache_folder() or 'no writable folder: compiled in every process'}")
+    say(f"compilation {mode}")
+    say(f"threads {settings.NUMBA_NUM_THREADS}")
+    say(f"compiled code in {cache_folder() or 'no writable folder: compiled in every process'}")
     return 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code."""
-    arguments = _parser().parse_args(argv)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # names may have what a terminal cannot show
-            stream.reconfigure(errors="backslashreplace")
+    """Run the command line and return its exit code; what goes wrong is told in one line."""
+    show_all_signs()
     try:
-        return arguments.run(arguments)
-    except (RefsimError, MissingExtraError) as error:
-        print(f"refsim: error: {error}", file=sys.stderr)
-        return EXIT_USAGE
+        try:
+            arguments = _parser().parse_args(argv)
+            return arguments.run(arguments)
+        finally:
+            flush_output()
     except KeyboardInterrupt:
-        print("refsim: interrupted", file=sys.stderr)
+        complain("refsim: interrupted")
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # The reader has gone; there is nobody to tell, but a script must not take it for success.
-        sys.stderr.close()
         return EXIT_FAILED
+    except RefsimError as error:
+        complain(f"refsim: error: {error}")
+    except OSError as error:
+        named = f"{error.filename}: " if error.filename else ""
+        complain(f"refsim: error: {named}{reason_of(error)}")
+    except MemoryError:
+        complain("refsim: error: this takes more memory than there is")
+    return EXIT_USAGE
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -13,6 +12,7 @@ from typing import Any, TextIO
 
 from refsim.errors import MissingExtraError, RefsimError
 from validation.exit_codes import EXIT_USAGE
+from validation.terminal import complain, say
 
 
 def add_parser(commands: Any) -> None:
@@ -80,7 +80,7 @@ def _list(arguments: argparse.Namespace) -> int:
         size = f"{data['neurons']['n']:>3} neurons {len(known['spike_times']):>3} spikes"
         called = data.get("name", path.stem)
         text = data.get("description", f"given; tables call it {called}")
-        print(f"{path.stem:<33} {size}  {text}")
+        say(f"{path.stem:<33} {size}  {text}")
     return 0
 
 
@@ -95,16 +95,16 @@ def _check(arguments: argparse.Namespace) -> int:
             load(name)
         except CaseFileError as error:
             bad += 1
-            print(f"refsim: error: {error}", file=sys.stderr)
+            complain(f"refsim: error: {error}")
             continue
         problems = [] if reason else case_schema.problems(Path(name))
         bad += bool(problems)
         for problem in problems:
-            print(f"refsim: error: {name}: {problem}", file=sys.stderr)
+            complain(f"refsim: error: {name}: {problem}")
         if not problems:
-            print(f"{name}: a case file")
+            say(f"{name}: a case file")
     if reason:
-        print(f"not compared with the schema: {reason}")
+        say(f"not compared with the schema: {reason}")
     return EXIT_USAGE if bad else 0
 
 
@@ -113,22 +113,18 @@ def _write(text: str, stream: TextIO) -> None:
 
 
 def _generate(arguments: argparse.Namespace) -> int:
-    from refsim.files import OutputError, write_whole
+    from refsim.files import made_folder, write_whole
     from validation import case_suite
 
     chosen = arguments.only
     wanted = map(case_suite.definition, chosen) if chosen else case_suite.definitions()
     wanted = list(wanted)
-    folder = Path(arguments.folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made: {error.strerror}") from None
+    folder = made_folder(arguments.folder)
     for number, each in enumerate(wanted, start=1):
         started = time.perf_counter()
         text = case_suite.generated(each, arguments.digits)
         write_whole(folder / f"{each.name}.json", partial(_write, text))
         seconds = time.perf_counter() - started
-        print(f"[{number}/{len(wanted)}] {each.name}: {len(text)} bytes in {seconds:.1f} s")
-        sys.stdout.flush()
+        line = f"[{number}/{len(wanted)}] {each.name}: {len(text)} bytes in {seconds:.1f} s"
+        say(line, flush=True)
     return 0

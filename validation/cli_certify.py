@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from refsim.errors import InvalidValueError, RefsimError
 from refsim.grid_scheme import GridScheme
-from validation.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
+from validation.exit_codes import EXIT_FAILED, EXIT_INCONCLUSIVE, EXIT_INTERRUPTED, EXIT_USAGE
+from validation.terminal import complain, say
 
 if TYPE_CHECKING:
     from validation.certificate import CaseVerdict, Certificate
@@ -30,8 +31,9 @@ def add_parser(commands: Any) -> None:
         help="judge the spikes and gradients of another simulator",
         description="Judge the spikes and gradients of a back end, case by case, by those of the "
         "reference, and name the probable cause of what is wrong. See docs/certify.md.",
-        epilog="Exit codes: 0 cases pass and none fails, 1 a case fails or none is judged, 2 wrong "
-        "arguments or files.",
+        epilog="Exit codes: 0 cases pass and none fails, 1 a case fails, or all together show that "
+        "the back end is late, 2 wrong arguments or files, 3 inconclusive: more cases are skipped "
+        "than pass, or none tests some group of parameters, 130 interrupted.",
     )
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument(
@@ -63,6 +65,12 @@ def add_parser(commands: Any) -> None:
         help="rules of the grid, as of refsim.GridScheme, or adseq; answers are then judged to "
         "rounding, by the engine with the same rules",
     )
+    parser.add_argument(
+        "--latency",
+        type=float,
+        metavar="N",
+        help="steps by which arrivals act later than their times say, of a grid that is made so",
+    )
     parser.add_argument("--groups", type=_names, metavar="G,G,...", help="groups to be offered")
     parser.add_argument("--rtol", type=float, metavar="TOL", help="tolerance of all groups")
     parser.add_argument(
@@ -79,10 +87,9 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
-    from refsim.files import check_writable
+    from refsim.files import check_writable, made_folder
     from validation.certificate import NO_REFERENCE, CertificationInterrupted
     from validation.certification.table import HEADER
-    from validation.report.writing import made_folder
 
     started = time.perf_counter()
     backend = _backend(arguments)
@@ -90,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
         made_folder(arguments.report)  # or fail before the work
     if arguments.json:
         check_writable(arguments.json)
-    print(HEADER, flush=True)
+    say(HEADER, flush=True)
     interruption = ""
     try:
         with _termination_as_interruption():
@@ -99,12 +106,14 @@ def run(arguments: argparse.Namespace) -> int:
         certificate, interruption = error.partial, str(error)
     _write(arguments, certificate, time.perf_counter() - started)
     if interruption:
-        print(f"refsim: {interruption}", file=sys.stderr)
+        complain(f"refsim: {interruption}")
         return EXIT_INTERRUPTED
     if any(case.note.startswith(NO_REFERENCE) for case in certificate.cases):
         return EXIT_USAGE
-    if certificate.verdict == "skip":
-        print("nothing was judged", file=sys.stderr)
+    if certificate.verdict == "inconclusive":
+        if not any(case.verdict == "pass" for case in certificate.cases):
+            complain("nothing was judged")
+        return EXIT_INCONCLUSIVE
     return 0 if certificate.verdict == "pass" else EXIT_FAILED
 
 
@@ -121,6 +130,7 @@ def _certified(arguments: argparse.Namespace, backend: Callable[..., Any]) -> Ce
         rtol=arguments.rtol,
         precision="float32" if arguments.float32 else None,
         scheme=arguments.scheme,
+        latency=arguments.latency,
         on_case=_print_case,
     )
 
@@ -130,12 +140,15 @@ def _write(arguments: argparse.Namespace, certificate: Certificate, seconds: flo
     from refsim.files import write_whole
     from validation.certification.verdicts import dump
     from validation.report.command import write_report
+    from validation.report.contents import sentences
 
     count = [case.verdict for case in certificate.cases].count
-    print(
-        f"\n{certificate.backend}: {count('pass')} cases passed, {count('fail')} failed, "
+    say()
+    say(
+        f"{certificate.backend}: {count('pass')} cases passed, {count('fail')} failed, "
         f"{count('skip')} skipped in {seconds:.1f} s"
     )
+    say(f"{certificate.verdict}: {sentences(certificate)}")
     if arguments.json:
         write_whole(arguments.json, lambda stream: dump(certificate, stream))
     if arguments.report:
@@ -144,15 +157,21 @@ def _write(arguments: argparse.Namespace, certificate: Certificate, seconds: flo
 
 @contextmanager
 def _termination_as_interruption() -> Iterator[None]:
-    """Let SIGTERM end the work as Ctrl-C does, so that no program is left running."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Let SIGTERM, or a terminal that is closed, end the work as Ctrl-C does.
+
+    So no program is left running. Not where it is ignored, or where somebody handles it already.
+    """
+    is_ours = threading.current_thread() is threading.main_thread()
+    names = ("SIGTERM", "SIGHUP") if is_ours else ()
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    ours = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _steps(text: str) -> list[float]:
@@ -225,4 +244,4 @@ def loaded_backend(name: str) -> Callable[..., Any]:
 def _print_case(case: CaseVerdict) -> None:
     from validation.certification.table import line
 
-    print(line(case), flush=True)
+    say(line(case), flush=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import sys
 import time
 from collections.abc import Sequence
 from typing import Any, TextIO
@@ -13,6 +12,7 @@ from typing import Any, TextIO
 from refsim._version import __version__
 from refsim.errors import RefsimError
 from validation.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
+from validation.terminal import complain, say, show_progress
 
 
 def add_parser(commands: Any) -> None:
@@ -49,28 +49,26 @@ def _print_row(row: Any) -> None:
         j.group,
         j.note,
     )
-    print(_LINE.format(*cells).rstrip(), flush=True)
+    say(_LINE.format(*cells).rstrip(), flush=True)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
-    from refsim.files import check_writable, write_whole
+    from refsim.files import check_writable, made_folder, write_whole
     from validation import suite
     from validation.report.command import write_report
     from validation.report.devices import OWN_RECORDS
-    from validation.report.writing import made_folder
 
     started = time.perf_counter()
     if arguments.report:
         made_folder(arguments.report)  # or fail before the work
     if arguments.json:
         check_writable(arguments.json)
-    print(
-        f"refsim {__version__}. Errors are relative; slope is the smallest dV/dt at a spike, gap\n"
-        "the shortest time in ms between a crossing and an arrival. The first run compiles.\n"
-    )
-    print(_LINE.format(*_HEADER).rstrip(), flush=True)
-    _progress("preparing ...")
+    say(f"refsim {__version__}. Errors are relative; slope is the smallest dV/dt at a spike, gap")
+    say("the shortest time in ms between a crossing and an arrival. The first run compiles.")
+    say()
+    say(_LINE.format(*_HEADER).rstrip(), flush=True)
+    show_progress("preparing ...")
     judges, absent = suite.available_judges()
     cases, unreadable = _readable_cases(arguments.files)
     asked = [
@@ -80,11 +78,11 @@ def run(arguments: argparse.Namespace) -> int:
     rows, judged, interrupted = _rows(cases, asked)
     failed = _print_counts(rows, judged, time.perf_counter() - started)
     for name, reason in absent.items():
-        print(f"not asked: {name} ({reason})")
+        say(f"not asked: {name} ({reason})")
     left_out = sum(len(some) < len(judges) for some in asked)
     if left_out:
         costly = ", ".join(name for name in suite.COSTLY if name in judges)
-        print(f"left out for {left_out} generated cases: {costly} (refsim validate --all)")
+        say(f"left out for {left_out} generated cases: {costly} (refsim validate --all)")
     if arguments.json:
         write_whole(arguments.json, lambda stream: _dump_rows(rows, stream))
     if arguments.report:
@@ -92,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.report, rows=rows, title="refsim validate", device_records=OWN_RECORDS
         )
     if interrupted:
-        print(f"refsim: interrupted: {judged} of {len(cases)} cases were judged", file=sys.stderr)
+        complain(f"refsim: interrupted: {judged} of {len(cases)} cases were judged")
         return EXIT_INTERRUPTED
     if unreadable or judged < len(cases):
         return EXIT_USAGE
@@ -108,15 +106,15 @@ def _rows(
     rows = []
     judged = 0
     for number, ((origin, case), judges) in enumerate(zip(cases, asked, strict=True), start=1):
-        _progress(f"[{number}/{len(cases)}] {case.name} ...")
+        show_progress(f"[{number}/{len(cases)}] {case.name} ...")
         try:
             for row in suite.run([case], judges):
-                _progress("")
+                show_progress("")
                 _print_row(row)
                 rows.append(row)
             judged += 1
         except RefsimError as error:  # other spikes than cotangents, or no gradient
-            print(f"refsim: error: {origin or case.name}: {error}", file=sys.stderr)
+            complain(f"refsim: error: {origin or case.name}: {error}")
         except KeyboardInterrupt:
             return rows, judged, True
     return rows, judged, False
@@ -125,8 +123,9 @@ def _rows(
 def _print_counts(rows: Sequence[Any], judged: int, seconds: float) -> int:
     """Print how many judgements there are of each kind, and return how many failed."""
     count = [row.judgement.verdict for row in rows].count
-    print(
-        f"\n{judged} {'case' if judged == 1 else 'cases'}: {count('pass')} passed, "
+    say()
+    say(
+        f"{judged} {'case' if judged == 1 else 'cases'}: {count('pass')} passed, "
         f"{count('fail')} failed, {count('skip')} skipped in {seconds:.1f} s"
     )
     return count("fail")
@@ -144,14 +143,8 @@ def _readable_cases(paths: Sequence[str]) -> tuple[list[tuple[str, Any]], int]:
         try:
             cases.append((path, load(path)))
         except RefsimError as error:
-            print(f"refsim: error: {error}", file=sys.stderr)
+            complain(f"refsim: error: {error}")
     return cases, len(paths) - len(cases)
-
-
-def _progress(text: str) -> None:
-    """Show what is being worked on, where somebody is looking."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
 def _finite_or_none(value: Any) -> Any:

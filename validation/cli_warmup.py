@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from validation.terminal import say
+
 Step = tuple[str, Callable[[], object]]
 Chain = Callable[[], Iterator[Step]]
 
@@ -276,7 +278,7 @@ def _use_all(given: Iterator[Step]) -> None:
     for name, use in given:
         begin = time.perf_counter()
         use()
-        print(f"{name:<48}{time.perf_counter() - begin:6.1f} s", flush=True)
+        say(f"{name:<48}{time.perf_counter() - begin:6.1f} s", flush=True)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -296,7 +298,7 @@ def _in_a_process(name: str) -> int:
     with subprocess.Popen(command, stdout=subprocess.PIPE, **settings) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            print(line, end="", flush=True)
+            say(line, end="", flush=True)
     return int(process.returncode != 0)
 
 

@@ -1,8 +1,10 @@
 """Finite differences with Richardson extrapolation, in double precision.
 
 For a step h, h/2, h/4, ... the differences are extrapolated to h = 0 by Neville's scheme, in
-powers of h^2 for central differences, of h where a parameter at zero can only grow. The entry of
-the scheme that differs least from its neighbours is taken, with that difference as its error
+powers of h^2 for central differences, of h for one-sided ones: where a parameter at zero can only
+grow, or where events coincide and one side changes their order, since a gradient at a tie is the
+derivative by moves that leave the order as it is. The entry of the scheme that differs least from
+its neighbours is taken, with that difference as its error
 (C. J. F. Ridders, Advances in Engineering Software 4 (1982) 75). A step that changes the spike
 pattern is not used; a kink inside the steps shows as a large error, and the verdict is then "skip".
 Neighbours that agree only because both are zero, or the same few ulps of the loss, prove nothing:
@@ -34,6 +36,8 @@ ENOUGH = 1e-10
 FIRST_STEPS = (4e-3, 2e-4, 1e-5)
 LEVELS = 8
 REDUCTION = 2.0
+# The last step of a scheme: what changes the pattern here leaves no room for a difference.
+SHORTEST = FIRST_STEPS[-1] / REDUCTION**LEVELS
 
 
 def extrapolated(
@@ -136,7 +140,7 @@ def compare(
     case = evaluation.case
     towards = _unit(evaluation, name, direction)
     at_zero = value_of(case, name) == 0.0
-    one_sided = name in BOUNDED and bool(np.any(at_zero & (direction != 0.0)))
+    at_bound = name in BOUNDED and bool(np.any(at_zero & (direction != 0.0)))
 
     def change(step: float) -> float:
         return loss_change(case, evaluation.simulation, towards, step)
@@ -144,8 +148,30 @@ def compare(
     ours = getattr(evaluation.gradient, name)
     size = float(np.abs(ours * direction).sum() + np.abs(ours).max() * np.abs(direction).max())
     size = max(size, floor)
-    found, error = _quotient(change, one_sided, size, rounding)
+    found, error = _quotient(*_side(change, at_bound), size, rounding)
     return abs(found - float(np.dot(ours, direction))), max(size, abs(found)), error
+
+
+def _side(
+    change: Callable[[float], float], at_bound: bool
+) -> tuple[Callable[[float], float], bool]:
+    """Return the change by upward steps and whether these alone are taken.
+
+    Where upward steps change the pattern and downward ones do not, these are turned round.
+    """
+    if at_bound or not _keeps_pattern(change, -SHORTEST):
+        return change, True
+    if _keeps_pattern(change, SHORTEST):
+        return change, False
+    return lambda step: -change(-step), True
+
+
+def _keeps_pattern(change: Callable[[float], float], step: float) -> bool:
+    try:
+        change(step)
+    except PatternChangedError:
+        return False
+    return True
 
 
 def _rounding(evaluation: Evaluation) -> float:

@@ -59,11 +59,14 @@ def hazards(simulation: Simulation) -> list[Hazard]:
     events = arrivals(simulation)
     early = np.flatnonzero(events.time <= simulation.duration + MIN_GAP)
     for n in np.unique(spikes.neuron):
-        crossing = spikes.time[spikes.neuron == n]
-        moments = np.concatenate([crossing, crossing + network.t_ref[n]])
+        own = np.flatnonzero(spikes.neuron == n)
+        moments = np.concatenate([spikes.time[own], spikes.time[own] + network.t_ref[n]])
+        crossing = np.concatenate([own, np.full(len(own), -1)])  # which it is; -1 for releases
         for i in early[events.neuron[early] == n]:
             time = float(events.time[i])
-            near = moments[np.abs(moments - time) < MIN_GAP]
+            # What a spike sends to its own neuron follows it, whatever is moved.
+            is_other = (crossing != events.origin[i]) | (crossing < 0)
+            near = moments[is_other & (np.abs(moments - time) < MIN_GAP)]
             if near.size:
                 first = time - MIN_GAP if time > MIN_GAP else 0.5 * float(near.min())
                 found.append(Hazard(first, -1, int(events.synapse[i]), int(events.origin[i])))

@@ -31,7 +31,7 @@ from validation.oracle_model import (
 
 
 class PatternChangedError(ValueError):
-    """A difference step made a spike appear or vanish: there is no gradient to compare with."""
+    """A difference step made a spike appear or vanish, or pass a sample: there is no gradient."""
 
 
 def simulate(case: Mapping[str, Any], digits: int = 50) -> OracleRun:
@@ -87,12 +87,15 @@ def gradient(
     Raises
     ------
     PatternChangedError
-        If a neuron spikes more or less often after a step.
+        If a neuron spikes more or less often after a step, or an event passes a sample of its
+        neuron whichever way the step goes.
 
     Notes
     -----
     A delay, a refractory time or an input time of zero cannot be made smaller. Its derivative is
-    the one from the right, ``(-3 L(0) + 4 L(h) - L(2h)) / 2h``, also of second order.
+    the one from the right, ``(-3 L(0) + 4 L(h) - L(2h)) / 2h``, also of second order. So it is
+    where a sample coincides with an event of its neuron, with a step of the sign that leaves the
+    event before the sample.
     """
     mp = require_mpmath()
     model = read_model(case)
@@ -105,16 +108,28 @@ def gradient(
         run = run_model(shifted(model, group, index, shift), digits)
         return weighed_loss(case, matched(base, run, f"{group}[{index}]"), run.voltages, digits)
 
+    def to_one_side(group: str, index: int, h: Fraction) -> Real:
+        once, twice = (shifted_loss(group, index, k * h) for k in (1, 2))
+        return (4 * once - twice - 3 * loss(case, base)) / (2 * real(h))
+
+    def central(group: str, index: int, h: Fraction) -> Real:
+        right, left = (shifted_loss(group, index, k * h) for k in (1, -1))
+        return (right - left) / (2 * real(h))
+
     def derivative(group: str, index: int) -> Real:
         value = model.values[group][index]
         h = relative * max(Fraction(1), abs(value))
-        right = shifted_loss(group, index, h)
         if group in BOUNDED and value < h:
-            right2 = shifted_loss(group, index, 2 * h)
-            change = 4 * right - right2 - 3 * loss(case, base)
-        else:
-            change = right - shifted_loss(group, index, -h)
-        return change / (2 * real(h))
+            return to_one_side(group, index, h)
+        try:
+            return central(group, index, h)
+        except PatternChangedError:
+            if len(base.before) == 0:
+                raise
+        try:
+            return to_one_side(group, index, h)
+        except PatternChangedError:
+            return to_one_side(group, index, -h)
 
     with mp.workdps(digits + GUARD):
         table = {group: {i: derivative(group, i) for i in chosen[group]} for group in chosen}
@@ -140,6 +155,8 @@ def matched(base: OracleRun, run: OracleRun, what: str) -> list[Real]:
     """Put the spike times of a run in the order of the base run, by neuron and ordinal."""
     if sorted(base.spike_neurons) != sorted(run.spike_neurons):
         raise PatternChangedError(f"the spike pattern changes with {what}")
+    if base.before != run.before:
+        raise PatternChangedError(f"an event passes a sample of its neuron with {what}")
     trains: dict[int, list[Real]] = {}
     for time, neuron in zip(run.spike_times, run.spike_neurons, strict=True):
         trains.setdefault(neuron, []).append(time)

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-from validation.oracle import matched, weighed_loss
+from validation.oracle import PatternChangedError, matched, weighed_loss
 from validation.oracle_events import OracleRun, run_model
 from validation.oracle_model import (
     BOUNDED,
@@ -45,7 +45,8 @@ def disagreement(
     Raises
     ------
     PatternChangedError
-        If a neuron spikes more or less often after a step.
+        If a neuron spikes more or less often after a step, or an event passes a sample of its
+        neuron by steps of either sign.
     """
     mp = require_mpmath()
     model = read_model(case)
@@ -87,7 +88,8 @@ def _difference(
 ) -> Real:
     """Return the derivative of the loss along a direction of one group.
 
-    It is a central difference, or (-3 L(0) + 4 L(h) - L(2h)) / 2h where an entry is at its bound.
+    It is a central difference, or (-3 L(0) + 4 L(h) - L(2h)) / 2h where an entry is at its bound or
+    a sample coincides with an event of its neuron.
     """
 
     def moved_loss(steps: int) -> Real:
@@ -98,9 +100,18 @@ def _difference(
         times = matched(base, run, group)
         return weighed_loss(case, times, run.voltages, digits)
 
-    at_bound = group in BOUNDED and 0 in model.values[group]
-    if at_bound:
-        change = 4 * moved_loss(1) - moved_loss(2) - 3 * moved_loss(0)
-    else:
-        change = moved_loss(1) - moved_loss(-1)
-    return change / (2 * real(STEP))
+    def to_one_side(sign: int) -> Real:
+        change = 4 * moved_loss(sign) - moved_loss(2 * sign) - 3 * moved_loss(0)
+        return change / (2 * sign * real(STEP))
+
+    if group in BOUNDED and 0 in model.values[group]:
+        return to_one_side(1)
+    try:
+        return (moved_loss(1) - moved_loss(-1)) / (2 * real(STEP))
+    except PatternChangedError:
+        if not base.before:
+            raise
+    try:
+        return to_one_side(1)
+    except PatternChangedError:
+        return to_one_side(-1)

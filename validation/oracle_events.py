@@ -34,6 +34,7 @@ class OracleRun(NamedTuple):
     spike_neurons: list[int]
     slopes: list[Real]  # dV/dt just before each spike
     voltages: list[Real]  # of the case's ``voltage_samples``, in their order
+    before: list[tuple[int, int, int]]  # spikes, releases and arrivals before each of these
     digits: int
 
 
@@ -50,6 +51,7 @@ class Neuron:
         self.currents = [0 * tau for tau in self.taus]
         self.epsilon = require_mpmath().mpf(10) ** -digits  # of the way from v_reset to v_th
         self.time = 0 * self.v
+        self.n_spikes = self.n_releases = self.n_arrivals = 0
         self.held = False
         self.crossing: Real | None = None
 
@@ -67,6 +69,10 @@ class Neuron:
         if self.held:
             return self.v
         return self.v_th + value(self.terms(), time - self.time)
+
+    def events_so_far(self) -> tuple[int, int, int]:
+        """Return numbers of spikes, releases and arrivals; of the last none while it is held."""
+        return self.n_spikes, self.n_releases, 0 if self.held else self.n_arrivals
 
     def advance(self, time: Real) -> None:
         """Move the state to a time before the neuron's next event."""
@@ -124,6 +130,7 @@ class EventLoop:
         self.emitted = 0
         self.spikes: list[tuple[Real, int, Real]] = []  # (time, neuron, slope)
         self.voltages: dict[int, Real] = {}  # by sample
+        self.before: dict[int, tuple[int, int, int]] = {}  # by sample
         for order, time in enumerate(model.values["input_times"]):
             self.schedule(real(time), INPUT, order, model.input_channels[order])
         for order, (time, neuron) in enumerate(model.samples):
@@ -145,11 +152,18 @@ class EventLoop:
         )
         neuron.predict(next(arrivals, self.duration))
 
-    def emit(self, time: Real, source: int) -> None:
-        """Send a spike over all synapses of its source."""
+    def emit(self, time: Real, source: int, given: Fraction | None = None) -> None:
+        """Send a spike over all synapses of its source.
+
+        The time of an input spike is ``given`` exactly, and so are its arrivals: whether one
+        coincides with a sample is not for rounding to say.
+        """
         for synapse, pre in enumerate(self.model.pre):
             if pre == source:
-                self.schedule(time + self.delays[synapse], ARRIVAL, self.emitted, synapse)
+                arrival = time + self.delays[synapse]
+                if given is not None:
+                    arrival = real(given + self.model.values["delay"][synapse])
+                self.schedule(arrival, ARRIVAL, self.emitted, synapse)
         self.emitted += 1
 
     def spike(self, neuron: Neuron, time: Real) -> None:
@@ -160,6 +174,8 @@ class EventLoop:
         neuron.v = neuron.v_reset
         self.emit(time, neuron.index)
         neuron.held = neuron.t_ref > 0
+        neuron.n_spikes += 1
+        neuron.n_releases += not neuron.held
         if neuron.held:
             self.schedule(time + neuron.t_ref, RELEASE, 0, neuron.index)
         self.predict(neuron)
@@ -167,16 +183,19 @@ class EventLoop:
     def handle(self, time: Real, rank: int, order: int, index: int) -> None:
         """Let one pending event happen."""
         if rank == INPUT:
-            self.emit(time, index)
+            self.emit(time, index, self.model.values["input_times"][order])
         elif rank == SAMPLE:
             self.voltages[order] = self.neurons[index].voltage(time)
+            self.before[order] = self.neurons[index].events_so_far()
         elif rank == RELEASE:
             self.neurons[index].advance(time)
             self.neurons[index].held = False
+            self.neurons[index].n_releases += 1
             self.predict(self.neurons[index])
         else:
             neuron = self.neurons[self.model.post[index]]
             neuron.advance(time)
+            neuron.n_arrivals += 1
             port = neuron.port_slices[self.model.port[index]]
             neuron.currents[port] = [i + self.weights[index] for i in neuron.currents[port]]
             self.predict(neuron)
@@ -198,5 +217,6 @@ class EventLoop:
             spike_neurons=[neuron for _, neuron, _ in self.spikes],
             slopes=[slope for _, _, slope in self.spikes],
             voltages=[self.voltages[order] for order in range(len(self.model.samples))],
+            before=[self.before[order] for order in range(len(self.model.samples))],
             digits=digits,
         )

@@ -10,7 +10,8 @@ This is neither the differential equation of the adjoint that `refsim` integrate
 quotient. `validation.oracle_events` finds the events; here no threshold is searched and no state
 carried.
 
-A delay, a refractory time or an input time of zero has the derivative from the right. Where an
+A delay, a refractory time or an input time of zero has the derivative from the right. A sample at
+the time of an event comes after it, and so do its derivatives. Where an
 arrival coincides with a crossing or a release of its neuron, derivatives from the right by
 different parameters belong to different orders of the two; such a case gets no gradient.
 """
@@ -81,10 +82,10 @@ class Recorder(EventLoop):
         self.source: Key = ("spike", 0)
         super().__init__(model, neurons)
 
-    def emit(self, time: Real, source: int) -> None:
+    def emit(self, time: Real, source: int, given: Fraction | None = None) -> None:
         """Remember where an emission comes from."""
         self.origins.append(self.source)
-        super().emit(time, source)
+        super().emit(time, source, given)
 
     def reading(self, neuron: int, time: Real) -> Reading:
         """Return what the voltage of a neuron depends on now."""
@@ -163,18 +164,20 @@ def _steepness(loop: Recorder, crossing: Reading) -> Real:
 
 
 def _gaps(loop: Recorder) -> list[Real]:
-    """Return the distances of arrivals from the crossings and releases of their neurons."""
-    moments: dict[int, list[Real]] = defaultdict(list)
-    for crossing in loop.crossings:
-        moments[crossing.neuron] += [
-            crossing.time,
-            crossing.time + loop.neurons[crossing.neuron].t_ref,
-        ]
+    """Return the distances of arrivals from the crossings and releases of their neurons.
+
+    What a spike sends to its own neuron follows the crossing whatever is moved: there is no gap.
+    """
+    moments: dict[int, list[tuple[Real, Key | None]]] = defaultdict(list)
+    for k, crossing in enumerate(loop.crossings):
+        release = crossing.time + loop.neurons[crossing.neuron].t_ref
+        moments[crossing.neuron] += [(crossing.time, ("spike", k)), (release, None)]
     return [
         abs(moment - arrival.time)
         for neuron, times in moments.items()
         for arrival in loop.arrivals[neuron]
-        for moment in times
+        for moment, of_spike in times
+        if arrival.origin != of_spike
     ]
 
 

@@ -23,8 +23,9 @@ BOUNDED = ("delay", "t_ref", "input_times")
 class PatternChangedError(Exception):
     """The moved network spikes in another pattern, or is not a network any more.
 
-    The pattern is the number of spikes of each neuron, and for each spike and each end of
-    refractoriness the number of arrivals before it. Where it is kept, the loss is smooth.
+    The pattern is the number of spikes of each neuron, for each spike and each end of
+    refractoriness the number of arrivals before it, and for each sample the numbers of events that
+    it comes after. Where it is kept, the loss is smooth.
     """
 
 
@@ -68,8 +69,38 @@ def arrivals_before(simulation: Simulation) -> NDArray[np.int64]:
     return seen[~is_arrival[order]]
 
 
+def events_before_samples(simulation: Simulation) -> NDArray[np.int64]:
+    """Return how many events of its neuron each sample comes after, itself last of equal times.
+
+    Returns
+    -------
+    (3, V) int
+        Spikes, releases, and arrivals; of the last none while the voltage is held.
+    """
+    spikes, samples, events = simulation.spikes, simulation.samples, arrivals(simulation)
+    release = spikes.time + simulation.network.t_ref[spikes.neuron]
+    moments = np.concatenate([spikes.time, release, events.time, samples.times])
+    neuron = np.concatenate([spikes.neuron, spikes.neuron, events.neuron, samples.neurons])
+    sizes = [len(spikes.time), len(release), len(events.time), len(samples)]
+    kind = np.repeat(np.arange(4), sizes)
+    order = np.lexsort((kind, moments, neuron))
+    first = np.searchsorted(neuron[order], neuron[order])
+    seen = np.cumsum(kind[order] == np.arange(3)[:, None], axis=1)
+    seen -= np.concatenate([np.zeros((3, 1), dtype=np.int64), seen], axis=1)[:, first]
+    before = np.zeros((3, len(samples)), dtype=np.int64)
+    is_sample = kind[order] == 3
+    before[:, order[is_sample] - sum(sizes[:3])] = seen[:, is_sample]
+    before[2, before[0] > before[1]] = 0
+    return before
+
+
+def pattern(simulation: Simulation) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return what moves must leave alone, beside the numbers of spikes."""
+    return arrivals_before(simulation), events_before_samples(simulation)
+
+
 # The unmoved run is compared with every moved one.
-_arrivals_before_base = lru_cache(maxsize=1)(arrivals_before)
+_pattern_of_base = lru_cache(maxsize=1)(pattern)
 
 
 def loss_change(case: Case, base: Simulation, direction: Parameters, step: float) -> float:
@@ -88,8 +119,12 @@ def loss_change(case: Case, base: Simulation, direction: Parameters, step: float
     rows, rows_base = by_neuron_order(run), by_neuron_order(base)
     if not np.array_equal(run.spikes.neuron[rows], base.spikes.neuron[rows_base]):
         raise PatternChangedError("a neuron spikes more or less often")
-    if not np.array_equal(arrivals_before(run), _arrivals_before_base(base)):
+    of_arrivals, of_samples = pattern(run)
+    of_arrivals_base, of_samples_base = _pattern_of_base(base)
+    if not np.array_equal(of_arrivals, of_arrivals_base):
         raise PatternChangedError("an arrival has passed a crossing or a release")
+    if not np.array_equal(of_samples, of_samples_base):
+        raise PatternChangedError("an event has passed a sample of its neuron")
     assert case.time_bar is not None
     change = run.spikes.time[rows] - base.spikes.time[rows_base]
     of_voltages = case.voltage_bar * (run.voltages - base.voltages)

@@ -9,15 +9,17 @@ asks for the fixture, so that it costs nothing where it is not used.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from validation.certificate import CaseVerdict
+    from validation.certificate import CaseVerdict, Certificate
 
 FIXTURE = "refsim_case"
 _CASES = pytest.StashKey[list[Any]]()
+_FOUND = pytest.StashKey["dict[str, Certificate]"]()  # by back end
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -59,10 +61,20 @@ def _cases(config: pytest.Config) -> list[Any]:
     return config.stash[_CASES]
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say so where the tests of a back end, all passed or skipped, are too little to tell."""
+    found = terminalreporter.config.stash.get(_FOUND, {})
+    doubtful = [each for each in found.values() if each.verdict == "inconclusive"]
+    if doubtful:
+        terminalreporter.section("refsim")
+    for certificate in doubtful:
+        terminalreporter.line(f"{certificate.backend}: inconclusive: {certificate.note}")
+
+
 @pytest.fixture
 def refsim_case(request: pytest.FixtureRequest) -> CertifiedCase:
     """Return a case with a method ``check(backend, **options)``."""
-    return CertifiedCase(request.param)
+    return CertifiedCase(request.param, request.config.stash.setdefault(_FOUND, {}))
 
 
 class CertifiedCase:
@@ -74,11 +86,14 @@ class CertifiedCase:
         Network, inputs, duration, samples and cotangents.
     """
 
-    def __init__(self, case: Any):
+    def __init__(self, case: Any, found: dict[str, Certificate] | None = None):
         self.case = case
+        self._found = {} if found is None else found
 
     def __repr__(self) -> str:
-        return f"<case {self.case.name}>"
+        from validation.printable import printable
+
+        return f"<case {printable(self.case.name)}>"
 
     def check(self, backend: Any, **options: Any) -> CaseVerdict:
         """Judge a back end by this case.
@@ -97,17 +112,23 @@ class CertifiedCase:
         """
         __tracebackhide__ = True
         from validation.certification.certify import certify
+        from validation.printable import printable
 
-        verdict = certify(backend, [self.case], **options).cases[0]
+        certificate = certify(backend, [self.case], **options)
+        verdict = certificate.cases[0]
+        known = self._found.get(certificate.backend, replace(certificate, cases=(), lateness=()))
+        cases = (*known.cases, verdict)
+        self._found[certificate.backend] = replace(known, cases=cases)
         if verdict.verdict == "fail":
             pytest.fail(message(verdict), pytrace=False)
         if verdict.verdict == "skip":
-            pytest.skip(verdict.note)
+            pytest.skip(printable(verdict.note))
         return verdict
 
 
 def message(verdict: CaseVerdict) -> str:
     """Return what is wrong in a case, in some lines."""
+    from validation.printable import printable
     from validation.report.contents import difference_text
 
     lines = [f"case {verdict.case.name}: {verdict.verdict}. {verdict.note}"]
@@ -119,7 +140,7 @@ def message(verdict: CaseVerdict) -> str:
     if verdict.groups:
         lines.append(f"{'group':<12} {'verdict':<7} {'error':>9} {'tolerance':>9}  worst entry")
         lines += [_row(row) for row in verdict.groups]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _row(row: Any) -> str:

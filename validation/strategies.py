@@ -36,12 +36,14 @@ from validation.network_strategies import (
     synapses,
     time_constants,
 )
+from validation.threshold_strategies import near_threshold
 
 __all__ = [
     "DURATION",
     "cases",
     "cotangents",
     "decimals",
+    "near_threshold",
     "networks",
     "neurons",
     "peak_response",

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 from adjoint.check import Evaluation, Judge, Judgement, SpikeCountError, evaluate
 from refsim.cases import Case, load
 from refsim.errors import IllConditionedWarning, InvalidValueError
+from refsim.files import checked_path
 from refsim.simulation import Conditioning
 from validation import (
     case_files,
@@ -80,11 +81,11 @@ def paths_of_cases(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
     """
     found: list[Path] = []
     for given in paths:
-        path = Path(given)
-        if not path.exists():
+        path = checked_path(given)
+        if not os.path.exists(path):
             found.append(_paths_by_name().get(str(given), path))
         elif path.is_dir():
-            inside = sorted(path.glob("*.json"))
+            inside = sorted(file for file in path.glob("*.json") if file.is_file())
             if not inside:
                 raise InvalidValueError(f"{path}: has no case file; expected *.json in the folder")
             found += inside

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import shutil
 import signal
-import subprocess
-import tempfile
-import time
-from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -22,13 +16,16 @@ from refsim.cases import Case, CaseFileError, from_dict, make_case, save, to_dic
 from refsim.errors import InvalidValueError
 from refsim.inputs import SpikeTrain
 from refsim.network import Network
+from refsim.reading import MOST_BYTES, ReadingError, read_bytes
 from refsim.validate import scalar, shown
 from validation.backend import Answer, LossCotangents, NotExpressibleError
+from validation.backends.programs import check_temporary_folder, run_program, workplace
 from validation.certification.answers import AnswerError
 
 SKIPPED = 77  # the exit code by which test programs say that they do not apply
 LONGEST_WAIT = 1e7  # s
-MOST_OUTPUT = 2**28  # bytes
+MOST_OUTPUT = MOST_BYTES
+MOST_SPIKES = 1_000_000  # of an answer; a simulation has no more unless it is asked to
 MOST_OF_STDERR = 600  # characters, the last ones
 
 
@@ -54,6 +51,7 @@ class CommandBackend:
             raise InvalidValueError(
                 f"command begins with {shown(self.words[0])}; expected a program that can be run"
             )
+        check_temporary_folder()
         self.timeout = scalar("timeout", timeout, 0.0, LONGEST_WAIT, strict=True)
         self.name = " ".join(Path(word).name for word in self.words if "{" not in word)
         self.versions: dict[str, str] = {}
@@ -76,10 +74,12 @@ class CommandBackend:
             cotangents.time,
             cotangents.voltage,
         )
-        with tempfile.TemporaryDirectory(prefix="refsim-") as folder:
-            asked, out = Path(folder) / "case.json", Path(folder) / "out.json"
+        with workplace() as place:
+            asked, out = place.folder / "case.json", place.folder / "out.json"
             save(case, asked, {"cotangent_neurons": cotangents.neuron.tolist()})
-            printed = self._run(self._filled(asked, out, dt))
+            words = self._filled(asked, out, dt)
+            ended = run_program(words, place, out, self.timeout, MOST_OUTPUT)
+            printed = _outcome(ended.code, ended.printed, _on_a_line(ended.said))
             return _answer(case, self._text(out, printed))
 
     def _filled(self, asked: Path, out: Path, dt: float | None) -> list[str]:
@@ -98,35 +98,18 @@ class CommandBackend:
             filled.append(word)
         return filled
 
-    def _run(self, words: list[str]) -> str:
-        """Run a program to its end and return what it prints.
-
-        Output goes to files and not to pipes, which a process that it has left behind would hold.
-        """
-        with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as complaints:
-            process = subprocess.Popen(
-                words,
-                stdin=subprocess.DEVNULL,
-                stdout=printed,
-                stderr=complaints,
-                start_new_session=True,
-            )
-            try:
-                _wait(process, self.timeout, (printed, complaints))
-            finally:
-                _stop(process)
-            return _outcome(process.returncode, _read(printed), _end_of(_read(complaints)))
-
     def _text(self, out: Path, printed: str) -> str:
         """Return what the program has written."""
         if not any("{out}" in word for word in self.words):
             return printed
+        if not out.is_symlink() and not out.exists():
+            raise AnswerError("the program has written no file {out}")
         try:
-            return out.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            raise AnswerError("the program has written no file {out}") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise AnswerError(f"what the program has written cannot be read: {error}") from None
+            return read_bytes(out, MOST_OUTPUT, only_file=True).decode("utf-8")
+        except ReadingError as error:
+            raise AnswerError(f"what the program has written {error}") from None
+        except UnicodeDecodeError:
+            raise AnswerError("what the program has written is not UTF-8 text") from None
 
 
 def from_command(command: str, timeout: float = 600.0) -> CommandBackend:
@@ -158,35 +141,6 @@ def from_command(command: str, timeout: float = 600.0) -> CommandBackend:
     return CommandBackend(command, timeout)
 
 
-def _wait(process: subprocess.Popen[bytes], timeout: float, outputs: Iterable[IO[bytes]]) -> None:
-    """Wait for a program; raise AnswerError if it takes too long or prints too much."""
-    end, pause = time.monotonic() + timeout, 0.001
-    while process.poll() is None:
-        if time.monotonic() > end:
-            raise AnswerError(f"the program was stopped after {timeout:g} s")
-        if any(os.fstat(output.fileno()).st_size > MOST_OUTPUT for output in outputs):
-            raise AnswerError(f"the program was stopped after {MOST_OUTPUT:,} bytes of output")
-        time.sleep(pause)
-        pause = min(2.0 * pause, 0.05)
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End a program, if it still runs, and all of its group that it has started."""
-    if process.poll() is not None:
-        return
-    if hasattr(os, "killpg"):
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    else:
-        process.kill()
-    process.wait()
-
-
-def _read(output: IO[bytes]) -> str:
-    output.seek(0)
-    return output.read(MOST_OUTPUT).decode("utf-8", errors="replace")
-
-
 def _outcome(code: int, printed: str, said: str) -> str:
     """Return what a program has printed, or raise what its exit code says."""
     if code == SKIPPED:
@@ -200,7 +154,7 @@ def _outcome(code: int, printed: str, said: str) -> str:
     return printed
 
 
-def _end_of(text: str) -> str:
+def _on_a_line(text: str) -> str:
     """Return the end of what a program complains of, on one line."""
     line = " ".join(text.split())
     return line if len(line) <= MOST_OF_STDERR else "..." + line[-MOST_OF_STDERR:]
@@ -225,6 +179,10 @@ def _answer(case: Case, text: str) -> Answer:
         raise AnswerError(f"in the answer, {error}") from None
     if known.spike_times is None or known.spike_neurons is None:
         raise AnswerError("the answer lacks expected.spike_times or expected.spike_neurons")
+    if len(known.spike_times) > MOST_SPIKES:
+        raise AnswerError(
+            f"the answer has {len(known.spike_times):,} spikes; expected at most {MOST_SPIKES:,}"
+        )
     order = np.lexsort((known.spike_neurons, known.spike_times))
     return Answer(
         time=known.spike_times[order],

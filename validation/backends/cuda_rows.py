@@ -59,6 +59,8 @@ def _state(state, b):
         release=state.release[:, b],
         last_spike=state.last_spike[:, b],
         last_arrival=state.last_arrival[:, b],
+        last_bend=state.last_bend[:, b],
+        last_sample=state.last_sample[:, b],
     )
 
 
@@ -113,7 +115,11 @@ def work(rows, b):
         tape=_tape(rows.tape, b),
         origin=rows.origin[:, b],
         counts=_counts(rows.counts, b),
-        margins=Margins(gap=rows.margins.gap[:, b], release_gap=rows.margins.release_gap[:, b]),
+        margins=Margins(
+            gap=rows.margins.gap[:, b],
+            release_gap=rows.margins.release_gap[:, b],
+            sample_gap=rows.margins.sample_gap[:, b],
+        ),
         scratch=_scratch(rows.scratch, b),
     )
 

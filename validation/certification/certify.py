@@ -27,23 +27,33 @@ from refsim.simulation import Conditioning
 from validation.backend import LossCotangents, NotExpressibleError
 from validation.certificate import (
     NO_REFERENCE,
+    NOT_OFFERED,
+    WOULD_DECIDE,
     CaseVerdict,
     Cause,
     Certificate,
     CertificationInterrupted,
     GroupVerdict,
+    Lateness,
 )
 from validation.certification.answers import AnswerError, CheckedAnswer, checked_answer
 from validation.certification.comparison import first_difference, scales
 from validation.certification.convergence import converged
+from validation.certification.deciding import deciding_step
 from validation.certification.grid_reference import conditioning_of, grid_evaluation
 from validation.certification.judging import (
-    NOT_OFFERED,
     Yardstick,
     decided,
     is_given,
     judged,
     yardstick,
+)
+from validation.certification.lateness import (
+    Evidence,
+    evidence_of,
+    failing,
+    lateness_of,
+    of_exact,
 )
 from validation.certification.request import Request, loaded, name_of, request_of, versions_of
 from validation.diagnosis.diagnose import Suspect, diagnose
@@ -61,6 +71,7 @@ def certify(
     rtol: float | Mapping[str, float] | None = None,
     precision: str | None = None,
     scheme: GridScheme | None = None,
+    latency: float | None = None,
     on_case: Callable[[CaseVerdict], object] | None = None,
 ) -> Certificate:
     """Judge the spikes and gradients of a back end by those of the reference.
@@ -88,6 +99,9 @@ def certify(
     scheme : GridScheme, optional
         Rules of a time grid that the back end follows. It is then judged to rounding, at each of
         ``steps``, by our engine with the same rules, and not by whether its errors vanish.
+    latency : float, optional
+        Steps by which arrivals act later than their times say, of a back end with ``steps`` that is
+        made so; by default its attribute ``latency``, or 0. A constant lateness beyond it fails.
     on_case : callable, optional
         Called with the CaseVerdict of each case when it is done.
 
@@ -104,7 +118,7 @@ def certify(
     CertificationInterrupted
         On Ctrl-C; a KeyboardInterrupt whose ``partial`` is the Certificate of the cases done.
     """
-    request = request_of(backend, steps, groups, rtol, precision, scheme)
+    request = request_of(backend, steps, groups, rtol, precision, scheme, latency)
     given = loaded(cases)
     certificate = Certificate(
         backend=name_of(backend) if name is None else str(name),
@@ -112,17 +126,31 @@ def certify(
         machine=f"{platform.machine()}, {os.cpu_count()} processors, {platform.system()}",
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         cases=(),
+        required=request.required,
     )
     try:
         for case in given:
             verdict = certified_case(request, case)
-            certificate = replace(certificate, cases=(*certificate.cases, verdict))
+            cases_done = (*certificate.cases, verdict)
+            late = _of_all(request, cases_done)
+            certificate = replace(certificate, cases=cases_done, lateness=late)
             if on_case is not None:
                 on_case(verdict)
     except KeyboardInterrupt:
         done = f"interrupted: {len(certificate.cases)} of {len(given)} cases were judged"
         raise CertificationInterrupted(done, certificate) from None
     return certificate
+
+
+def _of_all(request: Request, cases: Sequence[CaseVerdict]) -> tuple[Lateness, ...]:
+    """Return the lateness that all cases together show, of an exact back end the best measured."""
+    if request.evidence:
+        found = lateness_of(sum(request.evidence, Evidence.none()), request.latency)
+        if not is_given("spike_times", request.rtol):
+            return found
+        return tuple(row._replace(verdict="pass", least=np.inf) for row in found)
+    passed = [row for case in cases if case.verdict == "pass" for row in case.lateness]
+    return tuple(sorted(passed, key=lambda row: row.least)[:1])
 
 
 def certified_case(request: Request, case: Case) -> CaseVerdict:
@@ -211,9 +239,12 @@ def _judged_answers(
 ) -> CaseVerdict:
     """Judge the answers to a case, that of the shortest step above all."""
     last = answers[-1][1]
+    late: tuple[Lateness, ...] = ()
     if measure is None:
         found = converged(reference, answers, request.precision, request.rtol, request.required)
         groups, measure, steps, order = found
+        late = _measured_lateness(request, reference, answers)
+        groups = tuple(_not_late(row, request, late) for row in groups)
     else:
         groups = judged(reference, last, measure, request.required)
         groups, steps, order = (
@@ -229,9 +260,18 @@ def _judged_answers(
         def ask(cotangents: LossCotangents) -> CheckedAnswer:
             return _asked(request, reference.case, cotangents, answers[-1][0])
 
-        suspect = Suspect(reference, tuple(answers), groups, measure, ask, bool(request.steps))
+        on_grid = bool(request.steps)
+        suspect = Suspect(reference, tuple(answers), groups, measure, ask, on_grid, late)
         cause, trouble = _cause(suspect)
+    wanted = np.nan
+    if verdict == "skip" and request.steps:
+        wanted = _wanted_step(request, reference, groups)
+        known = np.isfinite(wanted)
+        trouble = f"; {WOULD_DECIDE.format(wanted)}" if known else "; no usual step would decide"
     tolerance = measure.moved * scales(reference)["spike_times"]
+    if not request.steps:
+        exact = of_exact(reference, last, tolerance)
+        late = () if exact is None else (exact,)
     return CaseVerdict(
         **_of_reference(reference),
         verdict=verdict,
@@ -243,7 +283,39 @@ def _judged_answers(
         steps=steps,
         order=order,
         cause=cause,
+        lateness=late,
+        deciding_step=wanted,
     )
+
+
+def _measured_lateness(
+    request: Request, reference: Evaluation, answers: list[tuple[float, CheckedAnswer]]
+) -> tuple[Lateness, ...]:
+    """Measure lateness in steps, and keep what is known of it for that of all cases."""
+    try:
+        evidence = evidence_of(reference, answers)
+        late = lateness_of(evidence, request.latency)
+    except np.linalg.LinAlgError:  # an answer like no simulator's
+        return ()
+    request.evidence.append(evidence)
+    return late
+
+
+def _not_late(row: GroupVerdict, request: Request, late: tuple[Lateness, ...]) -> GroupVerdict:
+    """Let spike times fail that are late, or early, by more than rounding to a grid explains.
+
+    They do converge, as would those of any scheme.
+    """
+    note = failing(late, request.latency)
+    if row.group != "spike_times" or row.verdict == "fail" or not note:
+        return row
+    return row if is_given(row.group, request.rtol) else row._replace(verdict="fail", note=note)
+
+
+def _wanted_step(request: Request, reference: Evaluation, groups: Sequence[GroupVerdict]) -> float:
+    """Return which step would decide a case that is left open."""
+    still_open = [row.group for row in groups if row.verdict == "skip" and not np.isnan(row.error)]
+    return deciding_step(reference, request.steps[-1], request.precision, still_open)
 
 
 def _cause(suspect: Suspect) -> tuple[Cause | None, str]:
@@ -310,7 +382,7 @@ def _unanswered(reference: Evaluation, verdict: str, note: str, started: float) 
 
 def _without_reference(case: Case, note: str) -> CaseVerdict:
     nothing, nobody = np.zeros(0), np.zeros(0, dtype=np.int64)
-    unknown = Conditioning(np.nan, -1, np.nan, np.nan)
+    unknown = Conditioning(np.nan, -1, np.nan, np.nan, np.nan)
     return CaseVerdict(case, "skip", note, unknown, nothing, nobody, nothing, nobody)
 
 

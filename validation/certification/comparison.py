@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from adjoint.check import Evaluation
 from adjoint.types import Parameters
 from refsim.cases import Case
+from validation.certificate import OUTPUTS as OUTPUTS
 from validation.certificate import SpikeDifference
 from validation.certification.answers import CheckedAnswer
 
 Vector = NDArray[np.float64]
 
-OUTPUTS = ("spike_times", "voltages")
 GROUPS = tuple(group.name for group in fields(Parameters))
 NEGLIGIBLE = 1e-3  # of what is typical of a group
 _OF_TIME = ("delay", "tau_m", "tau", "t_ref", "input_times")
@@ -114,14 +114,17 @@ def first_difference(
     """Return the first spike that is missing, extra, or moved by more than ``tolerance`` ms."""
     spikes = evaluation.simulation.spikes
     neurons = np.union1d(spikes.neuron, answer.neuron)
-    found = [
-        _first_of_neuron(
-            int(n), spikes.time[spikes.neuron == n], answer.time[answer.neuron == n], tolerance
-        )
-        for n in neurons
-    ]
+    ours, theirs = (_trains(side.time, side.neuron, neurons) for side in (spikes, answer))
+    trains = zip(neurons, ours, theirs, strict=False)  # without neurons there is an empty train
+    found = [_first_of_neuron(int(n), mine, other, tolerance) for n, mine, other in trains]
     known = [difference for difference in found if difference is not None]
     return min(known, key=lambda d: float(np.nanmin([d.reference, d.answer])), default=None)
+
+
+def _trains(time: Vector, neuron: NDArray[np.int64], neurons: NDArray[np.int64]) -> list[Vector]:
+    """Return the spikes of each neuron; neurons ascend, and are all that have any."""
+    order = np.argsort(neuron, kind="stable")
+    return np.split(time[order], np.searchsorted(neuron[order], neurons[:-1], side="right"))
 
 
 def _first_of_neuron(

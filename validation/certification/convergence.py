@@ -35,7 +35,6 @@ from validation.certification.judging import (
     is_given,
     judged,
 )
-from validation.certification.lateness import in_steps, late_by_steps
 from validation.certification.sensitivity import Sensitivity, sensitivity
 
 # Multiples of what moves do. A correct grid of first order, whichever end of a step it reports, was
@@ -90,11 +89,11 @@ def converged(
     steps = tuple(_errors(reference, dt, answer) for dt, answer in answers)
     order = {group: _order(steps, group) for group in steps[-1].error}
     dt, last = answers[-1]
-    unstable = None if same_spikes(reference, last) else _unstable(reference, FAR * dt)
+    others = None if same_spikes(reference, last) else unstable(reference, dt)
     for draws in (DRAWS, MORE_DRAWS):
-        measure = _grid_yardstick(reference, dt, precision, rtol, draws)
-        if unstable is not None:
-            measure = measure._replace(unstable=unstable)
+        measure = grid_yardstick(reference, dt, precision, rtol, draws)
+        if others is not None:
+            measure = measure._replace(unstable=others)
         groups = judged(reference, last, measure, required)
         groups = tuple(
             row if is_given(row.group, rtol) else _by_order(row, order, steps, measure)
@@ -102,8 +101,6 @@ def converged(
         )
         if all(row.verdict != "fail" for row in groups):
             break
-    if not is_given("spike_times", rtol):
-        groups = tuple(_not_late(row, reference, answers) for row in groups)
     return groups, measure, steps, order
 
 
@@ -147,10 +144,10 @@ def _relative(dt: float, tau: float) -> float:
     return min(dt / tau, LARGEST_MOVE)
 
 
-def _unstable(reference: Evaluation, dt: float) -> frozenset[int]:
-    """Return neurons whose number of spikes changes with events that are off by up to ``dt``."""
-    step = _relative(dt, typical_sizes(reference.case)["tau_m"])
-    return sensitivity(reference, step, FAR_DRAWS, late=dt).unstable
+def unstable(reference: Evaluation, dt: float) -> frozenset[int]:
+    """Return neurons whose number of spikes may be another with a step of ``dt``."""
+    step = _relative(FAR * dt, typical_sizes(reference.case)["tau_m"])
+    return sensitivity(reference, step, FAR_DRAWS, late=FAR * dt).unstable
 
 
 def _explained(
@@ -170,13 +167,14 @@ def _explained(
     }
 
 
-def _grid_yardstick(
+def grid_yardstick(
     reference: Evaluation,
     dt: float,
     precision: Precision,
-    rtol: float | dict[str, float] | None,
-    draws: int,
+    rtol: float | dict[str, float] | None = None,
+    draws: int = DRAWS,
 ) -> Yardstick:
+    """Measure how far a correct answer with a step may be off."""
     step = _relative(dt, typical_sizes(reference.case)["tau_m"])
     measured = sensitivity(reference, step, draws, late=dt)
     scale = scales(reference)
@@ -223,15 +221,3 @@ def _by_order(
         return row._replace(verdict="skip", note=measure.reason)
     note = f"off by {row.error:.1e}, and converges with order {observed:.1f} only"
     return row._replace(verdict="fail", note=note)
-
-
-def _not_late(row: GroupVerdict, reference: Evaluation, answers: Answers) -> GroupVerdict:
-    """Let spike times fail that are off by the same number of steps whatever the step.
-
-    They do converge, as would those of any scheme, but what is late by a whole step is late by a
-    mistake: rounding to either end of a step makes half of one.
-    """
-    if row.group != "spike_times" or row.verdict != "pass" or len(answers) < 2:
-        return row
-    fit = late_by_steps(reference, answers)
-    return row if fit is None else row._replace(verdict="fail", note=in_steps(fit))

@@ -65,5 +65,5 @@ def grid_evaluation(reference: Evaluation, dt: float, scheme: GridScheme) -> Gri
 def conditioning_of(reference: Evaluation) -> Conditioning:
     """Return how near a case is to a change of its spikes, nan on a grid: there are no slopes."""
     if isinstance(reference, GridEvaluation):
-        return Conditioning(np.nan, -1, np.nan, np.nan)
+        return Conditioning(np.nan, -1, np.nan, np.nan, np.nan)
     return reference.simulation.conditioning

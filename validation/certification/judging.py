@@ -16,7 +16,7 @@ import numpy as np
 from adjoint.check import Evaluation
 from refsim.errors import InvalidValueError
 from refsim.validate import members, scalar, shown
-from validation.certificate import GroupVerdict
+from validation.certificate import NOT_OFFERED, GroupVerdict
 from validation.certification.answers import CheckedAnswer
 from validation.certification.comparison import (
     GROUPS,
@@ -39,7 +39,6 @@ OTHER_PATTERN = 1000.0
 
 # An error of the size of the answer is none that passes, however ill-conditioned the case is.
 DECIDED = 0.3
-NOT_OFFERED = "not offered"
 
 
 class Precision(NamedTuple):

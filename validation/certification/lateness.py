@@ -1,179 +1,371 @@
-"""Systematic lateness: all spikes, or all arrivals, are off by the same time."""
+"""How many steps of a time grid a back end is late, with the error of that measurement.
+
+A back end of first order is off by a part of its step at every spike, and so is one with a mistake
+in its delivery: errors that vanish with the step tell nothing. But the parts differ. Each spike of
+an answer is set beside the one that exactly follows from what the answer itself says came before
+(`validation.certification.intervals`), and the differences, in steps, are fitted by
+
+    inputs x d/d(input arrivals) + neurons x d/d(arrivals from neurons) + spikes x the rest
+    + what a rule of integration does: some part of a step more or less of tau_m, of the time
+      constants of currents, of weights, of the time of release, and of the rise of a double_exp.
+
+The coefficients belong to the rules of the back end and not to the case, so that evidence of all
+cases and steps adds up. ``inputs`` is by how many steps a spike is late that follows an input
+spike, ``neurons`` the same of one that follows the spike of a neuron as it was reported, and
+``spikes`` the lateness of reports alone, which neurons show that a constant current drives.
+
+Rounding. An arrival that waits for a point of the grid is late by chance, uniformly in a step, and
+so is a spike that is reported at one. By which end of a step a scheme rounds is its own choice:
+half a step of lateness, either way, for each rounding. That there is a rounding shows in the
+scatter; a simulator that does not round has no excuse to be late by a part of a step. Arrivals of
+equal phase are rounded alike: a hundred of them scatter no more than one does, and prove no more.
+Those that lie on the grid may be taken at once or in the next step, as far as their own times tell.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
-from adjoint.api import jvp
 from adjoint.check import Evaluation
-from refsim.errors import RefsimError
-from validation.backend import nth_of_neuron
+from validation.certificate import Lateness, in_words
 from validation.certification.answers import CheckedAnswer
+from validation.certification.intervals import LATEST, Intervals, intervals
+from validation.certification.shifts import differences
 
 Vector = NDArray[np.float64]
-Rows = NDArray[np.int64]
+Answers = Sequence[tuple[float, CheckedAnswer]]
 
-STEPS = (0.001, 0.01, 0.02, 0.025, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0)  # ms, that back ends often have
-# Rounding of an arrival and of a spike to either end of a step: half a step on average, scattered
-# by the square root of 2/12 of one.
-ROUNDED, SCATTER = 0.5, 0.41
-DEVIATIONS = 3.5
-# A scheme may be late by any multiple of its step, by its own error, but not by the same at several
-# neurons.
-NEAR_A_STEP = 0.3  # of a step
-FEWEST = 3  # neurons
-FOLLOWS = (0.7, 1.4)  # spikes that move about as much as the arrivals that cause them
-ROUNDS = 4
-# What a shift by whole steps leaves of the differences is the rounding of each, which is not known.
-LEFT_ON_GRID = 0.1
+# What is looked for.
+SOUGHT = ("arrivals of inputs", "arrivals from neurons", "reports of spikes")
+OF_SPIKES = 2
+# Of rules of integration, in the order of columns: release, tau_m, time constants of currents, the
+# weights of exp and of double_exp ports as parts of them, weights as a part of tau_m, and the rise
+# of a double_exp. Standard deviations in steps. Euler's method shortens time constants by half a
+# step, a current held for a step is half a step of it more, and responses that rise from zero are
+# half a step late by either.
+FREE = np.array([1.0, 0.5, 0.5, 0.5, 0.5, 0.5, 0.3])
+FREE_LIMIT = 2.0  # of these, that are no mistake
+UNKNOWN = 10.0  # steps: what is sought may be anything
 
-
-class Spiking(Protocol):
-    """Anything with spikes."""
-
-    @property
-    def time(self) -> Vector:
-        """Times in ms."""
-
-    @property
-    def neuron(self) -> Rows:
-        """Neurons."""
-
-
-class Lateness(NamedTuple):
-    """A shift that explains differences of spike times."""
-
-    what: str  # "spike", "arrival" or, on a grid, "first spike"
-    shift: float  # ms, on a grid in steps
-    left: float  # of the differences, by root mean square
+UNIFORM = 1.0 / 12.0  # variance of a rounding, in steps
+CURVED = 0.05  # steps by which a spike may be off that linear terms leave
+LARGEST_CURVED = 1.0
+LARGEST_SENSITIVITY = 100.0
+PHASES = 1e6  # phases of arrivals are equal where so many-th parts of a step are
+OUTLIER = 4.5  # standard deviations: an arrival has passed a crossing
+MOST_OUTLIERS = 0.2  # of all spikes
+ROUNDS = 3
+MOST_ROUNDINGS = 2.0
+LEAST_SCATTER = 0.02  # of what one rounding does, as a variance
+# With normal errors, a correct back end is taken for a late one once in a hundred thousand cases.
+DEVIATIONS = float(ndtri(1.0 - 0.5e-5))
+SURE = 2.0  # standard deviations of a scatter, beyond which it is not that of one rounding
+ALWAYS = 0.1  # steps that terms of second order may make at steps as long as those given
+# What a lateness leaves of the differences is the rounding of each, which is not known.
+LEFT_BY_ROUNDING = 0.1
+MOST_ERROR = 5.0  # steps: what is known worse has not been measured
 
 
-def matched(first: Spiking, second: Spiking) -> tuple[Rows, Rows]:
-    """Return rows of the spikes that both have, by neuron and number."""
-    known = {pair: k for k, pair in enumerate(_names(second))}
-    pairs = [(k, known[pair]) for k, pair in enumerate(_names(first)) if pair in known]
-    rows = np.array(pairs, dtype=np.int64).reshape(len(pairs), 2)
-    return rows[:, 0], rows[:, 1]
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What spikes say of the coefficients; evidence of several cases adds up.
 
-
-def _names(spikes: Spiking) -> Iterable[tuple[int, int]]:
-    return zip(spikes.neuron.tolist(), nth_of_neuron(spikes.neuron).tolist(), strict=True)
-
-
-def differences(reference: Evaluation, answer: CheckedAnswer) -> Vector:
-    """Return by how much the spikes that both have are late, in ms."""
-    spikes = reference.simulation.spikes
-    mine, other = matched(spikes, answer)
-    return answer.time[other] - spikes.time[mine]
-
-
-def lateness(reference: Evaluation, answer: CheckedAnswer) -> list[Lateness]:
-    """Return what shifts of all spikes, and of all arrivals, best explain an answer."""
-    late = differences(reference, answer)
-    size = _rms(late)
-    if len(late) < 2 or size == 0.0:
-        return []
-    shift = float(np.median(late))
-    found = [Lateness("spike", shift, _rms(late - shift) / size)]
-    arrival = _of_arrivals(reference, answer, size)
-    return found if arrival is None else [*found, arrival]
-
-
-def _of_arrivals(reference: Evaluation, answer: CheckedAnswer, size: float) -> Lateness | None:
-    """Fit a shift of all arrivals: the best of usual ones, and of Newton's method from there.
-
-    Newton's method alone gets lost where the shift changes the order of events.
+    Attributes
+    ----------
+    gram, moment : (10, 10) and (10,)
+        Normal equations, every spike weighted by what rounding does to it.
+    plain_gram, plain_moment, plain_square : (10, 10), (10,) and float
+        The same without correlations, of those spikes that rounding of their arrivals, or of
+        themselves, moves most.
+    rounded : float
+        How many these are.
+    roundings : float
+        How many independent roundings there are in them.
+    rows, on_grid : float
+        How many spikes there are, and how many in answers whose spikes lie on the grid.
+    aligned : (3,)
+        How many of them follow arrivals that lie on the grid, by what is sought.
     """
-    tried = [_tried(reference, answer, sign * dt, size) for dt in STEPS for sign in (1.0, -1.0)]
-    tried.append(_tried(reference, answer, 0.0, size))
-    best, following = min(tried, key=lambda pair: pair[0].left)
+
+    gram: Vector
+    moment: Vector
+    plain_gram: Vector
+    plain_moment: Vector
+    plain_square: float
+    rounded: float
+    roundings: float
+    rows: float
+    on_grid: float
+    aligned: Vector
+
+    @classmethod
+    def none(cls) -> Evidence:
+        """Return what is known before anything is looked at."""
+        n = len(SOUGHT) + len(FREE)
+        square, column = np.zeros((n, n)), np.zeros(n)
+        return cls(square, column, square, column, 0.0, 0.0, 0.0, 0.0, 0.0, np.zeros(len(SOUGHT)))
+
+    def __add__(self, other: Evidence) -> Evidence:
+        return Evidence(
+            *(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__)
+        )
+
+
+class _Equations(NamedTuple):
+    """Spikes of one answer: late = terms x coefficients, up to roundings."""
+
+    late: Vector  # (m,) steps
+    terms: Vector  # (m, 10)
+    rounded: Vector  # (m, m) variance of roundings, if there are any
+    curved: Vector  # (m,) variance of what is not linear, and of the release
+    on_grid: bool
+    aligned: Vector  # (3,) parts of the arrivals
+
+    def only(self, kept: NDArray[np.bool_]) -> _Equations:
+        """Return some of the spikes."""
+        return self._replace(
+            late=self.late[kept],
+            terms=self.terms[kept],
+            rounded=self.rounded[np.ix_(kept, kept)],
+            curved=self.curved[kept],
+        )
+
+
+class _Fit(NamedTuple):
+    value: Vector  # coefficients
+    noise: Vector  # their standard deviations by roundings
+    free: Vector  # their standard deviations by unknown rules of integration
+    scatter: float  # variance of what is left, one rounding being 1
+    unsure: float  # relative error of the scatter that is no surprise
+
+    @property
+    def scale(self) -> float:
+        """The scatter to reckon with: that of one rounding unless it is surely another."""
+        if self.scatter > 1.0 + self.unsure:
+            return self.scatter
+        return min(1.0, self.scatter * (1.0 + self.unsure)) if self.is_less else 1.0
+
+    @property
+    def is_less(self) -> bool:
+        """Whether the scatter is surely less than that of one rounding."""
+        return self.scatter < 1.0 - self.unsure
+
+    @property
+    def roundings(self) -> float:
+        """How many roundings the scatter shows.
+
+        One to a part of a step scatters by less, in proportion; several add their variances.
+        """
+        return float(np.sqrt(self.scale)) if self.scale < 1.0 else min(self.scale, MOST_ROUNDINGS)
+
+
+def evidence_of(reference: Evaluation, answers: Answers) -> Evidence:
+    """Return what the answers to a case say of lateness."""
+    found = [_equations(reference, dt, answer) for dt, answer in answers]
+    blocks = [block for block in found if block is not None]
+    repeated = _repetition([dt for dt, _ in answers])
     for _ in range(ROUNDS):
-        if not np.isfinite(following):
+        fit = _fitted(_added(blocks, repeated))
+        kept = [_without_outliers(block, fit) for block in blocks]
+        before, after = (sum(len(block.late) for block in some) for some in (blocks, kept))
+        if after == before or after < (1.0 - MOST_OUTLIERS) * before:
             break
-        fit, following = _tried(reference, answer, following, size)
-        best = min(best, fit, key=lambda each: each.left)
-    return best if best.shift != 0.0 and best.left < 1.0 else None
+        blocks = kept
+    return _added(blocks, repeated)
 
 
-def _tried(
-    reference: Evaluation, answer: CheckedAnswer, shift: float, size: float
-) -> tuple[Lateness, float]:
-    """Return what a shift of all arrivals leaves, and the next one by Newton's method."""
-    case = reference.case
-    nothing = Lateness("arrival", shift, np.inf), np.nan
-    try:
-        network = case.network.replace(delay=np.maximum(case.network.delay + shift, 0.0))
-        run, dot = jvp(network, case.inputs, case.duration, {"delay": 1.0})
-    except RefsimError:
-        return nothing
-    if not np.array_equal(np.sort(run.spikes.neuron), np.sort(answer.neuron)):
-        return nothing
-    mine, other = matched(run.spikes, answer)
-    late, slope = answer.time[other] - run.spikes.time[mine], dot.time[mine]
-    fit = Lateness("arrival", shift, _rms(late) / size)
-    return fit, shift + float(slope @ late / (slope @ slope)) if slope.any() else np.nan
+def lateness_of(evidence: Evidence, latency: float = 0.0) -> tuple[Lateness, ...]:
+    """Return by how many steps a back end is late, and what would have failed.
 
-
-def late_by_steps(
-    reference: Evaluation, answers: Sequence[tuple[float, CheckedAnswer]]
-) -> Lateness | None:
-    """Return by how many steps spikes are late on a grid, if by a whole number of them.
-
-    Looked at are first spikes that input spikes alone have caused: no reset, which schemes do early
-    or late in their step, has come before. Rounding of arrivals and of spikes scatters them by a
-    fraction of a step, about 0 or about half of a step; by a mistake in the counting of steps
-    they are late by one.
+    Parameters
+    ----------
+    evidence : Evidence
+        Of one case or of several.
+    latency : float
+        Steps by which arrivals act later than their times say, as the back end declares.
     """
-    case, spikes = reference.case, reference.simulation.spikes
-    rows = _caused_by_inputs(reference)
-    if not len(rows):
+    if evidence.rows == 0.0:
+        return ()
+    fit = _fitted(evidence)
+    found = []
+    for i, what in enumerate(SOUGHT):
+        error = float(np.hypot(fit.noise[i], fit.free[i]))
+        if not error < MOST_ERROR:
+            continue
+        least = _allowed(i, fit, evidence) + DEVIATIONS * fit.noise[i] + FREE_LIMIT * fit.free[i]
+        late = float(fit.value[i])
+        beyond = abs(late - (latency if i != OF_SPIKES else 0.0))
+        verdict = "fail" if beyond > least else "pass"
+        found.append(Lateness(what, "steps", late, error, float(least), verdict))
+    return tuple(found)
+
+
+def failing(rows: Sequence[Lateness], latency: float) -> str:
+    """Return a sentence on lateness that is a fault, "" if none is."""
+    late = [row for row in rows if row.verdict == "fail"]
+    if not late:
+        return ""
+    declared = f", where {latency:g} are declared" if latency else ""
+    most = min(row.least for row in late)
+    return f"{in_words(late)}{declared}; a correct back end is so by {most:.2g} at most"
+
+
+def of_exact(reference: Evaluation, answer: CheckedAnswer, tolerance: float) -> Lateness | None:
+    """Return the mean difference of spike times of a back end without a step, None without spikes.
+
+    Parameters
+    ----------
+    reference, answer
+        The two that are compared.
+    tolerance : float
+        By how many ms a spike may be off.
+    """
+    late = differences(reference, answer)
+    if not len(late):
         return None
-    _, dot = jvp(case.network, case.inputs, case.duration, {"delay": 1.0})
-    rows = rows[(dot.time[rows] > FOLLOWS[0]) & (dot.time[rows] < FOLLOWS[1])]
-    steps: list[float] = []
-    for dt, answer in answers:
-        mine, other = matched(spikes, answer)
-        late = np.full(len(spikes.time), np.nan)
-        late[mine] = answer.time[other] - spikes.time[mine]
-        steps += list(late[rows] / dt)
-    found = np.array([step for step in steps if np.isfinite(step)])
-    if len(rows) < FEWEST or not len(found):
+    error = float(np.std(late) / np.sqrt(len(late)))
+    mean = float(np.mean(late))
+    return Lateness("spikes", "ms", mean, error, tolerance, "pass")
+
+
+def _allowed(i: int, fit: _Fit, evidence: Evidence) -> float:
+    """Return by how many steps rounding to either end of a step makes a back end late."""
+    halves = evidence.on_grid / evidence.rows
+    aligned = float(evidence.aligned[i] / evidence.rows)
+    if i != OF_SPIKES:
+        halves += 1.0 - aligned
+    return max(ALWAYS, 0.5 * halves * fit.roundings + aligned)
+
+
+def _equations(reference: Evaluation, dt: float, answer: CheckedAnswer) -> _Equations | None:
+    found = intervals(reference.case, dt, answer)
+    if found is None or not len(found.late):
         return None
-    mean = float(np.mean(found))
-    error = max(SCATTER, float(np.std(found))) / np.sqrt(len(found))
-    whole = round(mean)
-    if abs(mean - whole) > NEAR_A_STEP or abs(mean) - DEVIATIONS * error < ROUNDED:
-        return None
-    return Lateness("first spike", float(whole), LEFT_ON_GRID)
+    m, late, terms = len(found.late), found.late / dt, _terms(found)
+    curved = CURVED + dt * found.condition / found.shortest
+    usable = (
+        (curved < LARGEST_CURVED)
+        & (np.abs(late) < LATEST)
+        & np.all(np.abs(terms) < LARGEST_SENSITIVITY, axis=1)  # and no nan
+    )
+    phase, on_point = _phases(found.arrival, dt)
+    _, group = np.unique(phase, return_inverse=True)
+    together = np.zeros((m, int(group.max(initial=-1)) + 1))
+    np.add.at(together, (found.spike, group), found.by_arrival)
+    on_grid = _on_grid(answer, dt)
+    weight = np.abs(found.by_arrival)
+    aligned = [
+        float(weight[chosen & on_point].sum() / max(weight[chosen].sum(), 1e-300))
+        for chosen in (found.of_input, ~found.of_input)
+    ]
+    every = _Equations(
+        late,
+        terms,
+        UNIFORM * (together @ together.T + on_grid * np.eye(m)),
+        curved**2 + UNIFORM * found.release**2,
+        on_grid,
+        np.array([*aligned, 0.0]),
+    )
+    return every.only(usable)
 
 
-def in_steps(fit: Lateness) -> str:
-    """Return a sentence on a lateness by steps."""
-    number = "a step" if abs(fit.shift) == 1 else f"{abs(fit.shift):g} steps"
-    when = "late" if fit.shift > 0 else "early"
-    return f"spikes that only inputs have caused are {number} {when}, whatever the step"
+def _terms(found: Intervals) -> Vector:
+    """Return the derivatives of the spike times by all coefficients."""
+    m, steep = len(found.late), ~found.smooth
+
+    def by_spike(values: Vector) -> Vector:
+        return np.bincount(found.spike, values, m).astype(np.float64)
+
+    inputs = by_spike(found.by_arrival * found.of_input)
+    neurons = by_spike(found.by_arrival * ~found.of_input)
+    columns = [
+        *(inputs, neurons, 1.0 - inputs - neurons),
+        *(found.release, found.tau_m, found.tau),
+        *(by_spike(found.by_weight * steep), by_spike(found.by_weight * found.smooth)),
+        *(by_spike(found.by_weight_m), by_spike(found.by_arrival * found.smooth)),
+    ]
+    return np.column_stack(columns)
 
 
-def _caused_by_inputs(reference: Evaluation) -> Rows:
-    """Return rows of first spikes of neurons that no neuron has reached, but inputs have."""
-    case, spikes = reference.case, reference.simulation.spikes
-    network = case.network
-    first = np.full(network.n_neurons, np.inf)
-    np.minimum.at(first, spikes.neuron, spikes.time)
-    of_neurons = network.pre < network.n_neurons
-    arrival = first[network.pre[of_neurons]] + network.delay[of_neurons]
-    reached = np.full(network.n_neurons, np.inf)
-    np.minimum.at(reached, network.post[of_neurons], arrival)
-    driven = np.zeros(network.n_neurons, dtype=bool)
-    driven[network.post[~of_neurons]] = True
-    neuron = spikes.neuron
-    chosen = (spikes.time == first[neuron]) & (spikes.time < reached[neuron]) & driven[neuron]
-    return np.flatnonzero(chosen)
+def _phases(arrival: Vector, dt: float) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return the phases of arrivals in their step, and whether they lie on the grid."""
+    part = np.rint(PHASES * (arrival / dt - np.floor(arrival / dt))).astype(np.int64)
+    part %= int(PHASES)
+    return part, part == 0
 
 
-def _rms(values: Vector) -> float:
-    return float(np.sqrt(np.mean(values * values))) if len(values) else 0.0
+def _on_grid(answer: CheckedAnswer, dt: float) -> bool:
+    """Return whether all spikes of an answer are multiples of the step, up to float32."""
+    number = answer.time / dt
+    return bool(np.all(np.abs(number - np.rint(number)) < 1e-4 + 2.0**-23 * number))
+
+
+def _repetition(steps: Sequence[float]) -> float:
+    """Return how often a rounding is counted that several steps share.
+
+    The roundings of one number to steps of dt and of dt/k have a correlation of 1/k.
+    """
+    dt = np.array(steps)
+    shared = np.minimum.outer(dt, dt) / np.maximum.outer(dt, dt)
+    return float(shared.sum() / len(dt))
+
+
+def _added(blocks: Sequence[_Equations], repeated: float) -> Evidence:
+    found = Evidence.none()
+    for block in blocks:
+        n = len(block.late)
+        if not n:
+            continue
+        root = np.linalg.cholesky(block.rounded + np.diag(block.curved))
+        terms = np.linalg.solve(root, block.terms)
+        late = np.linalg.solve(root, block.late)
+        moved = block.only(np.diag(block.rounded) >= block.curved)
+        deviation = np.sqrt(np.diag(moved.rounded) + moved.curved)
+        plain, plain_late = moved.terms / deviation[:, None], moved.late / deviation
+        shared = moved.rounded / np.outer(deviation, deviation)
+        shared[np.diag_indices_from(shared)] = 1.0
+        found += Evidence(
+            gram=terms.T @ terms / repeated,
+            moment=terms.T @ late / repeated,
+            plain_gram=plain.T @ plain,
+            plain_moment=plain.T @ plain_late,
+            plain_square=float(plain_late @ plain_late),
+            rounded=float(len(plain)),
+            roundings=len(plain) ** 2 / max(float((shared**2).sum()), 1.0) / repeated,
+            rows=float(n),
+            on_grid=float(n * block.on_grid),
+            aligned=n * block.aligned,
+        )
+    return found
+
+
+def _fitted(evidence: Evidence) -> _Fit:
+    """Solve the normal equations, first for the scatter, then with it."""
+    known = np.diag(np.concatenate([np.full(len(SOUGHT), UNKNOWN), FREE]) ** -2.0)
+    scale = 1.0
+    for _ in range(ROUNDS):
+        gram, moment = evidence.gram / scale, evidence.moment / scale
+        covariance = np.linalg.inv(gram + known)
+        value = covariance @ moment
+        degrees = max(evidence.roundings - float(np.trace(covariance @ gram)), 1.0)
+        left = evidence.plain_square
+        left += float(value @ (evidence.plain_gram @ value - 2.0 * evidence.plain_moment))
+        scatter = left / max(evidence.rounded, 1.0) * max(evidence.roundings, 1.0) / degrees
+        scatter = max(scatter, LEAST_SCATTER)
+        noise = np.sqrt(np.diag(covariance @ gram @ covariance))
+        free = np.sqrt(np.diag(covariance @ known @ covariance))
+        fit = _Fit(value, noise, free, scatter, SURE * float(np.sqrt(2.0 / degrees)))
+        scale = fit.scale
+    return fit
+
+
+def _without_outliers(block: _Equations, fit: _Fit) -> _Equations:
+    deviation = np.sqrt(np.diag(block.rounded) + block.curved)
+    left = np.abs(block.late - block.terms @ fit.value)
+    return block.only(left < OUTLIER * deviation)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -16,6 +16,7 @@ from refsim.errors import InvalidTypeError, InvalidValueError
 from refsim.grid_scheme import GridScheme, checked_scheme
 from refsim.validate import choice, members, scalar, shown
 from validation.certification.judging import PRECISIONS, Precision, checked_groups, checked_rtol
+from validation.certification.lateness import Evidence
 
 LIBRARIES = ("numpy", "numba")
 
@@ -30,6 +31,8 @@ class Request:
     rtol: float | dict[str, float] | None
     precision: Precision
     scheme: GridScheme | None = None  # rules of a grid by which it is judged to rounding
+    latency: float = 0.0  # steps by which arrivals act later than their times say
+    evidence: list[Evidence] = field(default_factory=list)  # of lateness, by case as it is judged
 
 
 def request_of(
@@ -39,6 +42,7 @@ def request_of(
     rtol: Any = None,
     precision: Any = None,
     scheme: Any = None,
+    latency: Any = None,
 ) -> Request:
     """Return the arguments of a certification, checked."""
     if scheme is not None and not steps:
@@ -52,6 +56,7 @@ def request_of(
         rtol=checked_rtol(rtol),
         precision=_checked_precision(backend, precision),
         scheme=None if scheme is None else checked_scheme(scheme),
+        latency=_checked_latency(backend, latency, bool(steps) and scheme is None),
     )
 
 
@@ -69,6 +74,17 @@ def checked_steps(steps: Any) -> tuple[float, ...]:
 def _checked_precision(backend: Any, precision: str | None) -> Precision:
     named = _declared(backend, "precision", "float64") if precision is None else precision
     return PRECISIONS[choice("precision", named, PRECISIONS)]
+
+
+def _checked_latency(backend: Any, latency: Any, counts: bool) -> float:
+    """Return the steps that arrivals are late by declaration, of those that are judged for it."""
+    if latency is None:
+        latency = _declared(backend, "latency", 0.0) if counts else 0.0
+    elif not counts:
+        raise InvalidValueError(
+            "latency is given; expected it with steps, and without a scheme, which has its own"
+        )
+    return scalar("latency", latency, 0.0, 1e6)
 
 
 def loaded(cases: Any) -> list[Case]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
-from validation.certificate import CaseVerdict, GroupVerdict
+from validation.certificate import CaseVerdict
+from validation.printable import printable
+from validation.report.contents import worst_group
 from validation.report.text import figure
 
 _HEADER = ("case", "verdict", "spikes", "error", "tolerance", "worst in", "cause or note")
@@ -13,7 +13,7 @@ HEADER = _LINE.format(*_HEADER)
 
 
 def line(case: CaseVerdict) -> str:
-    """Return the line of a case."""
+    """Return the line of a case, without signs that act on a terminal."""
     worst = worst_group(case)
     says = case.note
     if case.cause is not None:
@@ -27,12 +27,4 @@ def line(case: CaseVerdict) -> str:
         worst.group if worst else "",
         says,
     )
-    return _LINE.format(*cells).rstrip()
-
-
-def worst_group(case: CaseVerdict) -> GroupVerdict | None:
-    """Return the row with the largest error for its tolerance; those that fail come first."""
-    rows = [row for row in case.groups if not math.isnan(row.error)]
-    return max(
-        rows, key=lambda row: (row.verdict == "fail", row.error / row.tolerance), default=None
-    )
+    return printable(_LINE.format(*cells).rstrip())

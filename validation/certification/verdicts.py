@@ -20,6 +20,9 @@ def dump(certificate: Certificate, stream: TextIO) -> None:
         "versions": certificate.versions,
         "machine": certificate.machine,
         "date": certificate.date,
+        "note": certificate.note,
+        "cause": None if certificate.cause is None else certificate.cause._asdict(),
+        "lateness": [_plain(row._asdict()) for row in certificate.lateness],
         "cases": [_case_document(case) for case in certificate.cases],
     }
     json.dump(document, stream, indent=1, allow_nan=False)
@@ -51,6 +54,8 @@ def _case_document(case: CaseVerdict) -> dict[str, Any]:
             for step in case.steps
         ],
         "order": _plain(case.order),
+        "lateness": [_plain(row._asdict()) for row in case.lateness],
+        "deciding_step": _plain({"": case.deciding_step})[""],
         "seconds": case.seconds,
     }
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from adjoint.check import Evaluation
 from validation.backend import LossCotangents
-from validation.certificate import Cause, GroupVerdict
+from validation.certificate import Cause, GroupVerdict, Lateness
 from validation.certification.answers import CheckedAnswer
 from validation.certification.comparison import Comparison, compared, largest
 from validation.certification.judging import Yardstick
@@ -29,7 +29,7 @@ CAUSES = {
     "permuted neurons": "spikes are right, but carry the numbers of other neurons",
     "spike dropped": "a spike is missing: a crossing is not found, or an arrival is lost",
     "spurious spike": "there is a spike that the reference does not have",
-    "off by one step": "spikes or arrivals are late, or early, by a time step",
+    "off by one step": "spikes or arrivals are late, or early, by a time step or a part of one",
     "parameter ignored": "a parameter acts as if it had another value, such as 0",
     "delay gradient lost": "the gradient by delays is zero or None",
     "gradient lost": "the gradient of a group is zero or None",
@@ -78,6 +78,7 @@ class Suspect:
     measure: Yardstick
     ask: Callable[[LossCotangents], CheckedAnswer]  # what it answers to another loss
     on_grid: bool
+    late: tuple[Lateness, ...] = ()  # by how many steps it is late
 
     @property
     def answer(self) -> CheckedAnswer:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from refsim.engine import simulate
 from refsim.errors import RefsimError
 from refsim.network import Network
+from validation.certificate import in_words
 from validation.certification.comparison import (
     compared,
     first_difference,
@@ -19,7 +20,8 @@ from validation.certification.comparison import (
     scales,
 )
 from validation.certification.judging import PRECISIONS, ROUNDINGS
-from validation.certification.lateness import differences, in_steps, late_by_steps, lateness
+from validation.certification.lateness import LEFT_BY_ROUNDING
+from validation.certification.shifts import differences, shifts
 from validation.diagnosis.causes import Explanation, Suspect, explanation
 
 # Back ends without a step are as exact as the reference: a shift explains all or nothing.
@@ -119,11 +121,11 @@ def _permuted(suspect: Suspect) -> Iterator[Explanation]:
 
 def _late(suspect: Suspect) -> Iterator[Explanation]:
     if suspect.on_grid:
-        fit = late_by_steps(suspect.reference, suspect.answers)
-        if fit is not None:
-            yield explanation("off by one step", in_steps(fit), fit.left)
+        failing = [row for row in suspect.late if row.verdict == "fail"]
+        if failing:
+            yield explanation("off by one step", in_words(failing), LEFT_BY_ROUNDING)
         return
-    for fit in lateness(suspect.reference, suspect.answer):
+    for fit in shifts(suspect.reference, suspect.answer):
         rounding = 100.0 * tolerance(suspect)
         left = fit.left * largest(differences(suspect.reference, suspect.answer))
         if abs(fit.shift) > rounding and left <= max(rounding, SHIFT_LEFT * abs(fit.shift)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 
 from refsim.errors import MissingExtraError
@@ -10,6 +9,7 @@ from validation.certificate import Certificate
 from validation.report.devices import Source
 from validation.report.writing import FILES, require_page, write
 from validation.suite import Row
+from validation.terminal import complain, say
 
 
 def write_report(
@@ -24,7 +24,7 @@ def write_report(
     try:
         require_page()
     except MissingExtraError as error:
-        print(f"refsim: no {FILES['html']}: {error}", file=sys.stderr)
+        complain(f"refsim: no {FILES['html']}: {error}")
         forms.remove("html")
     paths = write(
         certificates,
@@ -34,4 +34,4 @@ def write_report(
         forms=forms,
         device_records=device_records,
     )
-    print("report: " + ", ".join(str(path) for path in paths.values()))
+    say("report: " + ", ".join(str(path) for path in paths.values()))

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from refsim.cases import Case
-from validation.certificate import CaseVerdict, Certificate, GroupVerdict
+from validation.certificate import OUTPUTS as OUTPUTS
+from validation.certificate import VERDICTS, CaseVerdict, Certificate, GroupVerdict
 from validation.suite import Row
 
-OUTPUTS = ("spike_times", "voltages")
 _PER_SYNAPSE = ("weight", "delay")
 
 
@@ -44,7 +44,7 @@ class Report:
 
     @property
     def verdict(self) -> str:
-        """Return "fail" if anything fails, "pass" if anything passes, else "skip"."""
+        """Return the worst of all verdicts; "skip" if nothing is said."""
         said = [certificate.verdict for certificate in self.certificates]
         return overall([*said, *(row.judgement.verdict for row in self.rows)])
 
@@ -85,9 +85,9 @@ class Counts(NamedTuple):
 
 
 def overall(verdicts: Iterable[str]) -> str:
-    """Return "fail" if any of them is, "pass" if any is, else "skip"."""
+    """Return the worst of verdicts; something that passes is better than nothing."""
     said = set(verdicts)
-    return next((word for word in ("fail", "pass") if word in said), "skip")
+    return next((word for word in VERDICTS if word in said), "skip")
 
 
 def ratio(group: GroupVerdict) -> float:
@@ -100,9 +100,25 @@ def ratio(group: GroupVerdict) -> float:
 
 
 def worst_group(case: CaseVerdict) -> GroupVerdict | None:
-    """Return the group that is furthest beyond its tolerance, or nearest to it."""
-    judged = [group for group in case.groups if group.verdict != "skip"]
-    return max(judged, key=lambda g: (g.verdict == "fail", ratio(g)), default=None)
+    """Return the group with the largest error for its tolerance.
+
+    Groups that fail come first, those without a number before all others; then those that leave a
+    case open, as it is they that it is skipped for. Groups that were not compared are none of them.
+    """
+    judged = [row for row in case.groups if row.verdict == "fail" or not math.isnan(row.error)]
+    return max(
+        judged,
+        key=lambda row: (row.verdict == "fail", row.verdict == case.verdict, ratio(row)),
+        default=None,
+    )
+
+
+def sentences(certificate: Certificate) -> str:
+    """Return what all cases of a back end say together."""
+    says = [certificate.note] if certificate.note else []
+    if certificate.cause is not None:
+        says = [f"{certificate.cause.name}: {certificate.cause.evidence}"]
+    return "; ".join([*says, certificate.lateness_note])
 
 
 def spike_counts(case: CaseVerdict) -> str:

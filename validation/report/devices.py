@@ -18,6 +18,7 @@ from refsim.files import checked_path
 from refsim.validate import shown
 
 OWN_RECORDS = Path(__file__).parents[1] / "device_records"  # of refsim, made by its benchmarks
+_MOST_CELLS = 1_000_000  # of a table, each row of which may have names of its own
 Source = str | os.PathLike[str] | Mapping[str, Any]
 
 
@@ -46,7 +47,8 @@ def _records(source: Source) -> list[dict[str, Any]]:
     if isinstance(source, Mapping):
         return [_checked(dict(source), "device_records")]
     path = checked_path(source)
-    paths = sorted(path.glob("*.json")) if path.is_dir() else [path]
+    inside = path.glob("*.json") if os.path.isdir(path) else None
+    paths = [path] if inside is None else sorted(file for file in inside if file.is_file())
     return [_checked(json_reader.read(file), str(file)) for file in paths]
 
 
@@ -87,5 +89,10 @@ def tables(record: Mapping[str, Any]) -> dict[str, tuple[list[str], list[list[An
         rows = [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
         if rows:
             columns = list(dict.fromkeys(name for row in rows for name in row))
+            if len(columns) * len(rows) > _MOST_CELLS:
+                raise InvalidValueError(
+                    f"{shown(key)} of a device record is a table of {len(rows)} rows and "
+                    f"{len(columns)} columns; expected at most {_MOST_CELLS:,} cells"
+                )
             found[key] = columns, [[row.get(name, "") for name in columns] for row in rows]
     return found

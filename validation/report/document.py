@@ -22,6 +22,7 @@ from validation.certificate import (
     Cause,
     Certificate,
     GroupVerdict,
+    Lateness,
     SpikeDifference,
     StepErrors,
 )
@@ -31,6 +32,7 @@ from validation.suite import Row
 FORMAT = "refsim-report/1"
 _NOT_IN_JSON = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 _SIDES = ("reference", "answer")
+_OF_LATENESS = ("late", "error", "least")
 
 
 def number(value: float) -> float | str:
@@ -57,14 +59,17 @@ class _Cases:
     def __init__(self) -> None:
         self.documents: list[dict[str, Any]] = []
         self._place: dict[str, int] = {}
+        self._known: dict[int, int] = {}  # of cases that are the same object
 
-    def place(self, document: dict[str, Any]) -> int:
-        """Return where a document is, after adding it if it is new."""
-        text = json.dumps(document)
-        if text not in self._place:
-            self._place[text] = len(self.documents)
-            self.documents.append(document)
-        return self._place[text]
+    def place(self, case: Case) -> int:
+        """Return where the document of a case is, after adding it if it is new."""
+        if id(case) not in self._known:
+            document = to_dict(case)
+            place = self._place.setdefault(json.dumps(document), len(self.documents))
+            if place == len(self.documents):
+                self.documents.append(document)
+            self._known[id(case)] = place
+        return self._known[id(case)]
 
 
 def to_document(report: Report) -> dict[str, Any]:
@@ -77,6 +82,10 @@ def to_document(report: Report) -> dict[str, Any]:
             "versions": dict(certificate.versions),
             "machine": certificate.machine,
             "date": certificate.date,
+            "note": certificate.note,
+            "cause": None if certificate.cause is None else certificate.cause._asdict(),
+            "required": list(certificate.required),
+            "lateness": [_from_lateness(row) for row in certificate.lateness],
             "cases": [_from_case(case, cases) for case in certificate.cases],
         }
         for certificate in report.certificates
@@ -96,7 +105,7 @@ def to_document(report: Report) -> dict[str, Any]:
 def _from_case(verdict: CaseVerdict, cases: _Cases) -> dict[str, Any]:
     first, cause = verdict.first_difference, verdict.cause
     document: dict[str, Any] = {
-        "case": cases.place(to_dict(verdict.case)),
+        "case": cases.place(verdict.case),
         "name": verdict.case.name,
         "verdict": verdict.verdict,
         "note": verdict.note,
@@ -119,7 +128,13 @@ def _from_case(verdict: CaseVerdict, cases: _Cases) -> dict[str, Any]:
         "order": {group: number(order) for group, order in verdict.order.items()},
         "cause": None if cause is None else cause._asdict(),
         "seconds": number(verdict.seconds),
+        "lateness": [_from_lateness(row) for row in verdict.lateness],
+        "deciding_step": number(verdict.deciding_step),
     }
+
+
+def _from_lateness(row: Lateness) -> dict[str, Any]:
+    return row._asdict() | {name: number(getattr(row, name)) for name in _OF_LATENESS}
 
 
 def _from_group(group: GroupVerdict) -> dict[str, Any]:
@@ -147,6 +162,7 @@ def _from_conditioning(conditioning: Conditioning) -> dict[str, Any]:
         "min_slope_spike": int(conditioning.min_slope_spike),
         "min_gap": number(conditioning.min_gap),
         "min_release_gap": number(conditioning.min_release_gap),
+        "min_sample_gap": number(conditioning.min_sample_gap),
     }
 
 
@@ -169,6 +185,8 @@ def from_document(document: dict[str, Any]) -> Report:
             machine=given["machine"],
             date=given["date"],
             cases=tuple(_to_case(case, cases) for case in given["cases"]),
+            required=tuple(given.get("required", ())),
+            lateness=_to_lateness(given),
         )
         for given in document["certificates"]
     )
@@ -204,6 +222,16 @@ def _to_case(given: dict[str, Any], cases: list[Case]) -> CaseVerdict:
         order={group: _read(order) for group, order in given["order"].items()},
         cause=None if cause is None else Cause(**cause),
         seconds=_read(given["seconds"]),
+        lateness=_to_lateness(given),
+        deciding_step=_read(given.get("deciding_step", "nan")),
+    )
+
+
+def _to_lateness(given: dict[str, Any]) -> tuple[Lateness, ...]:
+    """Read measurements of lateness; reports of before there were any do not have them."""
+    return tuple(
+        Lateness(**row | {name: _read(row[name]) for name in _OF_LATENESS})
+        for row in given.get("lateness", ())
     )
 
 
@@ -225,7 +253,7 @@ def _to_step(given: dict[str, Any]) -> StepErrors:
 
 
 def _to_conditioning(given: dict[str, Any]) -> Conditioning:
-    names = ("min_slope", "min_gap", "min_release_gap")
+    names = ("min_slope", "min_gap", "min_release_gap", "min_sample_gap")
     return Conditioning(**given | {name: _read(given[name]) for name in names})
 
 

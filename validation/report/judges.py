@@ -29,10 +29,15 @@ def excess(said: Judgement) -> float:
 
 def by_judge(rows: Sequence[Row]) -> list[JudgeSummary]:
     """Return a summary for each judge, in the order in which they speak."""
-    return [
-        _summary(judge, [row.judgement for row in rows if row.judgement.judge == judge])
-        for judge in dict.fromkeys(row.judgement.judge for row in rows)
-    ]
+    return [_summary(judge, said) for judge, said in said_by_judge(rows).items()]
+
+
+def said_by_judge(rows: Sequence[Row]) -> dict[str, list[Judgement]]:
+    """Return what each judge says, in the order in which they speak."""
+    said: dict[str, list[Judgement]] = {}
+    for row in rows:
+        said.setdefault(row.judgement.judge, []).append(row.judgement)
+    return said
 
 
 def _summary(judge: str, said: list[Judgement]) -> JudgeSummary:

@@ -6,11 +6,14 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from adjoint.check import Judgement
 from validation.certificate import CaseVerdict, Certificate
 from validation.report.contents import Counts, Report, difference_text
+from validation.report.judges import said_by_judge
 from validation.report.text import error_figure, figure, printable
 
 _Element = ElementTree.Element
+ALL_CASES = "all cases together"
 
 
 class _Test(NamedTuple):
@@ -26,11 +29,11 @@ def junit_text(report: Report) -> str:
     """Return the XML of a report: a suite for each back end and for each judge."""
     root = ElementTree.Element("testsuites", name=printable(report.heading))
     for certificate in report.certificates:
-        tests = [_case_test(case) for case in certificate.cases]
+        tests = [_case_test(case) for case in certificate.cases] + _together(certificate)
         suite = _suite(root, certificate.backend, tests)
         _describe(suite, certificate)
-    for judge in dict.fromkeys(row.judgement.judge for row in report.rows):
-        _suite(root, f"refsim: {judge}", _judge_tests(report, judge))
+    for judge, said in said_by_judge(report.rows).items():
+        _suite(root, f"refsim: {judge}", [_judge_test(judgement) for judgement in said])
     for name in ("tests", "failures", "errors", "skipped"):
         root.set(name, str(sum(int(suite.get(name, "0")) for suite in root)))
     root.set("time", f"{sum(float(suite.get('time', '0')) for suite in root):.3f}")
@@ -101,16 +104,23 @@ def _case_test(case: CaseVerdict) -> _Test:
     return _Test(case.case.name, case.verdict, message, text, kind, case.seconds)
 
 
-def _judge_tests(report: Report, judge: str) -> list[_Test]:
-    return [
-        _Test(
-            said.case,
-            said.verdict,
-            said.note or f"error {error_figure(said.error)} in {said.group}",
-            f"error {error_figure(said.error)}, tolerance {figure(said.tolerance)}, worst in "
-            f"{said.group}",
-            "judgement",
-        )
-        for said, _ in report.rows
-        if said.judge == judge
-    ]
+def _together(certificate: Certificate) -> list[_Test]:
+    """Return a test for what only all cases together show, none if they do not."""
+    cause = certificate.cause
+    if cause is not None:
+        says = f"{cause.name}: {cause.evidence}"
+        return [_Test(ALL_CASES, "fail", says, certificate.lateness_note, cause.name)]
+    if certificate.verdict == "inconclusive":
+        return [_Test(ALL_CASES, "skip", f"inconclusive: {certificate.note}", "", "")]
+    return []
+
+
+def _judge_test(said: Judgement) -> _Test:
+    return _Test(
+        said.case,
+        said.verdict,
+        said.note or f"error {error_figure(said.error)} in {said.group}",
+        f"error {error_figure(said.error)}, tolerance {figure(said.tolerance)}, worst in "
+        f"{said.group}",
+        "judgement",
+    )

@@ -10,6 +10,7 @@ from validation.report.contents import (
     Report,
     difference_text,
     overall,
+    sentences,
     spike_counts,
     worst_group,
 )
@@ -75,6 +76,7 @@ def _certificate(certificate: Certificate) -> list[str]:
     return [
         f"## {markdown(certificate.backend)}",
         facts,
+        markdown(_ended(sentences(certificate))),
         table(_CASE_COLUMNS, map(_case_row, certificate.cases)),
         "\n".join(failures),
         "Skipped:\n\n" + "\n".join(notes) if notes else "",

@@ -22,6 +22,7 @@ from validation.report.contents import (
     difference_text,
     overall,
     ratio,
+    sentences,
     worst_group,
 )
 from validation.report.devices import plain_figures, tables
@@ -60,6 +61,7 @@ class CertificateView(NamedTuple):
     backend: str
     verdict: str
     counts: str
+    sentences: str
     facts: dict[str, str]
     failures: list[CaseView]
     unlisted: int
@@ -151,6 +153,7 @@ def _certificate(certificate: Certificate, name: str, drawn: set[int]) -> Certif
         backend=printable(certificate.backend),
         verdict=certificate.verdict,
         counts=Counts.of(case.verdict for case in certificate.cases).sentence("case"),
+        sentences=printable(sentences(certificate)),
         facts=_printable(facts | certificate.versions),
         failures=[cases[j] for j in failed[:_MOST_LISTED]],
         unlisted=max(0, len(failed) - _MOST_LISTED),
@@ -162,9 +165,9 @@ def _certificate(certificate: Certificate, name: str, drawn: set[int]) -> Certif
 
 
 def _case(case: CaseVerdict, anchor: str, draw: bool) -> CaseView:
-    sentences = [case.note, difference_text(case)]
+    says = [case.note, difference_text(case)]
     if case.cause is not None:
-        sentences.append(f"Probable cause: {case.cause.name}; {case.cause.evidence}")
+        says.append(f"Probable cause: {case.cause.name}; {case.cause.evidence}")
     given, c = case.case, case.conditioning
     facts = {
         "neurons": str(given.network.n_neurons),
@@ -176,12 +179,13 @@ def _case(case: CaseVerdict, anchor: str, draw: bool) -> CaseView:
         "smallest slope": figure(c.min_slope, 3),
         "gap to a crossing (ms)": figure(c.min_gap, 3),
         "gap to a release (ms)": figure(c.min_release_gap, 3),
+        "gap to a sample (ms)": figure(c.min_sample_gap, 3),
     }
     return CaseView(
         anchor=anchor,
         name=printable(given.name),
         verdict=case.verdict,
-        sentences=[printable(sentence) for sentence in sentences if sentence],
+        sentences=[printable(sentence) for sentence in says if sentence],
         facts=facts,
         groups=group_table(case),
         pictures=case_pictures(case, anchor) if draw and case.verdict != "skip" else [],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from importlib.resources import files
+from itertools import islice
 from typing import Any
 
 from refsim import json_reader
@@ -13,6 +14,8 @@ from refsim.files import checked_path
 from refsim.validate import shown
 from validation.report.contents import Report
 from validation.report.document import FORMAT, from_document
+
+_MOST_ERRORS = 100  # of which the worst is told; a long file may have millions
 
 
 class ReportFileError(InvalidValueError):
@@ -69,7 +72,8 @@ def check(document: Any) -> None:
     if given != FORMAT:
         raise ReportFileError(f"format is {shown(given)}; expected {FORMAT!r}")
     validator = jsonschema.Draft202012Validator(schema())
-    error = jsonschema.exceptions.best_match(validator.iter_errors(document))
+    errors = islice(validator.iter_errors(document), _MOST_ERRORS)
+    error = jsonschema.exceptions.best_match(errors)
     if error is not None:
         wanted = f"{error.validator} {shown(error.validator_value)}"
         raise ReportFileError(f"{error.json_path} is {shown(error.instance)}; expected {wanted}")

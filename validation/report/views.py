@@ -22,7 +22,7 @@ from validation.report.text import (
 )
 from validation.suite import Row
 
-_RANK = {"fail": 0, "skip": 1, "pass": 2}
+_RANK = {"fail": 0, "inconclusive": 1, "skip": 2, "pass": 3}
 
 
 class Cell(NamedTuple):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from refsim.errors import InvalidTypeError, InvalidValueError, MissingExtraError
-from refsim.files import OutputError, checked_path, json_text, write_whole
+from refsim.files import json_text, made_folder, write_whole
 from refsim.validate import members, shown
 from validation.certificate import Certificate
 from validation.report.contents import Report
@@ -124,16 +124,6 @@ def _is_there(name: str) -> bool:
         return find_spec(name) is not None
     except (ImportError, ValueError):  # sys.modules holds None in its place
         return False
-
-
-def made_folder(directory: str | os.PathLike[str]) -> Path:
-    """Return the folder of a report, made if it is not there."""
-    folder = checked_path(directory)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made: {error.strerror}") from None
-    return folder
 
 
 def _checked(given: Iterable[Any], name: str, kind: type) -> list[Any]:

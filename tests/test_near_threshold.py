@@ -1,0 +1,58 @@
+"""Neurons next to the threshold, on every engine, against a judge in decimals."""
+
+import math
+
+import pytest
+from certain import EPS, Leeway, Undecided, bounds_of, objections
+from hypothesis import assume, given, settings
+
+from refsim import simulate, simulate_batch
+from validation.strategies import near_threshold
+
+
+def by_events(case, **options):
+    return simulate(case.network, case.inputs, case.duration, engine="event", **options)
+
+
+def in_a_batch(case):
+    return simulate_batch(case.network, [case.inputs], case.duration, engine="event")[0]
+
+
+def by_windows(case):
+    return simulate(case.network, case.inputs, case.duration, engine="window")
+
+
+def leeway(case, windows):
+    """A few roundings an arrival; a window adds one of its own, and some of its length."""
+    roundings = 32.0 + 8.0 * len(case.inputs)
+    if not windows:
+        return Leeway(roundings * EPS, 0.0, 4.0)
+    length = case.network.window_tables.length
+    roundings += 4.0 * math.sqrt(case.duration / length)
+    # Responses are polynomials, good to the last bits of their largest value in a window.
+    response = 8.0 * EPS * length / (length + float(case.network.tau_m.min()))
+    return Leeway(roundings * EPS, response, 8.0)
+
+
+def check(case):
+    try:
+        exact = bounds_of(case.network, case.inputs, case.duration, leeway(case, windows=False))
+        by_length = bounds_of(case.network, case.inputs, case.duration, leeway(case, windows=True))
+    except Undecided:
+        assume(False)
+    for run, bounds in ((by_events, exact), (in_a_batch, exact), (by_windows, by_length)):
+        wrong = objections(run(case).by_neuron(), bounds, case.duration)
+        assert not wrong, f"{run.__name__}: {wrong}"
+
+
+@settings(max_examples=60, deadline=None)
+@given(near_threshold())
+def test_no_spike_is_lost_next_to_the_threshold(case):
+    check(case)
+
+
+@pytest.mark.slow
+@settings(max_examples=2000, deadline=None)
+@given(near_threshold(max_neurons=3))
+def test_no_spike_is_lost_next_to_the_threshold_at_length(case):
+    check(case)
