@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from validation.terminal import say
@@ -188,7 +189,7 @@ def _synapse_steps() -> Iterator[Step]:
 
     yield "random synapses", lambda: refsim.random(n, n, in_degree=30, seed=0)
     for name, delay in delays.items():
-        yield f"many synapses, delays {name}", lambda delay=delay: lay_out(delay)
+        yield f"many synapses, delays {name}", partial(lay_out, delay)
 
 
 def _queue_steps(queue: str) -> Iterator[Step]:
@@ -251,7 +252,7 @@ def _structure_steps() -> Iterator[Step]:
         "FIFO": queues.FIFO,
     }
     for name, make in exact.items():
-        yield f"queues.{name}", lambda make=make: use(make)
+        yield f"queues.{name}", partial(use, make)
 
 
 def _gradients(given: _Given, **options: Any) -> object:
