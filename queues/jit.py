@@ -148,9 +148,13 @@ def _for_python_too(function: _F, **options: bool) -> _F:
     compiled: Any = _compiled(function, False, **options)
     compile_notice.watch(compiled)
     if _pipelines():
-        linked: Any = _compiled(function, True, no_cpython_wrapper=True, **options)
-        compiled.get_call_template = linked.get_call_template
-        compiled.get_overload = linked.get_overload
+
+        @cache
+        def linked() -> Any:
+            return _compiled(function, True, no_cpython_wrapper=True, **options)
+
+        compiled.get_call_template = lambda *call: linked().get_call_template(*call)
+        compiled.get_overload = lambda signature: linked().get_overload(signature)
     return cast(_F, compiled)
 
 
