@@ -302,10 +302,7 @@ class Simulation(ReadOnlyArrays):
         wanted = np.arange(n) if neurons is None else as_array("neurons", neurons, "integers")
         wanted = indices("neurons", np.atleast_1d(wanted), None, n)
         grid = self._grid(dt, len(wanted)) if times is None else self._ascending(times)
-        voltage = np.zeros((len(wanted), len(grid)))
-        for row, i in zip(voltage, wanted, strict=True):
-            row[:] = replay(self, int(i), grid)
-        return Trace(grid, wanted, voltage)
+        return Trace(grid, wanted, replay(self, wanted, grid))
 
     def _grid(self, dt: Any, n_wanted: int) -> NDArray[np.float64]:
         """Return the times every ``dt`` up to the end."""
