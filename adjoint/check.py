@@ -60,7 +60,7 @@ class Judgement(NamedTuple):
     note: str = ""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Evaluation:
     """A case with our spikes and gradient.
 
@@ -77,6 +77,9 @@ class Evaluation:
     case: Case
     simulation: Simulation
     pullback: Pullback
+
+    def __repr__(self) -> str:
+        return f"<Evaluation of {self.case!r}: {self.simulation!r}>"
 
     @property
     def time_bar(self) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adjoint.api import jvp
+from adjoint.names import ParameterName
 from refsim.cases import gradient_sizes
 from refsim.engine import simulate
 from refsim.errors import InvalidValueError
@@ -45,7 +46,7 @@ def sensitivity(
     inputs: SpikeTrain | None,
     duration: float,
     neuron: int,
-    parameter: str,
+    parameter: ParameterName,
     index: int = 0,
     *,
     epsilon: float | None = None,

@@ -21,6 +21,7 @@ from refsim.errors import (
 from refsim.event_loop import Counts, Margins, Problem, Transit, Work
 from refsim.inputs import Samples, SpikeTrain, checked_inputs, checked_samples
 from refsim.lossy import Lossy
+from refsim.names import EngineName, QueueChoice
 from refsim.network import Network
 from refsim.progress import no_progress, no_report, progress_bar
 from refsim.simulation import Conditioning, EventCounts, Simulation, Spikes
@@ -58,9 +59,9 @@ def simulate(
     duration: float | None = None,
     *,
     samples: Samples | tuple[Any, Any] | None = None,
-    queue: str | Lossy = "auto",
+    queue: QueueChoice | Lossy = "auto",
     dt: float | None = None,
-    engine: str = "auto",
+    engine: EngineName = "auto",
     max_spikes: int = MAX_SPIKES,
     threads: int | None = None,
     keep_state: bool = False,
@@ -318,7 +319,7 @@ class Run:
         queue: Any,
         dt: Any,
         max_spikes: Any,
-        engine: str = "auto",
+        engine: EngineName = "auto",
         threads: Any = None,
         keep_state: Any = False,
         progress: Any = False,

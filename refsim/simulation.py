@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from queues.summary import span, summary
 from refsim.errors import InvalidValueError
 from refsim.inputs import Samples, SpikeTrain
 from refsim.lossy import Losses, NoLosses
@@ -68,6 +69,9 @@ class Dropped(NamedTuple):
     emitted: NDArray[np.float64]  # (k,) ms, time of the spike
     synapse: NDArray[np.int64]  # (k,) number of the synapse in the network
     arrival: NDArray[np.float64]  # (k,) ms, when it would have arrived, be it after the end
+
+    def __repr__(self) -> str:
+        return summary(self)
 
 
 class Conditioning(NamedTuple):
@@ -333,3 +337,7 @@ class Trace(NamedTuple):
     time: NDArray[np.float64]  # (k,) ms
     neuron: NDArray[np.int64]  # (m,)
     voltage: NDArray[np.float64]  # (m, k)
+
+    def __repr__(self) -> str:
+        when = f", {span(self.time)} ms" if len(self.time) else ""
+        return f"<Trace: {len(self.neuron)} neurons at {len(self.time)} times{when}>"

@@ -48,6 +48,9 @@ class WindowState(NamedTuple):
     tally: Int
     gap: Float
 
+    def __repr__(self) -> str:
+        return f"<WindowState: {self.n_spikes} spikes so far, {len(self.time)} under way>"
+
     @property
     def n_spikes(self) -> int:
         """Number of spikes so far."""

@@ -21,7 +21,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Exit codes: 0 all is well, 1 a gradient is rejected, 2 wrong arguments or files.",
     )
     parser.add_argument("--version", action="version", version=f"refsim {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     cli_validate.add_parser(commands)
     cli_certify.add_parser(commands)
     run = commands.add_parser(
@@ -129,11 +129,15 @@ def _info(arguments: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments = parser.parse_args(argv)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # names may have what a terminal cannot show
             stream.reconfigure(errors="backslashreplace")
     try:
+        if arguments.command is None:
+            parser.print_help()
+            return 0
         return arguments.run(arguments)
     except (RefsimError, MissingExtraError) as error:
         print(f"refsim: error: {error}", file=sys.stderr)

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from refsim.names import EngineName
+
 Step = tuple[str, Callable[[], object]]
 
 
@@ -46,7 +48,7 @@ def steps() -> Iterator[Step]:
     yield "batches", lambda: adjoint.vjp_batch(one, [inputs, inputs], 30.0)[1](None)
 
 
-def _gradients(*run: Any, engine: str) -> object:
+def _gradients(*run: Any, engine: EngineName) -> object:
     import numpy as np
 
     import adjoint

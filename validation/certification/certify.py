@@ -47,6 +47,7 @@ from validation.certification.judging import (
 )
 from validation.certification.request import Request, loaded, name_of, request_of, versions_of
 from validation.diagnosis.diagnose import Suspect, diagnose
+from validation.names import PrecisionName
 
 MOST_OF_A_NOTE = 1000  # characters
 
@@ -59,7 +60,7 @@ def certify(
     name: str | None = None,
     groups: Sequence[str] | None = None,
     rtol: float | Mapping[str, float] | None = None,
-    precision: str | None = None,
+    precision: PrecisionName | None = None,
     scheme: GridScheme | None = None,
     on_case: Callable[[CaseVerdict], object] | None = None,
 ) -> Certificate:
