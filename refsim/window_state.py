@@ -52,6 +52,9 @@ class WindowState(NamedTuple):
     tally: Int
     gap: Float
 
+    def __repr__(self) -> str:
+        return f"<WindowState: {self.n_spikes} spikes so far, {len(self.time)} under way>"
+
     @property
     def n_spikes(self) -> int:
         """Number of spikes so far."""
@@ -61,6 +64,11 @@ class WindowState(NamedTuple):
     def n_samples(self) -> int:
         """Number of voltages read so far."""
         return int(self.counts[SAMPLES])
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of input spikes so far that have been sent, in order of time."""
+        return int(self.counts[INPUTS])
 
     @property
     def nbytes(self) -> int:
@@ -122,6 +130,16 @@ def _at_least(column: NDArray[Any], room: int, begin: NDArray[Any]) -> NDArray[A
     return column
 
 
+def without_past(state: WindowState) -> WindowState:
+    """Return a state whose input spikes and samples so far are forgotten, those under way kept."""
+    counts, number = state.counts.copy(), state.number.copy()
+    counts[[INPUTS, SAMPLES, BASE]] = 0
+    is_input = number < 0
+    rank = np.unique(number[is_input], return_inverse=True)[1]  # ascending, the last input first
+    number[is_input] = rank - rank.max(initial=-1) - 1
+    return state._replace(counts=counts, number=number)
+
+
 def checked_state(
     arrays: dict[str, NDArray[Any]], network: Network, n_spikes: int, n_inputs: int, n_samples: int
 ) -> WindowState:
@@ -178,7 +196,7 @@ def _check_places(state: WindowState, network: Network, n_inputs: int) -> None:
         raise ValueError("last_spike")
     if not _within(state.source, 0, network.n_neurons + network.n_inputs - 1):
         raise ValueError("source")
-    if not _within(state.number, -n_inputs, state.n_spikes - 1):
+    if not _within(state.number, -n_inputs - len(state.time), state.n_spikes - 1):
         raise ValueError("number")
     first = state.source * len(size) + np.arange(len(size))[:, None]
     if not _within(state.end, rows.start[first], rows.start[first + 1]):

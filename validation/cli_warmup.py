@@ -192,7 +192,7 @@ def _synapse_steps() -> Iterator[Step]:
         yield f"many synapses, delays {name}", partial(lay_out, delay)
 
 
-def _queue_steps(queue: str) -> Iterator[Step]:
+def _queue_steps(queue: Any) -> Iterator[Step]:
     """Return the steps of an exact queue of choice, forwards and backwards."""
     import numpy as np
 
