@@ -30,7 +30,6 @@ from refsim.synapses import Synapses
 from refsim.types import Float, Int, Tape
 from refsim.validate import LARGEST, LONGEST, check_indices
 
-
 _LAST = ("last_arrival", "last_bend", "last_sample")
 
 
