@@ -25,9 +25,10 @@ from refsim.event_loop import Margins
 from refsim.grid import arrival_times, step_of
 from refsim.inputs import Samples, SpikeTrain
 from refsim.network import Network
+from refsim.sample_gaps import gap_to_own_events
 from refsim.simulation import Conditioning, Simulation, Spikes
 from refsim.synapses import Synapses
-from refsim.types import Float, Int, Tape
+from refsim.types import Float, Int, SampleArrays, Tape
 from refsim.validate import LARGEST, LONGEST, check_indices
 
 _LAST = ("last_arrival", "last_bend", "last_sample")
@@ -256,7 +257,12 @@ class EventRun(Run):
         before, known = self.before, len(self._last)
         tail_inputs = self.inputs_before + tail.counts.inputs
         spikes = self._spikes(tail.spikes)
-        whole = Conditioning.of(Tape(*spikes, np.zeros(0)), np.inf, np.inf, np.inf)
+        whole = Conditioning.of(
+            Tape(*spikes, np.zeros(0)),
+            tail.conditioning.min_gap,
+            tail.conditioning.min_release_gap,
+            self._sample_gap(tail, spikes),
+        )
         return replace(
             tail,
             network=self.users_network,
@@ -265,14 +271,20 @@ class EventRun(Run):
             samples=self.users_samples,
             spikes=spikes,
             voltages=self._voltages(tail.voltages),
-            conditioning=tail.conditioning._replace(
-                min_slope=whole.min_slope, min_slope_spike=whole.min_slope_spike
-            ),
+            conditioning=whole,
             counts=tail.counts._replace(
                 spikes=self.begun.n_spikes + tail.n_spikes - known, inputs=tail_inputs
             ),
             origin=self._origin(tail),
         )
+
+    def _sample_gap(self, tail: Simulation, spikes: Spikes) -> float:
+        """Return the gap of samples on both sides of where the run went on."""
+        read = self.users_samples
+        samples = SampleArrays(read.times, read.neurons, np.zeros(0), np.zeros(0))
+        own = gap_to_own_events(spikes, self.users_network.t_ref, samples)
+        known = self.before.conditioning.min_sample_gap, tail.conditioning.min_sample_gap
+        return min(own, *known)
 
     def _spikes(self, tail: Spikes) -> Spikes:
         """Return the spikes before, with slopes at releases since, and the new ones."""

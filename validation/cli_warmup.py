@@ -208,7 +208,7 @@ def _queue_steps(queue: Any) -> Iterator[Step]:
     yield f"event engine, {queue}", use
 
 
-def _backwards(queue: str) -> str:
+def _backwards(queue: Any) -> Any:
     """Return the queue of the pullback, which does without those that need steps or lanes."""
     from queues.dispatch import STRUCTURES
 
