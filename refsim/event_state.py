@@ -22,7 +22,7 @@ from refsim.datum import moved, voltages_of
 from refsim.engine import MAX_SPIKES, Run
 from refsim.errors import InvalidValueError
 from refsim.event_loop import Margins
-from refsim.grid import arrival_times, step_of
+from refsim.grid import arrival_times
 from refsim.inputs import Samples, SpikeTrain
 from refsim.network import Network
 from refsim.sample_gaps import gap_to_own_events
@@ -240,7 +240,7 @@ class EventRun(Run):
             margin[0] = value
         queue = self.transit.queue
         if isinstance(queue, RingBufferArrays):
-            ring_buffer.restart(queue, int(step_of(self.dt, self.before.duration)) - 1)
+            ring_buffer.restart(queue, int(self.before.duration / self.dt))
 
     def _execute_events(self) -> None:
         self.load()
