@@ -166,6 +166,7 @@ class Resumed(NamedTuple):
     """What an earlier run has left: its state, and its spikes and voltages in order of time."""
 
     state: WindowState
+    base: int  # number of the first spike below; those before are forgotten
     spikes: Spikes
     voltages: Float
 
@@ -219,7 +220,8 @@ class WindowRun:
     def _resume(self, resumed: Resumed) -> None:
         """Go back to the window where an earlier run has left its state."""
         self.work = restore(self.work, resumed.state)
-        k = resumed.state.n_spikes
+        self.work.counts[BASE] = resumed.base
+        k = resumed.state.n_spikes - resumed.base
         tape = Tape(*(_longer(column, 2 * k + _ROOM) for column in self.work.tape))
         for name, column in resumed.spikes._asdict().items():
             getattr(tape, name)[:k] = column[:k]
@@ -298,9 +300,9 @@ class WindowRun:
         A run that is cut within a window ends with its last spike.
         """
         run, work = self.run, self.work
-        spikes, inputs = int(work.counts[SPIKES]), int(work.counts[INPUTS])
+        spikes, inputs = int(work.counts[SPIKES] - work.counts[BASE]), int(work.counts[INPUTS])
         if is_cut:
-            end = work.tape.time[spikes - 1]
+            end = work.tape.time[spikes - 1] if spikes else self.reached
             inputs = int(np.searchsorted(run.problem.inputs.time, end))
             run.problem.samples.voltage[run.problem.samples.time > end] = np.nan
         origin = order_of_emissions(work.tape.time[:spikes], run.problem.inputs.time[:inputs])

@@ -57,6 +57,11 @@ class WindowState(NamedTuple):
         return int(self.counts[SPIKES])
 
     @property
+    def n_inputs(self) -> int:
+        """Number of input spikes so far that have been sent, in order of time."""
+        return int(self.counts[INPUTS])
+
+    @property
     def nbytes(self) -> int:
         """Memory that the state takes, in bytes."""
         return sum(column.nbytes for column in self)
@@ -114,6 +119,16 @@ def _at_least(column: NDArray[Any], room: int, begin: NDArray[Any]) -> NDArray[A
     return column
 
 
+def without_past(state: WindowState) -> WindowState:
+    """Return a state whose input spikes and samples so far are forgotten, those under way kept."""
+    counts, number = state.counts.copy(), state.number.copy()
+    counts[[INPUTS, SAMPLES, BASE]] = 0
+    is_input = number < 0
+    rank = np.unique(number[is_input], return_inverse=True)[1]  # ascending, the last input first
+    number[is_input] = rank - rank.max(initial=-1) - 1
+    return state._replace(counts=counts, number=number)
+
+
 def checked_state(
     arrays: dict[str, NDArray[Any]], network: Network, n_spikes: int, n_inputs: int, n_samples: int
 ) -> WindowState:
@@ -168,7 +183,7 @@ def _check_places(state: WindowState, network: Network, n_inputs: int) -> None:
         raise ValueError("last_spike")
     if not _within(state.source, 0, network.n_neurons + network.n_inputs - 1):
         raise ValueError("source")
-    if not _within(state.number, -n_inputs, state.n_spikes - 1):
+    if not _within(state.number, -n_inputs - len(state.time), state.n_spikes - 1):
         raise ValueError("number")
     first = state.source * len(size) + np.arange(len(size))[:, None]
     if not _within(state.end, rows.start[first], rows.start[first + 1]):
