@@ -62,12 +62,12 @@ def _describe(suite: _Element, certificate: Certificate) -> None:
     suite.set("timestamp", printable(certificate.date.removesuffix("Z").removesuffix("+00:00")))
     suite.set("hostname", printable(certificate.machine))
     properties = ElementTree.Element("properties")
-    for key, value in (("verdict", certificate.verdict), ("of all cases", sentences(certificate))):
-        ElementTree.SubElement(properties, "property", name=key, value=printable(value))
     for key, value in certificate.versions.items():
         ElementTree.SubElement(
             properties, "property", name=f"version of {printable(key)}", value=printable(value)
         )
+    for key, value in (("verdict", certificate.verdict), ("of all cases", sentences(certificate))):
+        ElementTree.SubElement(properties, "property", name=key, value=printable(value))
     suite.insert(0, properties)
 
 
