@@ -30,6 +30,7 @@ from validation.certificate import (
     Cause,
     Certificate,
     GroupVerdict,
+    Lateness,
     SpikeDifference,
     StepErrors,
 )
@@ -481,6 +482,7 @@ def test_json_keeps_to_its_schema(paths):
         (SpikeDifference, "difference"),
         (StepErrors, "step"),
         (Cause, "cause"),
+        (Lateness, "lateness"),
         (Conditioning, "conditioning"),
         (Judgement, "judgement"),
     ],

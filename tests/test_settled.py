@@ -1,4 +1,4 @@
-"""Voltages that settle on the threshold, and drives next to it or far beyond it, by every engine."""
+"""Voltages settled on the threshold, and drives next to it or far beyond it, by every engine."""
 
 import math
 

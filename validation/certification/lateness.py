@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
@@ -49,22 +50,24 @@ OF_SPIKES = 2
 # of a double_exp. Standard deviations in steps. Euler's method shortens time constants by half a
 # step, a current held for a step is half a step of it more, and responses that rise from zero are
 # half a step late by either.
-FREE = np.array([1.0, 0.5, 0.5, 0.5, 0.5, 0.5, 0.3])
-FREE_LIMIT = 2.0  # of these, that are no mistake
+FREE = np.array([1.0, 0.4, 0.4, 0.4, 0.5, 0.4, 0.35])
+FREE_LIMIT = 1.5  # of these: a little more than half a step
 UNKNOWN = 10.0  # steps: what is sought may be anything
 
 UNIFORM = 1.0 / 12.0  # variance of a rounding, in steps
 CURVED = 0.05  # steps by which a spike may be off that linear terms leave
 LARGEST_CURVED = 1.0
 LARGEST_SENSITIVITY = 100.0
+MOST_OF_RATIO = 1000  # denominator of the ratio of two steps
 PHASES = 1e6  # phases of arrivals are equal where so many-th parts of a step are
 OUTLIER = 4.5  # standard deviations: an arrival has passed a crossing
 MOST_OUTLIERS = 0.2  # of all spikes
 ROUNDS = 3
 MOST_ROUNDINGS = 2.0
 LEAST_SCATTER = 0.02  # of what one rounding does, as a variance
-# With normal errors, a correct back end is taken for a late one once in a hundred thousand cases.
-DEVIATIONS = float(ndtri(1.0 - 0.5e-5))
+# With normal errors, a correct back end is taken for a late one once in ten thousand cases,
+# if it rounds to one end of a step, and hardly ever if it does not.
+DEVIATIONS = float(ndtri(1.0 - 0.5e-4))
 SURE = 2.0  # standard deviations of a scatter, beyond which it is not that of one rounding
 ALWAYS = 0.1  # steps that terms of second order may make at steps as long as those given
 # What a lateness leaves of the differences is the rounding of each, which is not known.
@@ -309,11 +312,11 @@ def _on_grid(answer: CheckedAnswer, dt: float) -> bool:
 def _repetition(steps: Sequence[float]) -> float:
     """Return how often a rounding is counted that several steps share.
 
-    The roundings of one number to steps of dt and of dt/k have a correlation of 1/k.
+    The roundings of numbers to steps whose ratio is p/q, of coprime p and q, have a correlation of
+    1/(p q): 1/2 for a step and its half, and next to nothing for most others.
     """
-    dt = np.array(steps)
-    shared = np.minimum.outer(dt, dt) / np.maximum.outer(dt, dt)
-    return float(shared.sum() / len(dt))
+    ratios = [Fraction(a / b).limit_denominator(MOST_OF_RATIO) for a in steps for b in steps]
+    return sum(1.0 / (each.numerator * each.denominator or 1) for each in ratios) / len(steps)
 
 
 def _added(blocks: Sequence[_Equations], repeated: float) -> Evidence:

@@ -185,7 +185,7 @@ def from_document(document: dict[str, Any]) -> Report:
             machine=given["machine"],
             date=given["date"],
             cases=tuple(_to_case(case, cases) for case in given["cases"]),
-            required=tuple(given.get("required", ())),
+            required=tuple(given["required"]),
             lateness=_to_lateness(given),
         )
         for given in document["certificates"]
@@ -223,15 +223,14 @@ def _to_case(given: dict[str, Any], cases: list[Case]) -> CaseVerdict:
         cause=None if cause is None else Cause(**cause),
         seconds=_read(given["seconds"]),
         lateness=_to_lateness(given),
-        deciding_step=_read(given.get("deciding_step", "nan")),
+        deciding_step=_read(given["deciding_step"]),
     )
 
 
 def _to_lateness(given: dict[str, Any]) -> tuple[Lateness, ...]:
-    """Read measurements of lateness; reports of before there were any do not have them."""
     return tuple(
         Lateness(**row | {name: _read(row[name]) for name in _OF_LATENESS})
-        for row in given.get("lateness", ())
+        for row in given["lateness"]
     )
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from adjoint.check import Judgement
 from validation.certificate import CaseVerdict, Certificate
-from validation.report.contents import Counts, Report, difference_text
+from validation.report.contents import Counts, Report, difference_text, sentences
 from validation.report.judges import said_by_judge
 from validation.report.text import error_figure, figure, printable
 
@@ -60,7 +60,7 @@ def _suite(root: _Element, name: str, tests: Sequence[_Test]) -> _Element:
 
 
 def _describe(suite: _Element, certificate: Certificate) -> None:
-    """Add date, machine and versions to the suite of a back end."""
+    """Add verdict, date, machine and versions to the suite of a back end."""
     suite.set("timestamp", printable(certificate.date.removesuffix("Z").removesuffix("+00:00")))
     suite.set("hostname", printable(certificate.machine))
     properties = ElementTree.Element("properties")
@@ -68,6 +68,8 @@ def _describe(suite: _Element, certificate: Certificate) -> None:
         ElementTree.SubElement(
             properties, "property", name=f"version of {printable(key)}", value=printable(value)
         )
+    for key, value in (("verdict", certificate.verdict), ("of all cases", sentences(certificate))):
+        ElementTree.SubElement(properties, "property", name=key, value=printable(value))
     suite.insert(0, properties)
 
 
@@ -107,12 +109,10 @@ def _case_test(case: CaseVerdict) -> _Test:
 def _together(certificate: Certificate) -> list[_Test]:
     """Return a test for what only all cases together show, none if they do not."""
     cause = certificate.cause
-    if cause is not None:
-        says = f"{cause.name}: {cause.evidence}"
-        return [_Test(ALL_CASES, "fail", says, certificate.lateness_note, cause.name)]
-    if certificate.verdict == "inconclusive":
-        return [_Test(ALL_CASES, "skip", f"inconclusive: {certificate.note}", "", "")]
-    return []
+    if cause is None:
+        return []
+    says = f"{cause.name}: {cause.evidence}"
+    return [_Test(ALL_CASES, "fail", says, certificate.lateness_note, cause.name)]
 
 
 def _judge_test(said: Judgement) -> _Test:
