@@ -542,6 +542,7 @@ class Run:
         except KeyboardInterrupt:
             with uninterrupted():  # to the end of the time that it is at
                 self.reached = max(self._now(), float(self.work.state.time.max()))
+                self.is_stopped = bool  # it has been heeded
                 self._process(endless._replace(stop=self.reached))
                 if self.status == DONE:
                     self.state = snapshot(self, self.reached)
