@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, overload
 
 import numpy as np
@@ -13,6 +13,7 @@ from adjoint.checkpoint import Checkpoint, as_checkpoint
 from adjoint.checkpointed import Checkpointed, CheckpointedPullback, Piece, vjp_in_pieces
 from adjoint.keep import Keep
 from adjoint.layout import kernel_tangents
+from adjoint.names import AdjointQueue, Wrt
 from adjoint.pullback import Pullback, check_finite, checked_names, choose_adjoint_queue
 from adjoint.types import Cotangents, Parameters, Tangents, as_cotangents, as_parameters
 from adjoint.window_tangents import window_tangents
@@ -27,6 +28,7 @@ from refsim.engine import (
 from refsim.errors import IllConditionedWarning, InvalidTypeError, InvalidValueError
 from refsim.inputs import Samples, SpikeTrain, checked_inputs
 from refsim.lossy import Lossy
+from refsim.names import EngineName, QueueChoice
 from refsim.network import Network
 from refsim.simulation import Conditioning, Simulation, Spikes
 from refsim.validate import choice, shown
@@ -53,10 +55,10 @@ def vjp(
     duration: float | None = None,
     *,
     samples: Samples | tuple[Any, Any] | None = None,
-    queue: str | Lossy = "auto",
-    adjoint_queue: str | Keep = "auto",
+    queue: QueueChoice | Lossy = "auto",
+    adjoint_queue: AdjointQueue | Keep = "auto",
     dt: float | None = None,
-    engine: str = "auto",
+    engine: EngineName = "auto",
     max_spikes: int = MAX_SPIKES,
     threads: int | None = None,
     checkpoint: None = None,
@@ -70,10 +72,10 @@ def vjp(
     duration: float | None = None,
     *,
     samples: Samples | tuple[Any, Any] | None = None,
-    queue: str | Lossy = "auto",
-    adjoint_queue: str | Keep = "auto",
+    queue: QueueChoice | Lossy = "auto",
+    adjoint_queue: AdjointQueue | Keep = "auto",
     dt: float | None = None,
-    engine: str = "auto",
+    engine: EngineName = "auto",
     max_spikes: int = MAX_SPIKES,
     threads: int | None = None,
     checkpoint: int | Checkpoint,
@@ -86,10 +88,10 @@ def vjp(
     duration: float | None = None,
     *,
     samples: Samples | tuple[Any, Any] | None = None,
-    queue: str | Lossy = "auto",
-    adjoint_queue: str | Keep = "auto",
+    queue: QueueChoice | Lossy = "auto",
+    adjoint_queue: AdjointQueue | Keep = "auto",
     dt: float | None = None,
-    engine: str = "auto",
+    engine: EngineName = "auto",
     max_spikes: int = MAX_SPIKES,
     threads: int | None = None,
     checkpoint: int | Checkpoint | None = None,
@@ -242,9 +244,9 @@ def jvp(
     tangents: Parameters | Mapping[str, ArrayLike] | None = None,
     *,
     samples: Samples | tuple[Any, Any] | None = None,
-    queue: str | Lossy = "auto",
+    queue: QueueChoice | Lossy = "auto",
     dt: float | None = None,
-    engine: str = "auto",
+    engine: EngineName = "auto",
     max_spikes: int = MAX_SPIKES,
     threads: int | None = None,
 ) -> tuple[Simulation, Tangents]:
@@ -306,7 +308,7 @@ def simulated_along(run: Run, direction: Parameters) -> tuple[Simulation, Callab
 def value_and_grad(
     loss: Callable[[Simulation], tuple[Any, ...]],
     has_aux: bool = False,
-    wrt: Sequence[str] | str | None = None,
+    wrt: Wrt | None = None,
 ) -> Callable[..., Any]:
     """Return a function that evaluates a loss of a simulation and its gradient.
 
@@ -353,7 +355,7 @@ def _summed(
     loss: Callable[[Any], tuple[Any, ...]],
     pullback: CheckpointedPullback,
     has_aux: bool,
-    wrt: Sequence[str] | str | None,
+    wrt: Wrt | None,
 ) -> tuple[Any, Parameters]:
     """Return the sum of a loss over pieces, and its gradient."""
     outcomes: list[tuple[Any, ...]] = []

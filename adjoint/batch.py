@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from adjoint.api import checked_outcome, grazing_spikes, grazing_text, tie_text
 from adjoint.batch_pullback import BatchPullback, SinglePullback
 from adjoint.event_pullback import EventPullback
 from adjoint.keep import Keep
+from adjoint.names import AdjointQueue, Reduction, Wrt
 from adjoint.pullback import SORTED_PASS, Pullback, checked_names, choose_adjoint_queue
 from queues.dispatch import STRUCTURES
 from queues.types import HeapOrRingArrays
@@ -21,6 +22,7 @@ from refsim.engine import MAX_SPIKES, Run, checked_network
 from refsim.errors import IllConditionedWarning, InvalidTypeError
 from refsim.event_batch import EventBatch
 from refsim.lossy import Lossy
+from refsim.names import EngineName, QueueChoice
 from refsim.network import Network
 from refsim.simulation import Simulation
 from refsim.validate import choice
@@ -32,10 +34,10 @@ def vjp_batch(
     duration: float | None = None,
     *,
     samples: Any = None,
-    queue: str | Lossy = "auto",
-    adjoint_queue: str | Keep = "auto",
+    queue: QueueChoice | Lossy = "auto",
+    adjoint_queue: AdjointQueue | Keep = "auto",
     dt: float | None = None,
-    engine: str = "auto",
+    engine: EngineName = "auto",
     max_spikes: int = MAX_SPIKES,
     threads: int | None = None,
 ) -> tuple[BatchResult, BatchPullback]:
@@ -115,8 +117,8 @@ def _others(count: int) -> str:
 def value_and_grad_batch(
     loss: Callable[[Simulation, int], tuple[Any, ...]],
     has_aux: bool = False,
-    reduce: str = "sum",
-    wrt: Sequence[str] | str | None = None,
+    reduce: Reduction = "sum",
+    wrt: Wrt | None = None,
 ) -> Callable[..., Any]:
     """Return a function that evaluates a loss of every sample and the gradient of all together.
 

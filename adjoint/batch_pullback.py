@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from numbers import Number
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from adjoint.names import Reduction, Wrt
 from adjoint.pullback import Pullback, check_finite, checked_names
 from adjoint.types import Parameters
 from refsim.batch import BatchResult
@@ -46,19 +48,19 @@ class BatchPullback:
 
     def __call__(
         self,
-        time_bars: Sequence[ArrayLike | None] | Vector | None = None,
-        voltage_bars: Sequence[ArrayLike | None] | Vector | None = None,
-        reduce: str | None = "sum",
-        wrt: Sequence[str] | str | None = None,
+        time_bars: Sequence[ArrayLike | None] | Vector | float | None = None,
+        voltage_bars: Sequence[ArrayLike | None] | Vector | float | None = None,
+        reduce: Reduction | None = "sum",
+        wrt: Wrt | None = None,
     ) -> Any:
         """Return the gradient of a loss with these cotangents of spike times and voltages.
 
         Parameters
         ----------
-        time_bars : sequence of (k,) float, or (K,) float, optional
+        time_bars : sequence of (k,) float, or (K,) float, or float, optional
             dL/d(spike time) of each sample, None for zeros; or one flat array for the spikes of all
-            samples in the order of ``batch.spikes``.
-        voltage_bars : sequence of (V,) float, or flat, optional
+            samples in the order of ``batch.spikes``; or one number for all of them.
+        voltage_bars : sequence of (V,) float, or flat, or float, optional
             dL/d(sampled voltage) in the same way.
         reduce : {"sum", "mean"} or None
             What to do with the gradients of the samples; with None they are returned one by one.
@@ -131,13 +133,15 @@ class SinglePullback(BatchPullback):
         time_bars = np.split(spike_bar, batch.spike_start[1:-1])
         voltage_bars = np.split(sample_bar, batch.voltage_start[1:-1])
 
+        names: Any = list(wanted)
+
         def body(tasks: Tasks) -> None:
             for task in tasks:
                 for i in range(task * group, min((task + 1) * group, size)):
                     if tasks.stopped:
                         return
                     with of_sample(i):
-                        found = self._pullbacks[i](time_bars[i], voltage_bars[i], list(wanted))
+                        found = self._pullbacks[i](time_bars[i], voltage_bars[i], names)
                     if found.input_times is not None:
                         input_bars[i][:] = found.input_times
                     row = self._row(found)
@@ -157,6 +161,8 @@ def joined_bars(name: str, bars: Any, start: NDArray[np.int64]) -> Vector:
     """Return cotangents of all samples end to end, in an array of their own."""
     if bars is None:
         return np.zeros(start[-1])
+    if isinstance(bars, Number) or (isinstance(bars, np.ndarray) and bars.ndim == 0):
+        return np.array(vector(name, bars, int(start[-1])))
     if isinstance(bars, np.ndarray) and bars.ndim == 1 and bars.dtype.kind != "O":
         return np.array(vector(name, bars, int(start[-1])))
     rows = members(name, bars, "arrays, one for each sample")

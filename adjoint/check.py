@@ -23,6 +23,7 @@ from refsim.cases import Case, make_case
 from refsim.engine import checked_duration, checked_network
 from refsim.errors import InvalidValueError, RefsimError
 from refsim.inputs import Samples, SpikeTrain, checked_samples
+from refsim.neighbours import loaded
 from refsim.network import Network
 from refsim.simulation import Simulation
 
@@ -59,7 +60,7 @@ class Judgement(NamedTuple):
     note: str = ""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Evaluation:
     """A case with our spikes and gradient.
 
@@ -76,6 +77,9 @@ class Evaluation:
     case: Case
     simulation: Simulation
     pullback: Pullback
+
+    def __repr__(self) -> str:
+        return f"<Evaluation of {self.case!r}: {self.simulation!r}>"
 
     @property
     def time_bar(self) -> NDArray[np.float64]:
@@ -145,7 +149,7 @@ class Report(list[Judgement]):
 def installed_judges() -> dict[str, Judge]:
     """Return the judges found through entry points, by name."""
     found = sorted(entry_points(group=JUDGES), key=lambda point: point.name)
-    return {point.name: point.load() for point in found}
+    return {point.name: loaded(point) for point in found}
 
 
 def _asked(judges: Sequence[Judge | str] | None) -> list[Judge]:

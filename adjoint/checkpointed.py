@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from adjoint.checkpoint import Checkpoint
+from adjoint.names import Wrt
 from adjoint.piecewise import PieceRun, PieceTape
 from adjoint.pullback import check_slopes, checked_names, finished, parts_of
 from adjoint.types import Cotangents, Parameters, as_cotangents
@@ -219,7 +220,7 @@ class CheckpointedPullback:
         self,
         time_bar: ArrayLike | Bars | None = None,
         voltage_bar: ArrayLike | None = None,
-        wrt: Sequence[str] | str | None = None,
+        wrt: Wrt | None = None,
     ) -> Parameters:
         """Return the gradient of a loss with these cotangents, to the last bit as without pieces.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from adjoint.batch_loop import BackArrays, BackCursor, run_samples_back
@@ -31,8 +33,12 @@ class EventPullback(BatchPullback):
     def __init__(self, run: EventBatch, batch: BatchResult, queue: str):
         super().__init__(batch, run.threads)
         self._run = run
-        self._queue = STRUCTURES[queue]
-        network = run.template.network
+        self._queue = queue
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        run, batch = self._run, self._batch
+        network = batch.network
         n, ports = network.n_neurons, network.model.ports
         sizes = [len(network.synapses)] * 2 + [n] * 6 + [len(ports.rate), len(ports.order)]
         self._stops = np.cumsum(sizes)
@@ -51,6 +57,14 @@ class EventPullback(BatchPullback):
             pending=Pending(np.zeros(0), no_ints, no_ints),
             walks=True,
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is laid out anew, since copies of read-only arrays can be written to."""
+        return {name: value for name, value in vars(self).items() if name != "_problem"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._lay_out()
 
     def _bars(self, flat: Vector) -> tuple[WiringBar, ModelBar]:
         """Return the parts of a gradient in terms of rates."""
@@ -136,7 +150,7 @@ class _Worker:
         room = int(np.diff(batch.origin_start).max())
         self._last = Pending(np.zeros(room), *np.zeros((2, room), dtype=np.int64))
         self._transit = ReverseTransit(
-            queue=pullback._queue.empty(room, 1, 1),
+            queue=STRUCTURES[pullback._queue].empty(room, 1, 1),
             losses=batch.losses[0],
             kept=kept_arrays(None, len(network.synapses), batch.origin),
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -11,6 +9,7 @@ from adjoint.grid_pieces import Pieces
 from adjoint.grid_reverse import last_arrivals, note_last_spikes, run_back, spikes_before
 from adjoint.grid_types import GridAdjoint, GridBar, GridReverse, GridReverseWork
 from adjoint.layout import as_given, gradient
+from adjoint.names import Wrt
 from adjoint.pullback import check_finite, checked_names
 from adjoint.types import Outcome, Parameters
 from refsim.engine import SHARE
@@ -54,7 +53,7 @@ class GridPullback:
         self,
         time_bar: ArrayLike | None = None,
         voltage_bar: ArrayLike | None = None,
-        wrt: Sequence[str] | str | None = None,
+        wrt: Wrt | None = None,
     ) -> Parameters:
         """Return the gradient of a loss with these cotangents of spike times and voltages.
 

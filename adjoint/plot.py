@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adjoint.api import simulated_along, warn_of_conditioning
+from adjoint.names import ParameterName
 from adjoint.types import as_parameters
 from refsim.cases import gradient_sizes
 from refsim.engine import MAX_SPIKES, Run, simulate
@@ -46,7 +47,7 @@ def sensitivity(
     inputs: SpikeTrain | None,
     duration: float,
     neuron: int,
-    parameter: str,
+    parameter: ParameterName,
     index: int = 0,
     *,
     epsilon: float | None = None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from adjoint.event_pass import SORTED_PASS, EventPass
 from adjoint.keep import Keep
 from adjoint.layout import gradient
+from adjoint.names import AdjointQueue, Wrt
 from adjoint.types import Outcome, Parameters
 from adjoint.window_pullback import WindowPass, number_of_windows
 from queues.dispatch import STRUCTURES
@@ -34,7 +35,9 @@ class Pullback:
         Whether the backward pass goes by windows, or event by event.
     """
 
-    def __init__(self, run: Run, simulation: Simulation, adjoint_queue: str | Keep = "auto"):
+    def __init__(
+        self, run: Run, simulation: Simulation, adjoint_queue: AdjointQueue | Keep = "auto"
+    ):
         self._run = run
         self._simulation = simulation
         queue = choose_adjoint_queue(adjoint_queue, run.network)
@@ -58,7 +61,7 @@ class Pullback:
         self,
         time_bar: ArrayLike | None = None,
         voltage_bar: ArrayLike | None = None,
-        wrt: Sequence[str] | str | None = None,
+        wrt: Wrt | None = None,
     ) -> Parameters:
         """Return the gradient of a loss with these cotangents of spike times and voltages.
 
@@ -134,7 +137,7 @@ def checked_names(wrt: Any) -> set[str]:
     return set(names)
 
 
-def choose_adjoint_queue(adjoint_queue: str | Keep, network: Network) -> str:
+def choose_adjoint_queue(adjoint_queue: AdjointQueue | Keep, network: Network) -> str:
     """Return the name of an exact structure without lanes, or that of the sorted pass."""
     if isinstance(adjoint_queue, Keep):
         adjoint_queue = "auto"

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from queues.summary import summary
 from refsim.cases import gradient_sizes
 from refsim.errors import InvalidTypeError, InvalidValueError
 from refsim.lif_vjp import ModelBar
@@ -110,12 +111,18 @@ class Tangents(NamedTuple):
     time: Vector  # (k,) of the spike times
     voltage: Vector  # (V,) of the sampled voltages
 
+    def __repr__(self) -> str:
+        return summary(self)
+
 
 class Cotangents(NamedTuple):
     """Cotangents of the outputs of a simulation; None stands for zeros."""
 
     time: ArrayLike | None = None  # (k,) dL/d(spike time)
     voltage: ArrayLike | None = None  # (V,) dL/d(sampled voltage)
+
+    def __repr__(self) -> str:
+        return summary(self)
 
 
 def as_cotangents(bars: Any) -> Cotangents:

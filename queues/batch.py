@@ -20,6 +20,8 @@ from queues.errors import (
     checked_step,
 )
 from queues.jit import by_type, kernel
+from queues.names import BoundedName
+from queues.summary import summary
 
 _LARGEST = np.iinfo(np.int64).max
 
@@ -32,6 +34,9 @@ class Popped(NamedTuple):
     payload: NDArray[np.int64]  # (k,)
     order: NDArray[np.int64]  # (k,) number of pushes to the batch before that of the entry
     tangent: NDArray[np.float64]  # (k,)
+
+    def __repr__(self) -> str:
+        return summary(self)
 
 
 @kernel
@@ -100,7 +105,7 @@ class Batch:
     array([8])
     """
 
-    def __init__(self, structure: str, n: int, capacity: int | None = None) -> None:
+    def __init__(self, structure: BoundedName, n: int, capacity: int | None = None) -> None:
         if structure not in BOUNDED:
             raise QueueError(f"structure = {structure!r}; expected one of {', '.join(BOUNDED)}")
         self.structure = structure

@@ -19,6 +19,7 @@ from queues.bounded_dispatch import BOUNDED, checked_capacity
 from queues.buffer import NONE
 from queues.errors import HorizonError, QueueError, checked_count, checked_finite
 from queues.jit import kernel
+from queues.names import BoundedName
 
 Train = NDArray[np.bool_]  # whether there is a spike, by step
 
@@ -35,7 +36,12 @@ class DropRate(NamedTuple):
 
 
 def expected_drop_rate(
-    structure: str, capacity: int | None, rate: float, delay: int, *, push_first: bool = False
+    structure: BoundedName,
+    capacity: int | None,
+    rate: float,
+    delay: int,
+    *,
+    push_first: bool = False,
 ) -> float:
     """Return the fraction of spikes that a queue loses in the long run.
 
@@ -83,7 +89,7 @@ def expected_drop_rate(
 
 
 def drop_rate(
-    structure: str,
+    structure: BoundedName,
     capacity: int | None,
     rate: float,
     delay: int,
@@ -164,7 +170,7 @@ def _ratio(dropped: NDArray[np.float64], pushed: NDArray[np.float64]) -> DropRat
 
 
 def _checked_room(
-    structure: str, capacity: int | None, rate: float, delay: int, push_first: bool
+    structure: BoundedName, capacity: int | None, rate: float, delay: int, push_first: bool
 ) -> int:
     """Return the number of rows of a queue, having checked the arguments."""
     if structure not in BOUNDED:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Sequence
 from numbers import Real
 from typing import SupportsIndex, cast
 
@@ -110,6 +111,20 @@ def checked_row(
             f"tangent = {tangent!r}; expected 0.0 in a queue built without tangent=True"
         )
     return row
+
+
+def check_methods(queue: object, wanted: tuple[str, ...]) -> None:
+    """Raise if a queue lacks some of the methods that are called, and name all of them."""
+    missing = [name for name in wanted if not callable(getattr(queue, name, None))]
+    if missing:
+        raise QueueTypeError(
+            f"queue is a {type(queue).__name__}, which has no {_listed(missing)}; expected a queue "
+            f"with the methods {_listed(wanted)}"
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def check_not_empty(method: str, size: int) -> None:

@@ -16,7 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from queues import reverse_walk
 from queues.buffer import NONE
-from queues.errors import QueueError, QueueTypeError, checked_count
+from queues.errors import QueueError, QueueTypeError, check_methods, checked_count
+from queues.names import KeepRule, WalkName
 from queues.types import Entry, Index
 
 DROPPED, QUEUED, CLEARED = -1, -2, -3  # in `Log.popped`, of pushes that were not popped
@@ -54,7 +55,7 @@ class Keep:
     """
 
     k: int
-    which: str = "largest"
+    which: KeepRule = "largest"
 
     def __post_init__(self) -> None:
         checked_count("k", self.k, 1)
@@ -62,10 +63,10 @@ class Keep:
             raise QueueError(f"which = {self.which!r}; expected one of {[*_RULES]}")
 
 
-Structure = str | Keep
+Structure = WalkName | Keep
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Log:
     """Which push each pop of a run was.
 
@@ -83,6 +84,11 @@ class Log:
     popped: NDArray[np.int64]
     events: NDArray[np.int64]
     n_pops: int
+
+    def __repr__(self) -> str:
+        return (
+            f"<Log: {self.n_pushes} pushes, {self.n_pops} pops, {self.n_dropped} entries dropped>"
+        )
 
     @property
     def n_pushes(self) -> int:
@@ -233,6 +239,9 @@ class Recorder:
                 f"queue = {queue!r} keeps no orders, so that a run of it has no derivative; "
                 "expected another structure"
             )
+        check_methods(queue, ("push",))
+        if not any(hasattr(queue, name) for name in ("pop", "pop_due", "take")):
+            check_methods(queue, ("push", "pop"))
         if hasattr(queue, "__len__") and len(queue):
             raise QueueError(f"queue = {queue!r}; expected an empty one")
         self._queue = queue

@@ -24,6 +24,7 @@ from queues.buffer import NONE
 from queues.dispatch import STRUCTURES
 from queues.errors import HorizonError, QueueError, QueueTypeError, TimeOrderError, checked_count
 from queues.jit import by_type, inner_kernel, kernel
+from queues.names import BoundedName, QueueName
 
 DROPPED = -1
 QUEUED = -2
@@ -34,7 +35,7 @@ _LAST_STEP = 2**31 - 1  # outcomes take 4 bytes each
 _MOST_STEPS = 2**53  # up to here times in float64 are whole numbers
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Streams:
     """Pushes to n queues; queue q has those from ``start[q]`` to ``start[q + 1]``.
 
@@ -56,6 +57,9 @@ class Streams:
     start: NDArray[np.int64]
     pushed: NDArray[np.int64]
     arrival: NDArray[np.int64]
+
+    def __repr__(self) -> str:
+        return f"<Streams: {len(self.pushed)} pushes to {self.n_queues} queues>"
 
     def __post_init__(self) -> None:
         for name in ("start", "pushed", "arrival"):
@@ -124,7 +128,7 @@ def _steps(name: str, values: Any) -> NDArray[np.int64]:
     return steps
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Outcome:
     """What became of every push, and the derivatives of that.
 
@@ -135,6 +139,12 @@ class Outcome:
     """
 
     delivered: NDArray[np.int32]
+
+    def __repr__(self) -> str:
+        n, hits, dropped = len(self.delivered), self.hits, self.dropped
+        return (
+            f"<Outcome: {n} pushes, {hits} found, {dropped} dropped, {n - hits - dropped} queued>"
+        )
 
     @property
     def hits(self) -> int:
@@ -365,7 +375,7 @@ def run_range(queue, start, pushed, arrival, low, high, n_steps, lag, delivered)
 
 
 def run_streams(
-    structure: str,
+    structure: BoundedName | QueueName,
     streams: Streams,
     n_steps: int,
     *,
@@ -435,7 +445,7 @@ def run_streams(
     return Outcome(delivered)
 
 
-def _maker(structure: str, capacity: int | None, streams: Streams) -> Callable[[], Any]:
+def _maker(structure: Any, capacity: int | None, streams: Streams) -> Callable[[], Any]:
     """Return what makes a queue for one thread, if the structure suits the streams."""
     if structure in STRUCTURES:
         if capacity is not None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
 
+from queues.errors import check_methods
 from queues.models import (
     SEMANTICS,
     BitArrayModel,
@@ -32,6 +33,7 @@ from queues.models import (
     SingleSpikeKeepModel,
     SingleSpikeModel,
 )
+from queues.names import SemanticsName
 from queues.types import Entry, EventQueue, PolledQueue
 
 try:
@@ -131,7 +133,7 @@ class PopDue:
 
 Operation = Push | Pop | Peek | Clear | PopDue
 Script = Sequence[Operation]
-Semantics = str | Callable[[], ExactModel]
+Semantics = SemanticsName | Callable[[], ExactModel]
 
 
 def _model_factory(semantics: Semantics, capacity: int | None) -> Callable[[], ExactModel]:
@@ -189,8 +191,10 @@ class _Player:
     """Plays operations on a queue and a model, and raises where they differ."""
 
     stepped = False
+    methods: ClassVar[tuple[str, ...]] = ("push", "peek", "pop", "clear", "__len__")
 
     def __init__(self, queue: Any, model: ExactModel, factory: str) -> None:
+        check_methods(queue, self.methods)
         self.queue, self.model, self.factory = queue, model, factory
         self.new_model = repr(model)
         self.script: list[Operation] = []
@@ -242,6 +246,7 @@ class _Player:
 
     def _poll(self, operation: PopDue) -> None:
         name, now = repr(operation), operation.now
+        check_methods(self.queue, ("pop_due",))
         if self.model.refuses_poll(now):
             self._refused(name, lambda: self.queue.pop_due(now), ValueError)
             return
@@ -288,6 +293,7 @@ class _SteppedPlayer(_Player):
     """Uses only ``push`` and ``pop_due``, and leaves out what the model refuses."""
 
     stepped = True
+    methods = ("push", "pop_due")
 
     def finish(self) -> None:
         """Poll step by step until the queue is empty, and use it once more."""
@@ -656,6 +662,8 @@ def assert_conforms(
     ------
     AssertionError
         With the shortest failing script, as a test to be pasted.
+    QueueTypeError
+        If the queue lacks a method of the protocol; the message names all of these.
     """
     subject = _Subject(factory, _model_factory(semantics, capacity), tangents, stepped)
     subject.expect_new_queues()
@@ -690,6 +698,7 @@ class _Subject:
         if self.factory() is self.factory():
             name = _name(self.factory)
             raise AssertionError(f"{name} returned one queue twice; expected new ones")
+        check_methods(self.factory(), (_SteppedPlayer if self.stepped else _Player).methods)
 
     def run(self, script: Script) -> None:
         _run(self.factory(), self.model(), script, _name(self.factory), self.stepped)

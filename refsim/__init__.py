@@ -6,11 +6,10 @@ Times in ms, rates in Hz, voltages in the unit of the user. See ``adjoint`` for 
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from refsim._version import __version__
+from refsim.neighbours import check_neighbour, warn_of
 
 if TYPE_CHECKING:
     from refsim.batch import BatchResult
@@ -115,19 +114,8 @@ __all__ = [
 ]
 
 
-def _check_neighbour(name: str) -> None:
-    """Explain a foreign package that hides one of ours; it would fail much later otherwise."""
-    spec = find_spec(name)
-    ours = Path(__file__).resolve().parents[1]
-    if spec is None or spec.origin is None or Path(spec.origin).resolve().parents[1] != ours:
-        found = "is missing" if spec is None else f"comes from {spec.origin}"
-        raise ImportError(
-            f"the package {name!r} {found}; refsim expects its own in {ours}. Remove or rename "
-            "what hides it"
-        )
-
-
-_check_neighbour("queues")
+check_neighbour("queues")
+warn_of("adjoint")  # `import adjoint` would find something without a word
 
 
 def __getattr__(name: str) -> Any:

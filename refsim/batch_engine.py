@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from queues.types import HeapOrRingArrays
@@ -11,6 +12,7 @@ from refsim.engine import MAX_SPIKES, Run
 from refsim.event_batch import EventBatch
 from refsim.inputs import Samples, SpikeTrain
 from refsim.lossy import Lossy
+from refsim.names import EngineName, QueueChoice
 from refsim.network import Network
 
 
@@ -20,9 +22,9 @@ def simulate_batch(
     duration: float | None = None,
     *,
     samples: Any = None,
-    queue: str | Lossy = "auto",
+    queue: QueueChoice | Lossy = "auto",
     dt: float | None = None,
-    engine: str = "auto",
+    engine: EngineName = "auto",
     max_spikes: int = MAX_SPIKES,
     threads: int | None = None,
 ) -> BatchResult:
@@ -82,11 +84,8 @@ def batch_run(
     single: bool = False,
 ) -> EventBatch | SingleRuns:
     """Return the run of a batch; with ``single``, each sample is a run of its own in any case."""
-
-    def run(one: SpikeTrain | None, read: Samples | None, own_threads: int = 1) -> Run:
-        rest = {"engine": engine, "threads": own_threads}
-        return Run(network, one, duration, read, queue, dt, max_spikes, **rest)
-
+    given = {"dt": dt, "max_spikes": max_spikes, "engine": engine}
+    run = partial(_run, network, duration, queue, given)
     template = run(None, None)
     is_simple = (
         template.engine == "event"
@@ -95,3 +94,16 @@ def batch_run(
     )
     kind = EventBatch if is_simple and not single else SingleRuns
     return kind(template, inputs, samples, threads, run)
+
+
+def _run(
+    network: Any,
+    duration: Any,
+    queue: Any,
+    given: dict[str, Any],
+    one: SpikeTrain | None,
+    read: Samples | None,
+    threads: int = 1,
+) -> Run:
+    """Return the run of one sample; a function of the module, so that a batch can be pickled."""
+    return Run(network, one, duration, read, queue, threads=threads, **given)

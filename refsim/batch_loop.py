@@ -63,6 +63,7 @@ def _problem_of(problem, batch, i):
             tangent=problem.samples.tangent,
         ),
         t_end=problem.t_end,
+        stop=problem.stop,
         dt=problem.dt,
         unit=problem.unit,
         lane=problem.lane,

@@ -126,6 +126,7 @@ class SingleRuns(BatchRun):
             run.is_stopped = lambda: tasks.stopped
             try:
                 self._simulations[i] = simulation = run.execute()
+                run.is_stopped = bool  # what a pullback holds has no tasks any more
             except SpikeLimitError as error:
                 self._simulations[i] = error.partial
                 self.limited.append(i)

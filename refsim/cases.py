@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from queues.summary import summary
 from refsim import json_reader
 from refsim.errors import InvalidTypeError, InvalidValueError
 from refsim.files import checked_path, json_text, write_whole
@@ -38,7 +39,7 @@ class CaseFileError(InvalidValueError):
     """A case file cannot be read; the message names the file and the place in it."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Expected:
     """Known values of a case, None where the file gives none."""
 
@@ -47,8 +48,11 @@ class Expected:
     voltages: NDArray[np.float64] | None = None
     gradient: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return summary(self)
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Case:
     """A network with inputs, and the cotangents of a linear loss.
 
@@ -74,6 +78,15 @@ class Case:
     time_bar: NDArray[np.float64] | None
     voltage_bar: NDArray[np.float64]
     expected: Expected = field(default_factory=Expected)
+
+    def __repr__(self) -> str:
+        given = [
+            f"{len(self.inputs)} input spikes" if len(self.inputs) else "",
+            f"{len(self.samples)} samples" if len(self.samples) else "",
+            "" if self.time_bar is None else f"{len(self.time_bar)} cotangents of spikes",
+        ]
+        what = ", ".join([f"{self.network!r}", f"{self.duration:g} ms", *filter(None, given)])
+        return f"<Case {self.name!r}: {what}>"
 
 
 def make_case(

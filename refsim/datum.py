@@ -68,6 +68,11 @@ def above(datum: Datum, *terms: Float) -> Float:
     return _sum(*terms, -datum.high, -datum.low)
 
 
+def moved(distance: Float, before: Datum, now: Datum) -> Float:
+    """Return distances from ``now`` of voltages at a ``distance`` above the datum ``before``."""
+    return above(now, distance, before.high, before.low)
+
+
 def start_of(network: Network) -> Float:
     """Return the voltages at time 0 as kernels take them."""
     return above(network.datum, network.v0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +22,13 @@ from refsim.errors import (
 from refsim.event_loop import Counts, Margins, Problem, Transit, Work
 from refsim.inputs import Samples, SpikeTrain, checked_inputs, checked_samples
 from refsim.lossy import Lossy
+from refsim.names import EngineName, QueueChoice
 from refsim.network import Network
 from refsim.progress import no_progress, no_report, progress_bar
 from refsim.sample_gaps import gap_to_own_events
 from refsim.simulation import Conditioning, EventCounts, Simulation, Spikes
 from refsim.status import DONE, FULL, RUNNING, SPIKE_LIMIT
+from refsim.threads import uninterrupted
 from refsim.types import (
     InputArrays,
     ModelTangent,
@@ -39,8 +41,11 @@ from refsim.types import (
     Wiring,
     WiringTangent,
 )
-from refsim.validate import LONGEST, boolean, checked_threads, choice, integer, scalar
+from refsim.validate import LONGEST, boolean, checked_threads, choice, integer, scalar, shown
 from refsim.window_state import WindowState
+
+if TYPE_CHECKING:
+    from refsim.event_state import EventState
 
 # Events between two looks at the keyboard: some hundredths of a second.
 SHARE = 100_000
@@ -60,9 +65,9 @@ def simulate(
     duration: float | None = None,
     *,
     samples: Samples | tuple[Any, Any] | None = None,
-    queue: str | Lossy = "auto",
+    queue: QueueChoice | Lossy = "auto",
     dt: float | None = None,
-    engine: str = "auto",
+    engine: EngineName = "auto",
     max_spikes: int = MAX_SPIKES,
     threads: int | None = None,
     keep_state: bool = False,
@@ -100,8 +105,8 @@ def simulate(
         Most threads of the window engine; as many as there are processors by default. Results are
         the same to the last bit for any number.
     keep_state : bool
-        Whether the result can be continued with :meth:`Simulation.continue_`. The window engine
-        alone keeps a state.
+        Whether the result can be continued with :meth:`Simulation.continue_`. Bounded queues
+        (:class:`Lossy`) keep no state. With engine="auto" windows are chosen where they can be had.
     progress : bool
         Whether to show a progress bar; needs tqdm.
 
@@ -208,15 +213,15 @@ def choose_engine(
 ) -> tuple[str, str]:
     """Return "event" or "window" and the reason, or raise if the one asked for cannot be had."""
     choice("engine", engine, ("auto", "event", "window"))
-    if keep_state:
-        refuse_event_engine("keep_state is True", engine)
     if engine == "event":
         return "event", "it was asked for"
-    if engine == "window" or keep_state:
-        _check_windows(engine, network, duration, needs_events)
-        return "window", "it was asked for" if engine == "window" else "a state is kept"
+    if engine == "window":
+        _check_windows(network, duration, needs_events)
+        return "window", "it was asked for"
     if needs_events:
         return "event", needs_events[0]
+    if keep_state and not window_engine.obstacle(network, duration):
+        return "window", "a state is kept"
     # The size comes first: the other questions lay synapses out for windows.
     size = f"there are {len(network.synapses)} synapses"
     if not window_engine.is_large(network):
@@ -229,28 +234,27 @@ def choose_engine(
     return "window", size
 
 
-def _check_windows(engine: str, network: Network, duration: float, needs_events: list[str]) -> None:
-    """Raise if the window engine, which is asked for in one way or another, cannot be had."""
+def _check_windows(network: Network, duration: float, needs_events: list[str]) -> None:
+    """Raise if the window engine, which is asked for, cannot be had."""
     why_not = needs_events[0] if needs_events else window_engine.obstacle(network, duration)
-    if why_not and engine == "window":
-        raise InvalidValueError(f"engine is 'window', and {why_not}; expected engine='event'")
     if why_not:
-        raise no_state("keep_state is True", why_not, "keep_state=False")
+        raise InvalidValueError(f"engine is 'window', and {why_not}; expected engine='event'")
 
 
 def refuse_event_engine(asker: str, engine: str) -> None:
-    """Raise if the event engine is chosen and ``asker`` needs a state."""
+    """Raise if the event engine is chosen and ``asker`` needs windows."""
     if engine == "event":
         raise InvalidValueError(
-            f"{asker} and engine is 'event', which keeps no state; expected engine='window' or "
-            "'auto'"
+            f"{asker} and engine is 'event', which goes back in one piece; expected "
+            "engine='window' or 'auto'"
         )
 
 
 def no_state(asker: str, why_not: str, instead: str) -> InvalidValueError:
-    """Return the error where ``asker`` needs a state and the window engine cannot be had."""
+    """Return the error where ``asker`` needs snapshots and the window engine cannot be had."""
     return InvalidValueError(
-        f"{asker}, and {why_not}; expected {instead}, since the window engine alone keeps a state"
+        f"{asker}, and {why_not}; expected {instead}, since the window engine alone goes back in "
+        "pieces"
     )
 
 
@@ -320,7 +324,7 @@ class Run:
         queue: Any,
         dt: Any,
         max_spikes: Any,
-        engine: str = "auto",
+        engine: EngineName = "auto",
         threads: Any = None,
         keep_state: Any = False,
         progress: Any = False,
@@ -337,12 +341,18 @@ class Run:
         self.resumed = resumed
         self.report: Callable[[float], None] = no_report
         self.progress = progress_bar if boolean("progress", progress) else no_progress
-        self.state: WindowState | None = None
+        self.state: WindowState | EventState | None = None
+        self.inputs_before = 0  # input spikes before a run that goes on
         self.reached = 0.0  # ms, up to which a run by windows is complete
         self.queue = choose_queue(queue, self.network)
         self.dt = checked_dt(dt, self.network, self.duration)
         self._check_slots()
         self.lossy = checked_losses(queue, self.network, self.dt)
+        if self.keep_state and self.lossy:
+            raise InvalidValueError(
+                f"keep_state is True and queue is {shown(self.lossy)}; expected an exact queue, "
+                "since what bounded queues have lost is not kept"
+            )
         needs_events = {
             "a queue is chosen": queue != "auto",
             "arrivals are on a grid": self.dt > 0.0,
@@ -401,6 +411,7 @@ class Run:
                 tangent=np.zeros(n_samples if tangents else 0),
             ),
             t_end=self.duration,
+            stop=self.duration,
             dt=self.dt,
             unit=self.dt if STRUCTURES[self.queue].in_steps else 1.0,
             lane=lane,
@@ -499,16 +510,48 @@ class Run:
         )
 
     def _execute_events(self) -> None:
-        event_loop.start(self.problem, self.work)
+        if self.keep_state:
+            self._execute_to_state()
+        else:
+            self._process(self.problem)
+        if self.status == DONE:
+            event_loop.finish(self.problem, self.work)
+
+    def _process(self, problem: Problem) -> None:
+        """Process all events up to the time to stop, or to the limit of spikes."""
+        event_loop.start(problem, self.work)
+        self.status = RUNNING
         while self.status not in (DONE, SPIKE_LIMIT):
             if self.status == FULL:
                 self._grow()
             if self.is_stopped():
                 raise KeyboardInterrupt
-            self.status = event_loop.run(self.problem, self.work, self.transit, SHARE)
+            self.status = event_loop.run(problem, self.work, self.transit, SHARE)
             self.report(self._now())
+
+    def _execute_to_state(self) -> None:
+        """Run to the end with what comes later entered as well, and keep the state there.
+
+        A spike that rounding puts a last bit after the end is left to the run that goes on.
+        """
+        from refsim.event_state import snapshot
+
+        endless = self.problem._replace(t_end=np.inf)
+        try:
+            self._process(endless)
+        except KeyboardInterrupt:
+            with uninterrupted():  # to the end of the time that it is at
+                self.reached = max(self._now(), float(self.work.state.time.max()))
+                self._process(endless._replace(stop=self.reached))
+                if self.status == DONE:
+                    self.state = snapshot(self, self.reached)
+            raise
         if self.status == DONE:
-            event_loop.finish(self.problem, self.work)
+            self.state = snapshot(self, self.duration)
+
+    def number_of(self, row: Any) -> Any:
+        """Return the number of the spike in a row of the tape, from the very beginning."""
+        return row
 
     def _grow(self) -> None:
         self.work = grown_work(self.work)

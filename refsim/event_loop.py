@@ -65,6 +65,7 @@ class Problem(NamedTuple):
     inputs: InputArrays
     samples: SampleArrays
     t_end: float
+    stop: float  # ms, where a run pauses: its end, beyond which nothing is entered, or earlier
     dt: float  # step of the grid of arrivals in ms, 0 for none
     unit: float  # of the times in the queue in ms: 1, or dt where they are steps
     lane: Int  # (S,) number of the synapse's delay among all; empty if entries walk
@@ -178,6 +179,22 @@ def expect(problem, work, n, now):
 
 
 @inner_kernel
+def _horizon(model, n, start, expected):
+    """Return how far ahead to look for a crossing: twice as far as where it is expected, or more.
+
+    Not up to the end of the run, for the last bit of a root depends on where its bracket ends, and
+    a run that goes on would have other spikes than one with a later end.
+    """
+    slowest = model.neurons.rate[n]
+    for i in range(model.ports.rate.shape[0]):
+        slowest = min(slowest, model.ports.rate[i])
+    horizon = max(8.0 / slowest, 1e-12 * start)
+    while horizon < 2.0 * (expected - start):
+        horizon *= 2.0
+    return horizon
+
+
+@inner_kernel
 def predict(problem, work, n):
     """Replace the earliest time of a crossing of neuron ``n`` by the crossing itself.
 
@@ -193,15 +210,14 @@ def predict(problem, work, n):
     if state.release[n] > start:
         neuron.flow_current(problem.model, x, state.release[n] - start)
         start = state.release[n]
-    t = math.inf
-    if start <= problem.t_end:
-        # A few last bits beyond the end: the root of a spike at the end may be rounded up.
-        horizon = (problem.t_end - start) + 4e-15 * problem.t_end
-        wait = neuron.next_crossing(problem.model, n, state.v[n], x, horizon, work.scratch)
-        if wait < math.inf:
-            t = max(min(start + wait, problem.t_end), expected)
-    work.is_exact[n] = 1
-    indexed_heap.update(work.crossings, n, t)
+    horizon = _horizon(problem.model, n, start, expected)
+    wait = neuron.next_crossing(problem.model, n, state.v[n], x, horizon, work.scratch)
+    work.is_exact[n] = 1 if wait < math.inf else 0
+    t = max(start + wait, expected) if wait < math.inf else start + horizon
+    # A few last bits beyond the end: the root of a spike at the end may be rounded up.
+    if problem.t_end < t <= (1.0 + 4e-15) * problem.t_end:
+        t = problem.t_end
+    indexed_heap.update(work.crossings, n, t if t <= problem.t_end else math.inf)
 
 
 @inner_kernel
@@ -439,9 +455,9 @@ def _next_times(problem, work, transit):
 
 @kernel
 def start(problem, work):
-    """Expect the first crossing of every neuron."""
+    """Expect the next crossing of every neuron."""
     for n in range(work.state.v.shape[0]):
-        expect(problem, work, n, 0.0)
+        expect(problem, work, n, work.state.time[n])
 
 
 @inner_kernel
@@ -459,8 +475,8 @@ def _has_room(problem, work, transit):
 def run(problem, work, transit, share):
     """Process about ``share`` events and return a status.
 
-    Input spikes and samples lie in [0, t_end]; crossings and arrivals after t_end are never
-    entered, so the run is done when nothing is left.
+    Crossings and arrivals after t_end are never entered, and nothing after the time to stop is
+    processed, so that a run can go on from there.
     """
     used = np.int64(0)
     while used < share:
@@ -468,9 +484,9 @@ def run(problem, work, transit, share):
             return FULL
         crossing, given, arrival, sample = _next_times(problem, work, transit)
         used += 1
+        if min(min(crossing, given), min(arrival, sample)) > problem.stop:
+            return DONE
         if crossing <= given and crossing <= arrival and crossing <= sample:
-            if crossing == math.inf:
-                return DONE
             n = work.crossings.item[0]
             if work.is_exact[n] == 0:
                 predict(problem, work, n)
@@ -494,3 +510,10 @@ def finish(problem, work):
         release = work.state.release[n]
         if release >= 0.0 and release <= problem.t_end:
             advance(problem, work, n, release)
+
+
+@kernel
+def settle(problem, work, t):
+    """Bring every neuron to time ``t``, from which on other parameters hold."""
+    for n in range(work.state.v.shape[0]):
+        advance(problem, work, n, t)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from refsim.errors import InvalidTypeError
+from refsim.names import Membrane, Receive, Reset, SpikeTimeRule
 from refsim.validate import boolean, choice, integer, scalar, shown
 
 MEMBRANES = ("exact", "exponential", "euler_current", "euler")
@@ -49,10 +50,10 @@ class GridScheme:
         If a rule is not known.
     """
 
-    membrane: str = "exact"
-    spike_time: str = "linear"
-    receive: str = "full"
-    reset: str = "exact"
+    membrane: Membrane = "exact"
+    spike_time: SpikeTimeRule = "linear"
+    receive: Receive = "full"
+    reset: Reset = "exact"
     steepness: float = 1.0
     hold: bool = False
     latency: int = 0

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from queues.summary import span
 from refsim.errors import InvalidTypeError, InvalidValueError
 from refsim.validate import (
     LARGEST_INT,
@@ -26,7 +27,7 @@ from refsim.validate import (
 _MOST_SPIKES = 1e9  # of Poisson trains, 8 GB of times
 
 
-@dataclass(frozen=True, eq=False, init=False)
+@dataclass(frozen=True, eq=False, init=False, repr=False)
 class SpikeTrain(ReadOnlyArrays):
     """Spikes of input channels, in any order; gradients keep the order given.
 
@@ -55,6 +56,10 @@ class SpikeTrain(ReadOnlyArrays):
 
     def __len__(self) -> int:
         return self.times.shape[0]
+
+    def __repr__(self) -> str:
+        when = f", {span(self.times)} ms" if len(self) else ""
+        return f"<SpikeTrain: {len(self)} spikes of {self.n_inputs} channels{when}>"
 
     @classmethod
     def from_lists(cls, trains: Sequence[ArrayLike]) -> SpikeTrain:
@@ -97,7 +102,7 @@ def poisson_inputs(
     return SpikeTrain.from_lists([np.sort(rng.uniform(0.0, t_end, k)) for k in counts])
 
 
-@dataclass(frozen=True, eq=False, init=False)
+@dataclass(frozen=True, eq=False, init=False, repr=False)
 class Samples(ReadOnlyArrays):
     """Times at which voltages are read, in any order; results keep the order given.
 
@@ -121,6 +126,11 @@ class Samples(ReadOnlyArrays):
 
     def __len__(self) -> int:
         return self.times.shape[0]
+
+    def __repr__(self) -> str:
+        if not len(self):
+            return "<Samples: none>"
+        return f"<Samples: {len(self)}, neurons {span(self.neurons)}, {span(self.times)} ms>"
 
 
 def checked_inputs(inputs: Any, n_inputs: int) -> SpikeTrain:

@@ -21,9 +21,11 @@ from queues import bounded, bounded_fifo, lossy_ring, single_spike
 from queues.buffer import NONE
 from queues.errors import LARGEST_COUNT
 from queues.jit import by_type, inner_kernel
+from queues.names import BoundedName
 from queues.types import BoundedArrays
 from refsim.errors import InvalidTypeError, InvalidValueError
 from refsim.grid import arrival_time, step_of
+from refsim.names import Owner
 from refsim.types import Float, Int
 from refsim.validate import choice, integer
 
@@ -69,9 +71,9 @@ class Lossy:
         If a structure is not known, or its capacity is missing or makes no sense.
     """
 
-    structure: str
+    structure: BoundedName
     capacity: int | None = None
-    per: str = "synapse"
+    per: Owner = "synapse"
 
     def __post_init__(self) -> None:
         choice("structure", self.structure, tuple(_RULES))

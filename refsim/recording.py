@@ -26,7 +26,8 @@ from refsim.window_types import BASE, NOW
 
 Write = Callable[[NDArray[np.float64], NDArray[np.int64]], None]
 _MOST_SPIKES = 2**62
-_MOST_PIECES = 1_000_000
+_MOST_PIECES = 100_000_000
+_MOST_FILES = 1_000_000  # whose names have six digits, and are in order
 _BYTES_PER_SPIKE = 400  # at most, of a piece whose tape grows
 
 
@@ -61,7 +62,8 @@ def record(
         ``neuron`` (needs h5py); or a folder, which gets ``000000.npz``, ``000001.npz``, ...
         with the same two arrays. It must not exist.
     piece : float
-        Length of a piece in ms; there may be a million pieces.
+        Length of a piece in ms; there may be a million pieces in a folder, and a hundred million
+        in a file.
     max_spikes : int, optional
         Most spikes that are recorded; by default there is no limit but the room for the file.
     threads, progress
@@ -85,12 +87,14 @@ def record(
     """
     end = checked_duration(duration)
     step = scalar("piece", piece, 0.0, LONGEST, strict=True)
-    if end / step > _MOST_PIECES:
-        raise InvalidValueError(
-            f"piece is {step:g} for {end:g} ms; expected at least {end / _MOST_PIECES:g} ms, which "
-            f"gives {_MOST_PIECES:,} pieces"
-        )
     where = checked_path(path)
+    is_hdf5 = where.suffix in (".h5", ".hdf5")
+    most = _MOST_PIECES if is_hdf5 else _MOST_FILES
+    if end / step > most:
+        raise InvalidValueError(
+            f"piece is {step:g} for {end:g} ms; expected at least {end / most:g} ms, which gives "
+            f"{most:,} pieces"
+        )
     if where.suffix == ".npz":
         raise InvalidValueError(
             f"path is {os.fspath(where)!r}; expected a name that ends in .h5 or .hdf5, or that of "
@@ -110,7 +114,7 @@ def record(
         threads=threads,
         progress=progress,
     )
-    writer = growing_columns if where.suffix in (".h5", ".hdf5") else _folder
+    writer = growing_columns if is_hdf5 else _folder
     try:
         with writer(where) as write, run.progress(end) as run.report:
             done = _write_pieces(WindowRun(run), write, where, end, step)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from queues.summary import span, summary
 from refsim.errors import InvalidValueError
 from refsim.inputs import Samples, SpikeTrain
 from refsim.lossy import Losses, NoLosses
@@ -25,6 +26,9 @@ from refsim.validate import (
     vector,
 )
 from refsim.window_state import WindowState
+
+if TYPE_CHECKING:
+    from refsim.event_state import EventState
 
 _MOST_VOLTAGES = 1e9  # of a trace on the default grid, 8 GB
 
@@ -68,6 +72,9 @@ class Dropped(NamedTuple):
     emitted: NDArray[np.float64]  # (k,) ms, time of the spike
     synapse: NDArray[np.int64]  # (k,) number of the synapse in the network
     arrival: NDArray[np.float64]  # (k,) ms, when it would have arrived, be it after the end
+
+    def __repr__(self) -> str:
+        return summary(self)
 
 
 class Conditioning(NamedTuple):
@@ -135,8 +142,12 @@ class Simulation(ReadOnlyArrays):
     origin : (e,) int
         Source of each emission in order: a row of spikes, or -1 - i for the i-th input spike in
         order of time.
-    state : WindowState or None
-        State before the last window, if it was to be kept: what :meth:`continue_` begins from.
+    state : WindowState, EventState or None
+        State at the end, or before the last window, if it was to be kept: what :meth:`continue_`
+        begins from.
+    begin : float
+        Time in ms after which spikes, voltages and input spikes are held; later than 0 where a
+        simulation went on from one that was forgotten. ``counts`` count from time 0 on.
     """
 
     network: Network
@@ -153,7 +164,8 @@ class Simulation(ReadOnlyArrays):
     dt: float
     losses: NoLosses | Losses
     origin: NDArray[np.int64] = field(repr=False)
-    state: WindowState | None = field(default=None, repr=False)
+    state: WindowState | EventState | None = field(default=None, repr=False)
+    begin: float = 0.0
 
     def __post_init__(self) -> None:
         freeze_all((self.spikes, self.voltages, self.origin, self.losses, self.state or ()))
@@ -167,47 +179,36 @@ class Simulation(ReadOnlyArrays):
 
     def __repr__(self) -> str:
         lost = "" if isinstance(self.losses, NoLosses) else f", {self.counts.dropped} dropped"
+        when = f"{self.begin:g} to {self.duration:g}" if self.begin else f"{self.duration:g}"
         return (
-            f"<Simulation: {self.counts.spikes} spikes of {self.network.n_neurons} neurons in "
-            f"{self.duration:g} ms, {self.counts.arrivals} arrivals, "
+            f"<Simulation: {self.n_spikes} spikes of {self.network.n_neurons} neurons in "
+            f"{when} ms, {self.counts.arrivals} arrivals, "
             f"{self.queue if self.engine == 'event' else 'windows'}{lost}>"
         )
 
-    @classmethod
-    def of_state(
-        cls,
-        network: Network,
-        inputs: SpikeTrain,
-        duration: float,
-        samples: Samples,
-        spikes: Spikes,
-        voltages: NDArray[np.float64],
-        state: WindowState,
-    ) -> Simulation:
-        """Return what a saved state and its spikes say of a simulation."""
-        return cls(
-            network=network,
-            inputs=inputs,
-            duration=duration,
-            samples=samples,
-            spikes=spikes,
-            voltages=voltages,
-            conditioning=Conditioning(np.nan, -1, np.nan, np.nan, np.nan),
-            counts=EventCounts(len(spikes.time), 0, 0, 0, 0),
-            queue="none",
-            engine="window",
-            engine_reason="a state was saved",
-            dt=0.0,
-            losses=NoLosses(np.zeros(0, dtype=np.int64)),
-            origin=np.zeros(0, dtype=np.int64),
-            state=state,
-        )
+    def forgotten(self) -> Simulation:
+        """Return the end of this simulation, without what led there: what a saved state holds.
+
+        Spikes, samples and those input spikes are left out which have arrived. It can be continued
+        as this one can, and then holds what comes after. So a simulation of any length goes on in
+        pieces, in the memory of one of them.
+
+        Raises
+        ------
+        InvalidValueError
+            If this simulation was run without ``keep_state``.
+        """
+        from refsim.continuation import forgotten
+
+        return forgotten(self)
 
     def continue_(
         self,
         duration: float,
         inputs: SpikeTrain | None = None,
         samples: Samples | tuple[Any, Any] | None = None,
+        *,
+        network: Network | None = None,
         **options: Any,
     ) -> Simulation:
         """Go on to a later end, with the spikes of a simulation that was never interrupted.
@@ -221,6 +222,12 @@ class Simulation(ReadOnlyArrays):
             given before count as well.
         samples : Samples or (neurons, times), optional
             Further voltages to read, later than the end so far.
+        network : Network, optional
+            Another network to go on with, of as many neurons and inputs and the same kinds of
+            ports: with other weights, delays, synapses, currents or parameters. Voltages, currents
+            and ends of refractoriness go on from what they are; spikes under way arrive with the
+            weights and delays that held when they were sent. The event engine alone can do this,
+            and the result holds what comes after the change, see :meth:`forgotten`.
         **options
             ``max_spikes`` of the spikes from time 0 on (by default a million more than so far),
             ``threads``, ``keep_state`` (on by default) and ``progress``, as for
@@ -229,20 +236,23 @@ class Simulation(ReadOnlyArrays):
         Returns
         -------
         Simulation
-            From time 0 to the new end, the same to the last bit as in one go.
+            From time 0 to the new end, the same to the last bit as in one go (but for the number of
+            searches). Of a simulation that is :meth:`forgotten`, what comes after it.
 
         Raises
         ------
         InvalidValueError
             If this simulation was run without ``keep_state``, an argument is not later than its
-            end, or there are more than ``max_spikes`` spikes already.
+            end, there are more than ``max_spikes`` spikes already, or the network does not fit.
         """
         from refsim.continuation import continued
 
-        return continued(self, duration, inputs, samples, **options)
+        return continued(self, duration, inputs, samples, network, **options)
 
     def save_state(self, path: str | os.PathLike[str]) -> None:
         """Write what :func:`refsim.resume` needs to a file, whole or not at all.
+
+        What led to the state is not written, as if it was :meth:`forgotten`.
 
         Raises
         ------
@@ -275,7 +285,7 @@ class Simulation(ReadOnlyArrays):
         counts = np.bincount(self.spikes.neuron, minlength=self.network.n_neurons)
         rates = np.zeros(len(counts))
         with np.errstate(over="ignore"):  # a spike in a duration of 1e-310 ms: the rate is inf
-            np.divide(counts * 1000.0, self.duration, out=rates, where=counts > 0)
+            np.divide(counts * 1000.0, self.duration - self.begin, out=rates, where=counts > 0)
         return rates
 
     def to_numpy(self) -> NDArray[np.void]:
@@ -307,14 +317,16 @@ class Simulation(ReadOnlyArrays):
         """
         from refsim.trace import replay
 
+        if self.begin > 0.0:
+            raise InvalidValueError(
+                f"this simulation begins at {self.begin:g} ms, and what was before is forgotten; "
+                "expected one from time 0 on, or samples"
+            )
         n = self.network.n_neurons
         wanted = np.arange(n) if neurons is None else as_array("neurons", neurons, "integers")
         wanted = indices("neurons", np.atleast_1d(wanted), None, n)
         grid = self._grid(dt, len(wanted)) if times is None else self._ascending(times)
-        voltage = np.zeros((len(wanted), len(grid)))
-        for row, i in zip(voltage, wanted, strict=True):
-            row[:] = replay(self, int(i), grid)
-        return Trace(grid, wanted, voltage)
+        return Trace(grid, wanted, replay(self, wanted, grid))
 
     def _grid(self, dt: Any, n_wanted: int) -> NDArray[np.float64]:
         """Return the times every ``dt`` up to the end."""
@@ -345,3 +357,7 @@ class Trace(NamedTuple):
     time: NDArray[np.float64]  # (k,) ms
     neuron: NDArray[np.int64]  # (m,)
     voltage: NDArray[np.float64]  # (m, k)
+
+    def __repr__(self) -> str:
+        when = f", {span(self.time)} ms" if len(self.time) else ""
+        return f"<Trace: {len(self.neuron)} neurons at {len(self.time)} times{when}>"

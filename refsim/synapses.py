@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from queues.summary import span
 from refsim.errors import InvalidTypeError, InvalidValueError
 from refsim.validate import (
     LARGEST,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from refsim.packed import PackedSynapses
 
 
-@dataclass(frozen=True, eq=False, init=False)
+@dataclass(frozen=True, eq=False, init=False, repr=False)
 class Synapses(ReadOnlyArrays):
     """A list of synapses; vectors of equal length, a single number is repeated.
 
@@ -68,6 +69,12 @@ class Synapses(ReadOnlyArrays):
     weight: NDArray[np.float64]
     delay: NDArray[np.float64]
     port: NDArray[np.integer]
+
+    def __repr__(self) -> str:
+        if not len(self):
+            return "<Synapses: none>"
+        ranges = ", ".join(f"{name} {span(column)}" for name, column in vars(self).items())
+        return f"<Synapses: {len(self)}, {ranges}>"
 
     def __init__(
         self,
@@ -165,7 +172,8 @@ def check_sources(pre: NDArray[np.integer], n_neurons: int, n_inputs: int) -> No
         raise InvalidValueError(
             f"pre[{i}] is {pre[i]}; expected a source from 0 to {n_neurons + n_inputs - 1}: "
             f"n_neurons is {n_neurons} and n_inputs is {n_inputs}, and input channels are the "
-            "sources that follow the neurons"
+            "sources that follow the neurons. If there are channels, their number has to be given "
+            f"as n_inputs: at least {int(pre.max()) - n_neurons + 1}"
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -19,16 +19,39 @@ SHORTEST_TAU = 1e-9  # ms
 # Neurons, channels or members of a group: what 32 bits count, 16 GiB for a column of numbers.
 MOST = 2**31 - 1
 LARGEST_INT = 2**63 - 1
+_MUCH = 300  # characters, of which more are not looked at for a message of 60
 
 
 def shown(value: Any) -> str:
     """Return ``value`` as it stands in a message: one line of at most 60 characters."""
+    text = ""
     try:
-        text = repr(value.item() if isinstance(value, np.generic) else value)
+        for piece in _pieces(value.item() if isinstance(value, np.generic) else value):
+            text += piece
+            if len(text) > _MUCH:  # of a list of a stranger, with millions more
+                break
     except Exception:  # of the value's own making, or an integer of more than 4300 digits
         text = f"a {type(value).__name__} that cannot be printed"
-    text = " ".join(text.split())
+    text = " ".join(text[: 2 * _MUCH].split())
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _pieces(value: Any) -> Iterator[str]:
+    """Yield what repr returns, piece by piece for lists and dictionaries."""
+    if type(value) is list:
+        for i, entry in enumerate(value):
+            yield ", " if i else "["
+            yield from _pieces(entry)
+        yield "]" if value else "[]"
+    elif type(value) is dict:
+        for i, (key, entry) in enumerate(value.items()):
+            yield ", " if i else "{"
+            yield from _pieces(key)
+            yield ": "
+            yield from _pieces(entry)
+        yield "}" if value else "{}"
+    else:
+        yield repr(value[:_MUCH] if type(value) in (str, bytes) else value)
 
 
 def _index(name: str, value: Any, expected: str) -> int:

@@ -63,6 +63,9 @@ _FOREVER = 2**62  # windows
 # Rows to begin with, times synapses in 2^13 to 2^18; what is not touched costs no memory.
 _ROOM = 1024
 _WELL_APART = 0.01  # relative distance of rates from which their difference is a fine divisor
+# Share of voltage and state that a window takes at least, so that the roundings of windows do not
+# resemble each other: from one to the next what is cut off moves by the square of the share.
+_LEAST_CHANGE = 1e-8
 # Share of the shortest synaptic time constant. In longer windows more neurons may fire, as far as
 # the bound tells, and responses take more terms; in shorter ones sweeps cost more.
 _PREFERRED = 0.375
@@ -140,7 +143,9 @@ def _shape(kernels: Model, table: Responses, step: Propagator) -> OneExp | AnyPo
     """Return what chooses the kernels: those of one exponential port, or those of any."""
     n_states = len(kernels.ports.rate)
     a, r = table.rate[0], kernels.ports.rate[0]
-    if len(table.rate) == 1 and n_states == 1 and abs(r - a) > _WELL_APART * (r + a):
+    is_apart = abs(r - a) > _WELL_APART * (r + a)
+    changes = min(step.leak[0, 1], step.loss[0]) > _LEAST_CHANGE
+    if len(table.rate) == 1 and n_states == 1 and is_apart and changes:
         return OneExp(
             rate_v=float(a),
             rate_x=float(r),
@@ -166,6 +171,7 @@ class Resumed(NamedTuple):
     """What an earlier run has left: its state, and its spikes and voltages in order of time."""
 
     state: WindowState
+    base: int  # number of the first spike below; those before are forgotten
     spikes: Spikes
     voltages: Float
 
@@ -219,7 +225,8 @@ class WindowRun:
     def _resume(self, resumed: Resumed) -> None:
         """Go back to the window where an earlier run has left its state."""
         self.work = restore(self.work, resumed.state)
-        k = resumed.state.n_spikes
+        self.work.counts[BASE] = resumed.base
+        k = resumed.state.n_spikes - resumed.base
         tape = Tape(*(_longer(column, 2 * k + _ROOM) for column in self.work.tape))
         for name, column in resumed.spikes._asdict().items():
             getattr(tape, name)[:k] = column[:k]
@@ -296,9 +303,9 @@ class WindowRun:
         A run that is cut within a window ends with its last spike.
         """
         run, work = self.run, self.work
-        spikes, inputs = int(work.counts[SPIKES]), int(work.counts[INPUTS])
+        spikes, inputs = int(work.counts[SPIKES] - work.counts[BASE]), int(work.counts[INPUTS])
         if is_cut:
-            end = work.tape.time[spikes - 1]
+            end = work.tape.time[spikes - 1] if spikes else self.reached
             inputs = int(np.searchsorted(run.problem.inputs.time, end))
             run.problem.samples.voltage[run.problem.samples.time > end] = np.nan
         origin = order_of_emissions(work.tape.time[:spikes], run.problem.inputs.time[:inputs])
@@ -374,12 +381,15 @@ def _hits(rows: Rows, n_threads: int, flights: int) -> Hits:
 def _work(problem: WindowProblem, v0: Float, n_threads: int) -> WindowWork:
     n, n_states = len(v0), len(problem.model.ports.rate)
     n_blocks = len(problem.rows.edge) - 1
-    n_sums = 4 if isinstance(problem.shape, OneExp) else problem.shape.n_sums
+    is_plain = isinstance(problem.shape, OneExp)
+    n_sums = 4 if is_plain else problem.shape.n_sums
     room = _ROOM * (1 + (len(problem.rows.post) >> 18))
     return WindowWork(
         neurons=Neurons(
             v=v0.copy(),
             x=np.zeros(n * n_states),
+            v_low=np.zeros(0 if is_plain else n),
+            x_low=np.zeros(0 if is_plain else n * n_states),
             reached=_ints(n),
             release=np.full(n, -1.0),
             last_spike=np.full(n, -1, np.int64),

@@ -40,7 +40,14 @@ from refsim.window_types import (
     Limits,
     OneExp,
 )
-from refsim.window_visit import keep_awake, load_states, may_fire, store_states
+from refsim.window_visit import (
+    advance_one,
+    forget_low,
+    keep_awake,
+    load_states,
+    may_fire,
+    store_states,
+)
 
 _DONE, _NO_ROOM = True, False
 
@@ -368,7 +375,7 @@ def _read_samples(model, samples, out, b, n, v, x, time, until, is_held, bend, i
 
 @inner_kernel
 def _replay_events(
-    model, rows, samples, neurons, hits, out, limits, scratch, x, b, thread, n, place
+    model, table, rows, samples, neurons, hits, out, limits, scratch, x, b, thread, n, place
 ):
     """Take one neuron through the window event by event; return False if room ran out."""
     i, size = hits.begin[thread, place], hits.begin[thread, place + 1]
@@ -453,8 +460,13 @@ def _replay_events(
     _read_samples(
         model, samples, out, b, n, v, x, time, math.inf, release >= 0.0, bend, sample, sampled
     )
+    is_quiet = size == hits.begin[thread, place] and out.tally[b, ROWS] == before
+    if is_quiet and release == neurons.release[n]:
+        advance_one(model, table, neurons, n)
+        return _DONE
     store_states(neurons.x, n, x)
     neurons.v[n] = v
+    forget_low(neurons, n)
     neurons.release[n] = release
     _keep_row_of_last(neurons, n, own)
     return _DONE
@@ -475,7 +487,7 @@ def _replay_all_events(
         place = out.tally[b, REPLAYED]
         n = lists.replays[first + place]
         if not _replay_events(
-            model, rows, samples, neurons, hits, out, limits, scratch, x, b, thread, n, place
+            model, table, rows, samples, neurons, hits, out, limits, scratch, x, b, thread, n, place
         ):
             return False
         _finish_replay(model, table, neurons, lists, out.tally, first, x, b, n)

@@ -22,12 +22,14 @@ from refsim.window_types import (
     SPIKES,
     WIDTH,
     Flights,
+    OneExp,
     WindowWork,
 )
 
 if TYPE_CHECKING:
     from refsim.network import Network
 
+_FLOATS = ("v", "x", "v_low", "x_low", "release", "time", "gap")
 _LONGEST = 2**16  # more windows than a block stays dense before it is looked at again
 
 
@@ -36,6 +38,8 @@ class WindowState(NamedTuple):
 
     v: Float
     x: Float
+    v_low: Float
+    x_low: Float
     reached: Int
     release: Float
     last_spike: Int
@@ -48,6 +52,9 @@ class WindowState(NamedTuple):
     tally: Int
     gap: Float
 
+    def __repr__(self) -> str:
+        return f"<WindowState: {self.n_spikes} spikes so far, {len(self.time)} under way>"
+
     @property
     def n_spikes(self) -> int:
         """Number of spikes so far."""
@@ -57,6 +64,11 @@ class WindowState(NamedTuple):
     def n_samples(self) -> int:
         """Number of voltages read so far."""
         return int(self.counts[SAMPLES])
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of input spikes so far that have been sent, in order of time."""
+        return int(self.counts[INPUTS])
 
     @property
     def nbytes(self) -> int:
@@ -71,6 +83,8 @@ def snapshot(work: WindowWork) -> WindowState:
     return WindowState(
         v=neurons.v.copy(),
         x=neurons.x.copy(),
+        v_low=neurons.v_low.copy(),
+        x_low=neurons.x_low.copy(),
         reached=neurons.reached.copy(),
         release=neurons.release.copy(),
         last_spike=neurons.last_spike.copy(),
@@ -88,7 +102,7 @@ def snapshot(work: WindowWork) -> WindowState:
 def restore(work: WindowWork, state: WindowState) -> WindowWork:
     """Put a run back to where a snapshot was taken; return it with room for what is under way."""
     neurons = work.neurons
-    for name in ("v", "x", "reached", "release", "last_spike", "awake"):
+    for name in ("v", "x", "v_low", "x_low", "reached", "release", "last_spike", "awake"):
         getattr(neurons, name)[:] = getattr(state, name)
     for name in ("counts", "tally", "gap"):
         getattr(work, name)[:] = getattr(state, name)
@@ -116,6 +130,16 @@ def _at_least(column: NDArray[Any], room: int, begin: NDArray[Any]) -> NDArray[A
     return column
 
 
+def without_past(state: WindowState) -> WindowState:
+    """Return a state whose input spikes and samples so far are forgotten, those under way kept."""
+    counts, number = state.counts.copy(), state.number.copy()
+    counts[[INPUTS, SAMPLES, BASE]] = 0
+    is_input = number < 0
+    rank = np.unique(number[is_input], return_inverse=True)[1]  # ascending, the last input first
+    number[is_input] = rank - rank.max(initial=-1) - 1
+    return state._replace(counts=counts, number=number)
+
+
 def checked_state(
     arrays: dict[str, NDArray[Any]], network: Network, n_spikes: int, n_inputs: int, n_samples: int
 ) -> WindowState:
@@ -127,14 +151,16 @@ def checked_state(
     rows = network.rows[0]
     n, n_blocks, flights = network.n_neurons, len(rows.edge) - 1, len(np.atleast_1d(state.time))
     n_states = len(network.model.ports.rate)
-    shapes = {"x": (n * n_states,), "counts": (N_COUNTS,), "tally": (n_blocks, WIDTH)}
+    kept = 0 if isinstance(network.window_tables.shape, OneExp) else 1
+    shapes: dict[str, tuple[int, ...]] = {"v_low": (kept * n,), "x_low": (kept * n * n_states,)}
+    shapes |= {"x": (n * n_states,), "counts": (N_COUNTS,), "tally": (n_blocks, WIDTH)}
     shapes |= {"gap": (n_blocks, 8), "end": (n_blocks, flights)}
     shapes |= dict.fromkeys(("time", "source", "number"), (flights,))
     for name, column in state._asdict().items():
-        kind = np.float64 if name in ("v", "x", "release", "time", "gap") else np.int64
+        kind = np.float64 if name in _FLOATS else np.int64
         if column.dtype != kind or column.shape != shapes.get(name, (n,)):
             raise ValueError(name)
-    for name in ("v", "x", "release", "time"):
+    for name in ("v", "x", "v_low", "x_low", "release", "time"):
         if not np.isfinite(getattr(state, name)).all():
             raise ValueError(name)
     _check_counts(state, n_spikes, n_inputs, n_samples)
@@ -170,7 +196,7 @@ def _check_places(state: WindowState, network: Network, n_inputs: int) -> None:
         raise ValueError("last_spike")
     if not _within(state.source, 0, network.n_neurons + network.n_inputs - 1):
         raise ValueError("source")
-    if not _within(state.number, -n_inputs, state.n_spikes - 1):
+    if not _within(state.number, -n_inputs - len(state.time), state.n_spikes - 1):
         raise ValueError("number")
     first = state.source * len(size) + np.arange(len(size))[:, None]
     if not _within(state.end, rows.start[first], rows.start[first + 1]):

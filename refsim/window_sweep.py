@@ -24,7 +24,7 @@ from refsim.window_types import (
     VISITED,
     OneExp,
 )
-from refsim.window_visit import advance_states, keep_awake, may_fire, visit
+from refsim.window_visit import add_to, advance_states, keep_awake, may_fire, rise_of, visit
 
 
 @phase_kernel
@@ -82,35 +82,19 @@ def _sweep_one_exp(shape, model, low, high, t1, neurons, lists, sums):
 
 
 @inner_kernel
-def _bound_of(model, table, n, v, states):
-    """Return the bound of the voltage in this window, and the voltage unaided at its end.
-
-    ``v`` is the voltage now.
-    """
+def _bound_of(model, table, n, v, end, states):
+    """Return a bound of the voltage in this window, ``v`` now and ``end`` then without arrivals."""
     n_states = table.fade.shape[1]
     kind = table.kind[n]
     drive = model.neurons.drive[n]
-    unaided = v + (drive - v) * table.leak[kind, 1]
-    end = unaided
-    bound = max(v, unaided)
+    bound = max(v, v + (drive - v) * table.leak[kind, 1])
     for k in range(n_states):
-        lift = states[n * n_states + k] * table.lift[kind, 1, k]
-        end += lift
-        bound += max(lift, 0.0)
+        bound += max(states[n * n_states + k] * table.lift[kind, 1, k], 0.0)
     if n_states == 1:
         rises = drive - v + states[n] > 0.0
         if not (rises and drive - end + states[n] * table.fade[1, 0] < 0.0):
             bound = max(v, end)
-    return bound, end
-
-
-@inner_kernel
-def _add_states(table, states, n, sums, first):
-    """Take synaptic states to the end of the window; their sums begin at ``first``."""
-    n_states = table.fade.shape[1]
-    advance_states(table, states, n, np.int64(1))
-    for k in range(n_states):
-        states[n * n_states + k] += sums[first + k]
+    return bound
 
 
 @inner_kernel
@@ -123,17 +107,17 @@ def _finish(model, table, neurons, flag, sums, t1, n, excited, inhibited, first)
         if release <= t1:
             flag[n] = 1
         else:
-            _add_states(table, neurons.x, n, sums, first)
+            advance_states(table, neurons, n, sums, first)
         return
     v = neurons.v[n]
-    bound, end = _bound_of(model, table, n, v, neurons.x)
-    bound += excited
+    rise = rise_of(model, table, neurons, n)
+    bound = _bound_of(model, table, n, v, v + rise, neurons.x) + excited
     size = abs(model.neurons.drive[n]) + abs(v) + abs(bound) + abs(inhibited)
     if bound + MARGIN * size >= model.neurons.v_th[n]:
         flag[n] = 1
         return
-    neurons.v[n] = end + (excited + inhibited)
-    _add_states(table, neurons.x, n, sums, first)
+    add_to(neurons.v, neurons.v_low, n, rise + (excited + inhibited))
+    advance_states(table, neurons, n, sums, first)
 
 
 @inner_kernel

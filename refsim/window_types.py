@@ -32,7 +32,10 @@ class Propagator(NamedTuple):
 
 
 class OneExp(NamedTuple):
-    """Networks with one exponential port, one tau_m, and time constants that are well apart."""
+    """Networks with one exponential port, one tau_m, and time constants that are well apart.
+
+    Neither is so long that next to nothing happens in a window.
+    """
 
     rate_v: float  # 1/tau_m
     rate_x: float  # 1/tau of the port
@@ -104,6 +107,8 @@ class Neurons(NamedTuple):
 
     v: Float  # (n,)
     x: Float  # (n K,)
+    v_low: Float  # (n,) what rounding has cut off the voltage, and off the states; see add_to
+    x_low: Float  # (n K,); both (0,) with OneExp
     reached: Int  # (n,)
     release: Float  # (n,) end of refractoriness, -1 for a neuron that is free
     last_spike: Int  # (n,) number of its last spike, -1 before the first, -2 - row if of this turn

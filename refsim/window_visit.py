@@ -22,15 +22,58 @@ _LEAST_DENSE = 32  # windows between two changes, which both touch all neurons
 
 
 @inner_kernel
-def advance_states(table, states, n, windows):
-    """Advance the synaptic states of a neuron over whole windows, few enough for the tables."""
+def add_to(total, low, i, change):
+    """Add to number ``i`` of a table, and keep what rounding cuts off for the next time.
+
+    What changes by about its last bits in a window would drift, the same way in each of them. With
+    OneExp nothing does, and nothing is kept.
+    """
+    if low.shape[0] == 0:
+        total[i] += change
+        return
+    change += low[i]
+    before = total[i]
+    after = before + change
+    part = after - before
+    low[i] = (before - (after - part)) + (change - part)
+    total[i] = after
+
+
+@inner_kernel
+def advance_states(table, neurons, n, sums, first):
+    """Take synaptic states to the end of the window; what arrives begins at ``first``, if >= 0."""
     n_states = table.fade.shape[1]
     for k in range(n_states - 1, -1, -1):
-        x = states[n * n_states + k]
-        x = x - x * table.loss[k] if windows == 1 else x * table.fade[windows, k]
+        i = n * n_states + k
+        change = -neurons.x[i] * table.loss[k]
+        if k > 0 and table.feed[1, k - 1] != 0.0:
+            change += neurons.x[i - 1] * table.feed[1, k - 1]
+        if first >= 0:
+            change += sums[first + k]
+        add_to(neurons.x, neurons.x_low, i, change)
+
+
+@inner_kernel
+def _advance_states_over(table, neurons, n, windows):
+    """Advance the synaptic states of a neuron over several windows, few enough for the tables."""
+    n_states = table.fade.shape[1]
+    for k in range(n_states - 1, -1, -1):
+        i = n * n_states + k
+        x = neurons.x[i] * table.fade[windows, k]
         if k > 0 and table.feed[windows, k - 1] != 0.0:
-            x += states[n * n_states + k - 1] * table.feed[windows, k - 1]
-        states[n * n_states + k] = x
+            x += neurons.x[i - 1] * table.feed[windows, k - 1]
+        neurons.x[i] = x
+
+
+@inner_kernel
+def rise_of(model, table, neurons, n):
+    """Return by how much a free neuron rises in a window without arrivals."""
+    kind, v = table.kind[n], neurons.v[n]
+    n_states = table.fade.shape[1]
+    rise = (model.neurons.drive[n] - v) * table.leak[kind, 1]
+    for k in range(n_states):
+        rise += neurons.x[n * n_states + k] * table.lift[kind, 1, k]
+    return rise
 
 
 @inner_kernel
@@ -58,25 +101,46 @@ def _advance_far(model, neurons, x, n, dt):
         neurons.v[n] = neuron.flow_voltage(model, n, neurons.v[n], x, dt)
     neuron.flow_current(model, x, dt)
     store_states(neurons.x, n, x)
+    forget_low(neurons, n)
+
+
+@inner_kernel
+def forget_low(neurons, n):
+    """Note that voltage and states of a neuron have been computed anew."""
+    if neurons.v_low.shape[0] == 0:
+        return
+    neurons.v_low[n] = 0.0
+    n_states = neurons.x_low.shape[0] // neurons.v_low.shape[0]
+    for k in range(n_states):
+        neurons.x_low[n * n_states + k] = 0.0
+
+
+@inner_kernel
+def advance_one(model, table, neurons, n):
+    """Advance a neuron without arrivals or crossings over a window."""
+    if neurons.release[n] < 0.0:
+        add_to(neurons.v, neurons.v_low, n, rise_of(model, table, neurons, n))
+    advance_states(table, neurons, n, neurons.x, np.int64(-1))
 
 
 @inner_kernel
 def advance(model, table, length, neurons, x, n, windows):
     """Advance a neuron without arrivals or crossings over whole windows; ``x`` is scratch."""
+    if windows == 1:
+        advance_one(model, table, neurons, n)
+        return
     if windows >= table.fade.shape[0]:
         _advance_far(model, neurons, x, n, windows * length)
         return
     n_states = table.fade.shape[1]
     if neurons.release[n] < 0.0:
         drive, kind = model.neurons.drive[n], table.kind[n]
-        if windows == 1:
-            v = neurons.v[n] + (drive - neurons.v[n]) * table.leak[kind, 1]
-        else:
-            v = neurons.v[n] * table.decay[kind, windows] + drive * table.leak[kind, windows]
+        v = neurons.v[n] * table.decay[kind, windows] + drive * table.leak[kind, windows]
         for k in range(n_states):
             v += neurons.x[n * n_states + k] * table.lift[kind, windows, k]
         neurons.v[n] = v
-    advance_states(table, neurons.x, n, windows)
+    _advance_states_over(table, neurons, n, windows)
+    forget_low(neurons, n)
 
 
 @inner_kernel

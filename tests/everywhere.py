@@ -31,8 +31,8 @@ def _outcome(function):
 def _hangs_on_rounding(run):
     """Return whether another rounding may give other spikes."""
     scale = (run.network.v_th - run.network.v_reset) / run.network.tau_m
-    slopes = run.spikes.slope_before / scale[run.spikes.neuron]
-    return run.conditioning.has_ties or np.min(slopes, initial=np.inf) < _FLATTEST
+    is_flat = run.spikes.slope_before < _FLATTEST * scale[run.spikes.neuron]
+    return run.conditioning.has_ties or bool(is_flat.any())
 
 
 def _check_batch(network, inputs, duration, samples, limit, found, is_cut):

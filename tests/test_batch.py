@@ -522,6 +522,59 @@ except SimulationInterrupted as error:
     print("partial", flush=True)
 """
 
+
+def of_three():
+    rng = np.random.default_rng(5)
+    size = 60
+    synapses = connect(
+        rng.integers(0, 12, size),
+        rng.integers(0, 8, size),
+        weight=rng.normal(1.5, 1.0, size),
+        delay=rng.uniform(0.5, 3.0, size),
+    )
+    network = Network(8, synapses, n_inputs=4, ports=ExpPort(5.0), i_ext=0.8, t_ref=0.5)
+    return network, [refsim.poisson_inputs(4, 100.0, 40.0, seed) for seed in range(3)]
+
+
+WAYS = {
+    "at once": {},
+    "one by one": {"engine": "window"},
+    "sorted": {"adjoint_queue": "sorted_pass"},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_one_number_stands_for_all_cotangents(way):
+    network, trains = of_three()
+    samples = ([0, 1], [10.0, 20.0])
+    batch, pullback = adjoint.vjp_batch(network, trains, 40.0, samples=samples, **WAYS[way])
+    ones, twos = np.ones(len(batch.spikes.time)), np.full(len(batch.voltages), 2.0)
+    assert len(ones) > 20
+    for one, two in ((1.0, 2.0), (np.float32(1.0), np.array(2)), (1, np.int64(2))):
+        assert_equal_gradients(pullback(one, two), pullback(ones, twos))
+    for name, wrong in (("time_bars", True), ("time_bars", np.nan), ("voltage_bars", 1j)):
+        with pytest.raises((InvalidValueError, InvalidTypeError), match=name):
+            pullback(**{name: wrong})
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_pullbacks_of_batches_can_be_pickled(way, threads):
+    network, trains = of_three()
+    _, pullback = adjoint.vjp_batch(network, trains, 40.0, threads=threads, **WAYS[way])
+    again = pickle.loads(pickle.dumps(pullback))
+    assert repr(again) == repr(pullback)
+    for reduce in ("mean", None):
+        pairs = pullback(1.0, reduce=reduce), again(1.0, reduce=reduce)
+        for found, expected in zip(*(p if reduce is None else [p] for p in pairs), strict=True):
+            assert_equal_gradients(found, expected)
+
+
+def assert_equal_gradients(found, expected):
+    for name, values in expected.items():
+        assert np.array_equal(getattr(found, name), values), name
+
+
 BACK = """
 import adjoint
 from refsim import Network, connect

@@ -331,7 +331,7 @@ def test_limit_and_errors(tmp_path):
             adjoint.Checkpoint(**options)
     with pytest.raises(refsim.InvalidValueError, match="memory is 100 bytes; expected at least"):
         vjp(network, inputs, duration, checkpoint=adjoint.Checkpoint(memory=100))
-    with pytest.raises(refsim.InvalidValueError, match="engine is 'event', which keeps no state"):
+    with pytest.raises(refsim.InvalidValueError, match="engine is 'event', which goes back in one"):
         vjp(network, inputs, duration, checkpoint=2, engine="event")
     with pytest.raises(refsim.InvalidValueError, match="adjoint_queue is 'heap'"):
         vjp(network, inputs, duration, checkpoint=2, adjoint_queue="heap")

@@ -210,8 +210,14 @@ def test_help_everywhere(command, capsys):
     assert "usage: refsim" in capsys.readouterr().out
 
 
+def test_the_command_alone_shows_its_help(capsys):
+    assert cli.main([]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("usage: refsim")
+    assert "warmup" in text
+
+
 BAD_LINES = {
-    "no command": ([], "required: COMMAND"),
     "unknown command": (["simulate"], "invalid choice: 'simulate'"),
     "unknown option": (["validate", "--fast"], "unrecognized arguments: --fast"),
     "run without a file": (["run"], "required: FILE.json"),

@@ -1,7 +1,6 @@
 """Compiled code on disk: whatever has happened to its files, results are right and runs go on."""
 
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -20,16 +19,15 @@ CALL = (
 )
 
 
-def start(folder, **options):
+def start(folder, before=""):
     environment = os.environ | {"NUMBA_CACHE_DIR": str(folder), "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
-        [sys.executable, "-c", CALL],
+        [sys.executable, "-c", before + CALL],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        **options,
     )
 
 
@@ -91,10 +89,8 @@ def test_code_of_another_signature_is_not_taken(filled, tmp_path):
 
 @pytest.mark.skipif(os.name != "posix", reason="needs limits of the size of files")
 def test_a_full_disk_does_not_keep_kernels_from_running(filled, tmp_path):
-    def no_room():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
-
-    assert outcome(start(tmp_path, preexec_fn=no_room)) == (filled[1], 0)
+    no_room = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
+    assert outcome(start(tmp_path, no_room)) == (filled[1], 0)
 
 
 def test_no_folder_for_a_while_and_no_home():

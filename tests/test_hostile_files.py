@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import resource
 import struct
 import subprocess
 import sys
@@ -20,6 +19,7 @@ import refsim
 from adjoint.snapshots import Snapshots
 from refsim import array_files, json_reader, reading
 from refsim.cases import CaseFileError, from_dict, load
+from refsim.validate import shown
 from validation import case_schema
 from validation.backends import command
 from validation.backends.command import from_command
@@ -34,16 +34,19 @@ usual = settings(
 )
 
 
+BOUND = "import resource; resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31))\n"
+needs_limits = pytest.mark.skipif(sys.platform != "linux", reason="needs limits of memory")
+
+
 def bounded(code, *arguments):
     """Run Python with two gigabytes and some minutes at most; return what it prints."""
     done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)],
+        [sys.executable, "-c", BOUND + code, *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=300.0,  # for a machine at its limit; a second on an idle one
         check=False,
         env=os.environ | {"NUMBA_DISABLE_JIT": "1", "OMP_NUM_THREADS": "1"},
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31)),
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -61,6 +64,7 @@ except CaseFileError as error:
 """
 
 
+@needs_limits
 def test_a_long_string_that_is_no_number_is_refused_at_once(tmp_path):
     """Each digit more took a step more for each digit before it, and there are a million."""
     case = json.loads(CHAIN.read_text())
@@ -72,6 +76,7 @@ def test_a_long_string_that_is_no_number_is_refused_at_once(tmp_path):
     assert any("spike_times[0]" in problem for problem in case_schema.problems(path))
 
 
+@needs_limits
 def test_a_name_given_twice_is_found_at_once_among_many(tmp_path):
     members = "".join(f'"{i}": 0, ' for i in range(300_000))
     path = tmp_path / "case.json"
@@ -79,6 +84,7 @@ def test_a_name_given_twice_is_found_at_once_among_many(tmp_path):
     assert "'299999' is given twice" in bounded(READ, path)
 
 
+@needs_limits
 def test_what_does_not_end_is_refused():
     if not Path("/dev/zero").is_char_device():
         pytest.skip("there is no device without end")
@@ -126,6 +132,24 @@ def test_channels_that_take_memory_alone_are_not_too_many():
     case["inputs"]["n"] = 100_000_000
     with pytest.raises(CaseFileError, match=r"inputs.n is 100000000; expected at most 10,000,000"):
         from_dict(case)
+
+
+def test_messages_do_not_look_at_all_that_is_wrong():
+    class Entry:
+        looks = 0
+
+        def __repr__(self):
+            Entry.looks += 1
+            return "entry"
+
+    many = [Entry() for _ in range(1000)]
+    for value, begin in ((many, "[entry, entry"), ([{"a": many}], "[{'a': [entry, ")):
+        assert shown(value).startswith(begin)
+        assert shown(value).endswith("...")
+    assert Entry.looks < 300
+    short = [[], {}, [1, "a", None], {"b": [2.0], 3: (4,)}]
+    assert shown(short) == repr(short)
+    assert shown("x" * 1000) == "'" + "x" * 56 + "..."
 
 
 def test_a_table_of_names_is_not_too_wide():

@@ -219,8 +219,9 @@ def test_a_recording_is_no_file_that_is_there(tmp_path):
 
 @pytest.mark.parametrize("piece", [1e-300, 5e-324, 1e-9])
 def test_pieces_are_not_too_many(tmp_path, piece):
-    with pytest.raises(refsim.InvalidValueError, match=r"piece is .* 1,000,000 pieces"):
-        refsim.record(refsim.Network(1), None, 10.0, tmp_path / "spikes", piece=piece)
+    for name, most in (("spikes", "1,000,000"), ("spikes.h5", "100,000,000")):
+        with pytest.raises(refsim.InvalidValueError, match=rf"piece is .* {most} pieces"):
+            refsim.record(refsim.Network(1), None, 10.0, tmp_path / name, piece=piece)
     assert list(tmp_path.iterdir()) == []
 
 

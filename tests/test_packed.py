@@ -346,6 +346,11 @@ BAD = {
     "inputs": (lambda: TWO.packed(3, -1), V, "n_inputs is -1; expected an integer in [0,"),
     "target": (lambda: TWO.packed(2), V, "post[1] is 2; expected an index from 0 to 1"),
     "source": (lambda: connect([0, 3], 0).packed(2, 1), V, "pre[1] is 3; expected a source from 0"),
+    "channels": (
+        lambda: connect([0, 4], 0).packed(2),
+        V,
+        "their number has to be given as n_inputs: at least 3",
+    ),
     "integers": (
         lambda: TWO.packed(3, 0, np.int32),
         T,

@@ -81,14 +81,19 @@ def certifying(tmp_path, folder):
     mark.touch()
     script = started(mark, ["setsid", ""]) + f" echo $$ >> {mark}; sleep 1000"
     command = f"sh -c {shlex.quote(script)} sh {{case}}"
+    code = (
+        "import signal, sys\n"
+        "for number in (signal.SIGTERM, signal.SIGHUP): signal.signal(number, signal.SIG_DFL)\n"
+        "from validation.cli import main\n"
+        "sys.exit(main(['certify', '--cases', 'chain', '--exec', sys.argv[1]]))\n"
+    )
     folder.mkdir()
     process = subprocess.Popen(
-        [sys.executable, "-m", "validation.cli", "certify", "--exec", command, "--cases", "chain"],
+        [sys.executable, "-c", code, command],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"TMPDIR": str(folder), "NUMBA_DISABLE_JIT": "1"},
-        preexec_fn=lambda: [signal.signal(n, signal.SIG_DFL) for n in (signal.SIGHUP, 15)],
         start_new_session=True,
     )
     awaited(lambda: len(mark.read_text().split()) == 3 or process.poll() is not None)

@@ -767,3 +767,50 @@ def test_a_missing_hypothesis_is_named():
 
 def test_public_names_are_there():
     assert all(hasattr(queues.testing, name) for name in queues.testing.__all__)
+
+
+class Bare:
+    """A queue of somebody who has not written all methods yet."""
+
+    pop = 3  # no method
+
+    def push(self, time, payload=0, tangent=0.0):
+        return 0
+
+    def __len__(self):
+        return 0
+
+
+WANTED = "expected a queue with the methods push, peek, pop, clear and __len__"
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda: queues.testing.assert_conforms(Bare),
+        lambda: queues.testing.run_script(Bare(), queues.testing.ExactModel(), []),
+        lambda: queues.testing.machine(Bare)(),
+    ],
+    ids=["assert_conforms", "run_script", "machine"],
+)
+def test_methods_that_are_missing_are_named_all_at_once(use):
+    with pytest.raises(queues.QueueTypeError) as caught:
+        use()
+    assert str(caught.value) == f"queue is a Bare, which has no peek, pop and clear; {WANTED}"
+
+
+def test_polls_that_are_missing_are_named():
+    expected = "queue is a Bare, which has no pop_due; expected a queue with the methods "
+    with pytest.raises(queues.QueueTypeError, match=f"{expected}push and pop_due"):
+        queues.testing.assert_conforms(Bare, stepped=True)
+    model, script = queues.testing.ExactModel(), [queues.testing.PopDue(1.0)]
+    kind = type("Plain", (Bare,), {name: lambda self: None for name in ("peek", "pop", "clear")})
+    with pytest.raises(queues.QueueTypeError, match="queue is a Plain, which has no pop_due"):
+        queues.testing.run_script(kind(), model, script)
+
+
+def test_a_recorder_needs_a_queue():
+    with pytest.raises(queues.QueueTypeError, match="queue is a list, which has no push; expected"):
+        queues.Recorder([])
+    with pytest.raises(queues.QueueTypeError, match=r"which has no pop; expected .* push and pop"):
+        queues.Recorder(type("Pushed", (), {"push": lambda self, time: 0})())

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from queues.summary import summary
 from refsim.simulation import Simulation
 from refsim.trace import emissions
 
@@ -18,6 +19,9 @@ class Arrivals(NamedTuple):
     neuron: NDArray[np.int64]  # (m,)
     synapse: NDArray[np.int64]  # (m,) number in the network
     origin: NDArray[np.int64]  # (m,) row of the spike, or -1 - i for the i-th input in time
+
+    def __repr__(self) -> str:
+        return summary(self)
 
 
 def arrivals(simulation: Simulation) -> Arrivals:

@@ -18,6 +18,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from queues.summary import summary
 from refsim.cases import Case
 from refsim.errors import RefsimError
 from refsim.inputs import Samples, SpikeTrain
@@ -37,7 +38,7 @@ def nth_of_neuron(neuron: NDArray[np.int64]) -> NDArray[np.int64]:
     return nth
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LossCotangents:
     """Cotangents of a linear loss of spike times and sampled voltages.
 
@@ -63,6 +64,9 @@ class LossCotangents:
     nth: NDArray[np.int64]
     samples: Samples
     voltage: NDArray[np.float64]
+
+    def __repr__(self) -> str:
+        return summary(self)
 
     @classmethod
     def of(cls, case: Case, neuron: NDArray[np.int64]) -> LossCotangents:
@@ -90,6 +94,9 @@ class Answer(NamedTuple):
     # offered.
     gradient: Mapping[str, ArrayLike]
     voltages: ArrayLike | None = None  # (V,) at the samples, None if not offered
+
+    def __repr__(self) -> str:
+        return summary(self)
 
 
 class Backend(Protocol):

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from queues.summary import summary
 from refsim.cases import Case
 from refsim.errors import KeepsPartial
 from refsim.simulation import Conditioning
@@ -50,6 +51,9 @@ class GroupVerdict(NamedTuple):
     answer: Vector  # empty if it is not offered
     note: str = ""
 
+    def __repr__(self) -> str:
+        return summary(self, repr(self.group))
+
 
 class StepErrors(NamedTuple):
     """Errors of an answer that was computed with one time step."""
@@ -77,7 +81,7 @@ class Cause(NamedTuple):
     evidence: str  # a sentence with numbers
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CaseVerdict:
     """What was found in one case.
 
@@ -85,6 +89,8 @@ class CaseVerdict:
     ----------
     case : Case
         The case, with cotangents of all spikes.
+    name : str
+        Its name.
     verdict : str
         "pass", "fail", or "skip" where the back end cannot express the case, or where the case is
         so near to a change of its spike pattern that what differs says nothing.
@@ -130,6 +136,18 @@ class CaseVerdict:
     seconds: float = 0.0
     lateness: tuple[Lateness, ...] = ()
     deciding_step: float = math.nan
+
+    @property
+    def name(self) -> str:
+        """Name of the case."""
+        return self.case.name
+
+    def __repr__(self) -> str:
+        spikes = f"{len(self.answer_time)} spikes for {len(self.reference_time)}"
+        said = [self.cause.name if self.cause else "", self.note]
+        return (
+            f"<CaseVerdict {self.name!r}: {', '.join([self.verdict, spikes, *filter(None, said)])}>"
+        )
 
 
 class CertificationInterrupted(KeepsPartial, KeyboardInterrupt):

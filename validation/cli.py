@@ -38,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
         "a certification is inconclusive.",
     )
     parser.add_argument("--version", action="version", version=f"refsim {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     cli_validate.add_parser(commands)
     cli_certify.add_parser(commands)
     run = commands.add_parser(
@@ -149,7 +149,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     show_all_signs()
     try:
         try:
-            arguments = _parser().parse_args(argv)
+            parser = _parser()
+            arguments = parser.parse_args(argv)
+            if arguments.command is None:
+                put(parser.format_help())
+                return 0
             return arguments.run(arguments)
         finally:
             flush_output()

@@ -192,7 +192,7 @@ def _synapse_steps() -> Iterator[Step]:
         yield f"many synapses, delays {name}", partial(lay_out, delay)
 
 
-def _queue_steps(queue: str) -> Iterator[Step]:
+def _queue_steps(queue: Any) -> Iterator[Step]:
     """Return the steps of an exact queue of choice, forwards and backwards."""
     import numpy as np
 
@@ -208,7 +208,7 @@ def _queue_steps(queue: str) -> Iterator[Step]:
     yield f"event engine, {queue}", use
 
 
-def _backwards(queue: str) -> str:
+def _backwards(queue: Any) -> Any:
     """Return the queue of the pullback, which does without those that need steps or lanes."""
     from queues.dispatch import STRUCTURES
 

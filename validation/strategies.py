@@ -22,6 +22,7 @@ from refsim.inputs import Samples, SpikeTrain
 from refsim.validate import LONGEST, choice, integer, scalar
 from validation import ill_conditioned, margins
 from validation.margins import Setting
+from validation.names import Conditioned
 from validation.network_strategies import (
     NEAR,
     DrawFn,
@@ -96,7 +97,7 @@ def cases(
     max_inputs: int = 3,
     max_spikes: int = 100,
     min_spikes: int = 0,
-    conditioning: str = "any",
+    conditioning: Conditioned = "any",
     duration: float = DURATION,
 ) -> SearchStrategy[Case]:
     """Return a strategy for cases: networks, inputs, voltage samples, and cotangents of a loss.
@@ -140,7 +141,7 @@ def _cases(
     max_inputs: int,
     max_spikes: int,
     min_spikes: int,
-    conditioning: str,
+    conditioning: Conditioned,
     duration: float,
 ) -> Case:
     network = draw(networks(max_neurons, max_inputs))

@@ -63,6 +63,7 @@ def _problem(given):
         inputs=_inputs(given),
         samples=_samples(given),
         t_end=given.t_end,
+        stop=given.t_end,
         dt=given.dt,
         unit=1.0,
         lane=wiring.post[0:0],

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from queues.summary import summary
 from refsim.errors import InvalidTypeError, MissingExtraError
 from refsim.inputs import Samples, SpikeTrain
 from refsim.network import Network
@@ -28,6 +29,7 @@ from refsim.validate import choice, shown
 from validation.backend import Answer, LossCotangents
 from validation.certification.answers import AnswerError
 from validation.certification.comparison import GROUPS
+from validation.names import PrecisionName
 
 Vector = NDArray[np.float64]
 
@@ -45,6 +47,9 @@ class Structure(NamedTuple):
     duration: float  # ms
     samples: Samples
 
+    def __repr__(self) -> str:
+        return summary(self)
+
 
 class _Adapted:
     """A function of a framework as a back end."""
@@ -57,13 +62,17 @@ class _Adapted:
         self.name = getattr(function, "__qualname__", type(function).__name__)
 
 
-def from_jax(function: Callable[..., Any], precision: str = "float64") -> Callable[..., Answer]:
+def from_jax(
+    function: Callable[..., Any], precision: PrecisionName = "float64"
+) -> Callable[..., Answer]:
     """Return a back end that differentiates ``function`` by ``jax.vjp``.
 
     Parameters
     ----------
     function : callable
-        ``function(parameters, structure) -> (times, neurons, voltages)`` of JAX arrays.
+        ``function(parameters, structure) -> (times, neurons, voltages)`` of JAX arrays. With
+        ``certify(..., steps=)`` it is called once for each step, as ``function(parameters,
+        structure, dt=step)``, in ms.
     precision : {"float64", "float32"}
         Of the parameters; float64 is switched on in JAX for the call.
 
@@ -79,13 +88,17 @@ def from_jax(function: Callable[..., Any], precision: str = "float64") -> Callab
     return _OfJax(function, precision, jax)
 
 
-def from_torch(function: Callable[..., Any], precision: str = "float64") -> Callable[..., Answer]:
+def from_torch(
+    function: Callable[..., Any], precision: PrecisionName = "float64"
+) -> Callable[..., Answer]:
     """Return a back end that differentiates ``function`` by ``torch.autograd``.
 
     Parameters
     ----------
     function : callable
         ``function(parameters, structure) -> (times, neurons, voltages)`` of PyTorch tensors.
+        With ``certify(..., steps=)`` it is called once for each step, as ``function(parameters,
+        structure, dt=step)``, in ms.
     precision : {"float64", "float32"}
         Of the parameters.
 

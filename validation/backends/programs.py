@@ -160,7 +160,10 @@ def _has_ended(process: subprocess.Popen[bytes]) -> bool:
     if not hasattr(os, "waitid"):
         return process.poll() is not None
     options = os.WEXITED | os.WNOHANG | os.WNOWAIT
-    return os.waitid(os.P_PID, process.pid, options) is not None
+    try:
+        return os.waitid(os.P_PID, process.pid, options) is not None
+    except ChildProcessError:  # where ends of children are ignored, nobody can wait for them
+        return process.poll() is not None
 
 
 def _end(process: subprocess.Popen[bytes], mark: str) -> None:

@@ -57,6 +57,7 @@ from validation.certification.lateness import (
 )
 from validation.certification.request import Request, loaded, name_of, request_of, versions_of
 from validation.diagnosis.diagnose import Suspect, diagnose
+from validation.names import PrecisionName
 
 MOST_OF_A_NOTE = 1000  # characters
 
@@ -69,7 +70,7 @@ def certify(
     name: str | None = None,
     groups: Sequence[str] | None = None,
     rtol: float | Mapping[str, float] | None = None,
-    precision: str | None = None,
+    precision: PrecisionName | None = None,
     scheme: GridScheme | None = None,
     latency: float | None = None,
     on_case: Callable[[CaseVerdict], object] | None = None,

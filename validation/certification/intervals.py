@@ -38,7 +38,7 @@ MOST_COPIES = 200  # spikes of an answer that are looked at, spread over its tim
 MOST_ARRIVALS = 50_000
 KICK = 1e-4  # ms, time constant of the current that makes a copy spike at the beginning
 GONE = 60.0  # time constants after which a current is nothing
-NEAR = 1e-6  # of the way from reset to threshold, from which a kick starts
+NEAR = 1e-9  # of the way from reset to threshold, from which a kick starts
 PUSH = 1e3  # times as much current as would reach the threshold at last
 LATEST = 30.0  # steps by which a spike may be late
 

@@ -16,7 +16,7 @@ from validation.suite import Row
 _PER_SYNAPSE = ("weight", "delay")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Report:
     """What is reported.
 
@@ -36,6 +36,10 @@ class Report:
     rows: tuple[Row, ...] = ()
     title: str = ""
     device_records: tuple[dict[str, Any], ...] = ()
+
+    def __repr__(self) -> str:
+        sizes = f"{len(self.certificates)} certificates, {len(self.rows)} judgements"
+        return f"<Report {self.heading!r}: {self.verdict}, {sizes}>"
 
     @property
     def heading(self) -> str:

@@ -1,0 +1,400 @@
+"""Runs that stop and go on: in any engine the bits of one that was never stopped."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+import refsim
+from refsim.event_state import EventState
+from refsim.window_state import WindowState
+from validation.arrivals import arrivals
+from validation.strategies import cases
+
+usual = settings(
+    deadline=None,
+    max_examples=40,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+MOST = 400  # spikes
+QUEUES = ["heap", "dary_heap_4", "sorted_array", "pairing_heap", "calendar", "fifo_merge"]
+
+
+def assert_same(found, expected):
+    """All that a run says but for the searches, which are taken up anew."""
+    for name, column in expected.spikes._asdict().items():
+        assert np.array_equal(getattr(found.spikes, name), column), name
+    assert np.array_equal(found.voltages, expected.voltages)
+    assert found.conditioning == expected.conditioning
+    assert found.counts._replace(searches=0) == expected.counts._replace(searches=0)
+    assert np.array_equal(found.origin, expected.origin)
+    assert (found.duration, found.begin) == (expected.duration, expected.begin)
+    assert found.network is expected.network
+
+
+def simulated(case, duration=None, **options):
+    try:
+        return refsim.simulate(
+            case.network,
+            case.inputs,
+            duration or case.duration,
+            samples=case.samples,
+            max_spikes=MOST,
+            **options,
+        )
+    except refsim.SpikeLimitError:
+        assume(False)
+
+
+def up_to(case, t):
+    """Return the input spikes and the samples of a case up to a time, or after it."""
+
+    def parts(late):
+        i = (case.inputs.times > t) == late
+        s = (case.samples.times > t) == late
+        inputs = refsim.SpikeTrain(
+            case.inputs.times[i], case.inputs.sources[i], case.inputs.n_inputs
+        )
+        return inputs, refsim.Samples(case.samples.neurons[s], case.samples.times[s])
+
+    return parts(False), parts(True)
+
+
+def in_order(case):
+    """Return a case whose inputs and samples are in order of time, as a run in pieces has them."""
+    i = np.argsort(case.inputs.times, kind="stable")
+    s = np.argsort(case.samples.times, kind="stable")
+    inputs = refsim.SpikeTrain(case.inputs.times[i], case.inputs.sources[i], case.inputs.n_inputs)
+    samples = refsim.Samples(case.samples.neurons[s], case.samples.times[s])
+    return dataclasses.replace(case, inputs=inputs, samples=samples)
+
+
+@st.composite
+def cuts(draw, whole):
+    """Times to stop at: anywhere, and exactly at spikes, input spikes, arrivals and samples."""
+    events = np.concatenate(
+        [whole.spikes.time, whole.inputs.times, arrivals(whole).time, whole.samples.times]
+    )
+    events = np.unique(events[(events > 0.0) & (events < whole.duration)])
+    exact = st.sampled_from(list(events)) if len(events) else st.nothing()
+    beside = exact.flatmap(lambda t: st.sampled_from([np.nextafter(t, 0.0), np.nextafter(t, 1e9)]))
+    anywhere = st.floats(1e-3, 1.0, exclude_max=True).map(lambda part: part * whole.duration)
+    times = draw(st.lists(exact | beside | anywhere, min_size=1, max_size=4, unique=True))
+    return sorted(float(t) for t in times if 0.0 < t < whole.duration)
+
+
+def in_pieces(case, times, forget=False, **options):
+    """Run up to each time in turn; inputs and samples come when their time has come."""
+    (inputs, samples), _ = up_to(case, times[0] if times else case.duration)
+    first = dataclasses.replace(case, inputs=inputs, samples=samples)
+    pieces = [simulated(first, times[0], keep_state=True, **options)]
+    for begin, end in zip(times, [*times[1:], case.duration], strict=True):
+        _, (inputs, samples) = up_to(case, begin)
+        (inputs, samples), _ = up_to(dataclasses.replace(case, inputs=inputs, samples=samples), end)
+        run = pieces[-1].forgotten() if forget else pieces[-1]
+        goes_on = end < case.duration
+        pieces.append(run.continue_(end, inputs, samples, max_spikes=2 * MOST, keep_state=goes_on))
+    return pieces
+
+
+ENGINES = {"event": {"engine": "event"}, "window": {"engine": "window"}}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@given(data=st.data())
+@usual
+def test_where_a_run_stopped_does_not_change_a_bit(engine, data):
+    case = in_order(data.draw(cases(max_spikes=60, conditioning="any")))
+    if engine == "window":
+        assume(case.network.shortest_delay > 0.5)
+    whole = simulated(case, **ENGINES[engine])
+    times = data.draw(cuts(whole))
+    assume(times)
+    assert_same(in_pieces(case, times, **ENGINES[engine])[-1], whole)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@given(data=st.data())
+@usual
+def test_pieces_of_a_run_that_forgets_are_the_whole(engine, data):
+    case = in_order(data.draw(cases(max_spikes=60, conditioning="any")))
+    if engine == "window":
+        assume(case.network.shortest_delay > 0.5)
+    whole = simulated(case, **ENGINES[engine])
+    times = data.draw(cuts(whole))
+    assume(times)
+    pieces = in_pieces(case, times, forget=True, **ENGINES[engine])
+    time = np.concatenate([piece.spikes.time for piece in pieces])
+    if engine == "event":
+        assert np.array_equal(time, whole.spikes.time)
+    else:  # the last window of a piece ends with it, and so do brackets of roots
+        np.testing.assert_allclose(time, whole.spikes.time, rtol=1e-9)
+    neuron = np.concatenate([piece.spikes.neuron for piece in pieces])
+    assert np.array_equal(neuron, whole.spikes.neuron)
+    voltages = np.concatenate([piece.voltages for piece in pieces])
+    assert np.array_equal(voltages, whole.voltages)
+    last = pieces[-1]
+    assert last.begin == times[-1]
+    assert last.counts._replace(searches=0) == whole.counts._replace(searches=0)
+    assert last.n_spikes == sum(whole.spikes.time > last.begin)
+    if engine == "event":
+        assert np.all(last.inputs.times > last.begin)
+
+
+@given(data=st.data())
+@usual
+def test_states_go_on_in_any_queue(data):
+    case = in_order(data.draw(cases(max_spikes=60)))
+    queue = data.draw(st.sampled_from(QUEUES))
+    whole = simulated(case, queue=queue)
+    times = data.draw(cuts(whole))
+    assume(times)
+    assert_same(in_pieces(case, times, queue=queue)[-1], whole)
+
+
+@pytest.mark.parametrize("queue", ["heap", "ring_buffer", "fifo_merge"])
+@given(data=st.data())
+@usual
+def test_states_on_a_grid_of_arrivals(queue, data):
+    case = in_order(data.draw(cases(max_spikes=60)))
+    dt = data.draw(st.sampled_from([0.1, 0.25, 1.0]))
+    whole = simulated(case, queue=queue, dt=dt)
+    times = data.draw(cuts(whole))
+    assume(times)
+    assert_same(in_pieces(case, times, queue=queue, dt=dt)[-1], whole)
+
+
+@given(case=cases(max_spikes=60), part=st.floats(0.1, 0.9))
+@usual
+def test_an_end_does_not_change_what_comes_before(case, part):
+    """Crossings are looked for as far ahead as the neuron asks, and not up to the end."""
+    whole = simulated(case, engine="event")
+    end = part * case.duration
+    samples = refsim.Samples([], [])
+    begun = simulated(dataclasses.replace(case, samples=samples), end, engine="event")
+    k = begun.n_spikes
+    assert k == int((whole.spikes.time <= end).sum())
+    assert np.array_equal(begun.spikes.time, whole.spikes.time[:k])
+    assert np.array_equal(begun.spikes.slope_before, whole.spikes.slope_before[:k])
+
+
+def chain(delay=2.0, n=4, **parameters):
+    """Neurons in a ring with a drive, and an input channel to each."""
+    neurons = np.arange(n)
+    synapses = [
+        refsim.connect(neurons, np.roll(neurons, 1), weight=1.5, delay=delay),
+        refsim.connect(n + neurons, neurons, weight=2.0, delay=0.7),
+    ]
+    given = {"tau_m": 10.0, "i_ext": 0.6, "t_ref": 1.0} | parameters
+    return refsim.Network(n, synapses, n_inputs=n, ports=refsim.ExpPort(5.0), **given)
+
+
+def drive(seed=0, end=60.0, rate=100.0):
+    return refsim.poisson_inputs(4, rate, end, seed)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_files_of_states(tmp_path, engine):
+    network, inputs = chain(), drive()
+    whole = refsim.simulate(network, inputs, 60.0, samples=([0, 1], [50.0, 10.0]), engine=engine)
+    begun = refsim.simulate(
+        network, inputs, 33.3, samples=([1], [10.0]), keep_state=True, engine=engine
+    )
+    assert isinstance(begun.state, EventState if engine == "event" else WindowState)
+    begun.save_state(tmp_path / "a.npz")
+    rest = refsim.resume(network, tmp_path / "a.npz", 45.0)
+    assert rest.begin == 33.3
+    rest.save_state(tmp_path / "b.npz")
+    last = refsim.resume(network, tmp_path / "b.npz", 60.0, samples=([0], [50.0]))
+    time = np.concatenate([one.spikes.time for one in (begun, rest, last)])
+    assert np.array_equal(time, whole.spikes.time)
+    assert last.voltages == whole.voltages[:1]
+    assert last.counts._replace(searches=0) == whole.counts._replace(searches=0)
+    assert np.isclose(last.rates().sum(), 1000.0 * last.n_spikes / 15.0)
+    assert repr(last).startswith(f"<Simulation: {last.n_spikes} spikes of 4 neurons in 45 to 60 ms")
+    with pytest.raises(refsim.InvalidValueError, match="begins at 45 ms, and what was before is"):
+        last.trace()
+    (tmp_path / "c.npz").write_bytes(b"")
+    with np.load(tmp_path / "b.npz") as file:
+        arrays = dict(file)
+    for name, wrong in (("format", np.array("refsim-state/2")), ("engine", np.array("grid"))):
+        np.savez(tmp_path / "c.npz", **(arrays | {name: wrong}))
+        with pytest.raises(refsim.InvalidValueError, match="holds no saved state"):
+            refsim.resume(network, tmp_path / "c.npz", 60.0)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_states_do_not_grow_with_time(tmp_path, engine):
+    """Of what has arrived nothing is kept, however long the run was."""
+    network = chain(i_ext=0.0)
+    sizes, held = [], []
+    inputs = drive(0, 20.0, 1000.0)
+    run = refsim.simulate(network, inputs, 20.0, keep_state=True, engine=engine)
+    for piece in range(1, 12):
+        more = drive(piece, 20.0, 1000.0)
+        later = refsim.SpikeTrain(more.times + 20.0 * piece, more.sources, 4)
+        run = run.forgotten().continue_(20.0 * (piece + 1), later)
+        run.save_state(tmp_path / "state.npz")
+        sizes.append((tmp_path / "state.npz").stat().st_size)
+        held.append(len(run.inputs) + run.n_spikes)
+    assert run.counts.inputs > 4 * max(held)
+    assert max(sizes) < 1.2 * min(sizes)
+
+
+STATE_CHANGES = [
+    ("state_counts", lambda a: a[:2]),
+    ("state_counts", lambda a: -a - 1),
+    ("state_v", lambda a: a[:1]),
+    ("state_v", lambda a: a + 5.0),
+    ("state_v", lambda a: a * np.nan),
+    ("state_current", lambda a: a.astype(np.float32)),
+    ("state_time", lambda a: a + 100.0),
+    ("state_spike", lambda a: a + 10**6),
+    ("state_first", lambda a: a[::-1]),
+    ("state_first", lambda a: a + 1),
+    ("state_post", lambda a: a + 4),
+    ("state_port", lambda a: a + 1),
+    ("state_delay", lambda a: -1.0 - a),
+    ("state_sent", lambda a: a[1:]),
+    ("state_sent", lambda a: a + 1e6),
+    ("counts", lambda a: a[:3]),
+    ("counts", lambda a: a * 0),
+    ("dt", lambda a: np.array(-1.0)),
+    ("queue", lambda a: np.array("lifo")),
+    ("duration", lambda a: np.array(0.0)),
+    ("input_times", lambda a: a * 0.0),
+]
+
+
+@pytest.mark.parametrize(("name", "change"), STATE_CHANGES)
+def test_a_file_that_holds_no_state_of_events_is_refused(tmp_path, name, change):
+    inputs = drive(rate=1000.0)
+    begun = refsim.simulate(chain(), inputs, 20.0, keep_state=True, engine="event")
+    assert len(begun.state.sent) > 1
+    begun.save_state(tmp_path / "state.npz")
+    with np.load(tmp_path / "state.npz") as file:
+        arrays = dict(file)
+    np.savez(tmp_path / "state.npz", **(arrays | {name: change(arrays[name])}))
+    with pytest.raises(refsim.InvalidValueError, match="which holds no saved state"):
+        refsim.resume(chain(), tmp_path / "state.npz", 60.0)
+
+
+def test_spikes_under_way_keep_what_held_when_they_were_sent():
+    """As in NEST: weight and delay are those of the time of the spike."""
+    network = refsim.Network(1, refsim.connect(1, 0, weight=1.0, delay=10.0), n_inputs=1)
+    heavier = network.replace(weight=3.0, delay=2.0)
+    inputs = refsim.SpikeTrain([5.0, 12.0], [0, 0], 1)
+    begun = refsim.simulate(network, inputs, 8.0, keep_state=True, engine="event")
+    samples = ([0] * 40, np.linspace(8.5, 30.0, 40))
+    found = begun.continue_(30.0, samples=samples, network=heavier)
+    both = refsim.Network(
+        1, refsim.connect([1, 2], 0, weight=[1.0, 3.0], delay=[10.0, 2.0]), n_inputs=2
+    )
+    expected = refsim.simulate(
+        both, refsim.SpikeTrain([5.0, 12.0], [0, 1], 2), 30.0, samples=samples
+    )
+    np.testing.assert_allclose(found.voltages, expected.voltages, rtol=1e-13, atol=0.0)
+    assert found.voltages.max() > 0.1
+    assert (found.begin, found.network) == (8.0, heavier)
+
+
+def test_a_current_that_steps_between_two_pieces():
+    """The closed form: V goes to another drive from the voltage that it has."""
+    network = refsim.Network(1, i_ext=0.5, tau_m=20.0)
+    begun = refsim.simulate(network, None, 20.0, keep_state=True, engine="event")
+    stepped = begun.continue_(60.0, network=network.replace(i_ext=2.0))
+    v = 0.5 * (1.0 - np.exp(-1.0))
+    first = 20.0 + 20.0 * np.log((2.0 - v) / (2.0 - 1.0))
+    np.testing.assert_allclose(stepped.spikes.time[0], first, rtol=1e-14)
+    back = stepped.continue_(80.0, network=network)
+    assert back.begin == 60.0
+    assert back.n_spikes == 0
+
+
+@given(data=st.data())
+@usual
+def test_a_change_to_the_same_network_changes_nothing_but_rounding(data):
+    case = in_order(data.draw(cases(max_spikes=40, conditioning="good")))
+    whole = simulated(case, engine="event")
+    t = data.draw(st.floats(0.1, 0.9)) * case.duration
+    _, (inputs, samples) = up_to(case, t)
+    (earlier, _), _ = up_to(case, t)
+    first = dataclasses.replace(case, inputs=earlier, samples=refsim.Samples([], []))
+    begun = simulated(first, t, keep_state=True, engine="event")
+    again = begun.continue_(case.duration, inputs, samples, network=case.network.replace())
+    late = whole.spikes.time > t
+    assert np.array_equal(again.spikes.neuron, whole.spikes.neuron[late])
+    np.testing.assert_allclose(again.spikes.time, whole.spikes.time[late], rtol=1e-9)
+
+
+def test_networks_that_do_not_fit_are_refused():
+    network, inputs = chain(), drive()
+    begun = refsim.simulate(network, inputs, 20.0, keep_state=True, engine="event")
+    ports = [refsim.DoubleExpPort(1.0, 5.0)]
+    low = network.replace(v_th=1e-6, v_reset=-1.0, v0=-1.0)
+    bad = {
+        "network has 3 neurons": refsim.Network(3, n_inputs=4),
+        "network has 4 neurons and 2 inputs; expected 4 and 4": refsim.Network(4, n_inputs=2),
+        "expected ports of the same kinds": refsim.Network(4, n_inputs=4, ports=ports),
+        r"v_th\[0\] is .*e-07, and the voltage at 20 ms is .*; expected a threshold": low,
+    }
+    for message, other in bad.items():
+        with pytest.raises(refsim.InvalidValueError, match=message):
+            begun.continue_(30.0, network=other)
+    with pytest.raises(refsim.InvalidTypeError, match="network is a int; expected Network"):
+        begun.continue_(30.0, network=3)
+    by_windows = refsim.simulate(network, inputs, 20.0, keep_state=True, engine="window")
+    with pytest.raises(refsim.InvalidValueError, match="the state is one of the window engine"):
+        by_windows.continue_(30.0, network=network)
+
+
+def test_bounded_queues_keep_no_state():
+    with pytest.raises(refsim.InvalidValueError, match=r"keep_state is True and queue is Lossy"):
+        refsim.simulate(chain(), None, 1.0, queue=refsim.Lossy("single_spike"), keep_state=True)
+
+
+def test_the_engine_of_a_state():
+    """Windows where they can be had, as ever, and events where they cannot."""
+    assert refsim.simulate(chain(), None, 1.0, keep_state=True).engine == "window"
+    assert refsim.simulate(chain(0.0), None, 1.0, keep_state=True).engine == "event"
+    assert refsim.simulate(chain(), None, 1.0, dt=0.1, keep_state=True).engine == "event"
+
+
+def test_too_many_spikes_of_a_run_that_goes_on():
+    network, inputs = chain(i_ext=1.5), drive()
+    whole = refsim.simulate(network, inputs, 60.0, engine="event")
+    begun = refsim.simulate(network, inputs, 20.0, keep_state=True, engine="event")
+    for run in (begun, begun.forgotten()):
+        limit = begun.n_spikes + 7
+        with pytest.raises(refsim.SpikeLimitError, match=f"max_spikes is {limit}") as caught:
+            run.continue_(60.0, max_spikes=limit)
+        partial = caught.value.partial
+        assert partial.counts.spikes == limit
+        k = limit - partial.n_spikes
+        assert np.array_equal(partial.spikes.time, whole.spikes.time[k:limit])
+    with pytest.raises(refsim.InvalidValueError, match="spikes already, which count"):
+        begun.continue_(60.0, max_spikes=begun.n_spikes - 1)
+
+
+def test_an_interrupted_run_of_events_goes_on(monkeypatch):
+    """Wherever it was: what is due at that time is done, and nothing is lost."""
+    network, inputs = chain(), drive()
+    samples = ([0, 0], [50.0, 1.0])
+    whole = refsim.simulate(network, inputs, 60.0, samples=samples, engine="event")
+    monkeypatch.setattr(refsim.engine, "SHARE", 1)
+    options = {"engine": "event", "keep_state": True}
+    for looks in range(5, 60, 9):
+        run = refsim.engine.Run(network, inputs, 60.0, samples, "auto", None, 10**6, **options)
+        left = iter(range(looks))
+        run.is_stopped = lambda left=left: next(left, None) is None
+        with pytest.raises(refsim.SimulationInterrupted) as caught:
+            run.execute()
+        partial = caught.value.partial
+        assert 0.0 < partial.duration < 60.0
+        assert np.isnan(partial.voltages[0])
+        last = partial.continue_(60.0)
+        assert_same(last, whole)
+        rest = partial.forgotten().continue_(60.0)
+        assert np.array_equal(rest.spikes.time, whole.spikes.time[partial.n_spikes :])
