@@ -123,6 +123,10 @@ def _engine_steps(engine: str, which: str, n_ports: int) -> Iterator[Step]:
         f"{engine} engine{which}, tangents",
         lambda: adjoint.jvp(*given.run, given.tangents(), **options),
     )
+    yield (
+        f"{engine} engine{which}, traces",
+        lambda: refsim.simulate(*given.run, **options).trace(neurons=[0], dt=1.0),
+    )
     if engine == "window":
         yield f"{engine} engine{which}, checkpoints", lambda: _checkpointed(given)
 
@@ -138,11 +142,9 @@ def _single_steps(n_ports: int) -> Iterator[Step]:
 
 def _event_steps() -> Iterator[Step]:
     import adjoint
-    import refsim
 
     given = _Given()
     yield from _engine_steps("event", "", 1)
-    yield "traces", lambda: refsim.simulate(*given.run).trace(neurons=[0], dt=1.0)
     network, inputs, duration = given.run
     yield "batches", lambda: adjoint.vjp_batch(network, [inputs, inputs], duration)[1](None)
 
