@@ -10,12 +10,14 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from threading import Lock
 from typing import Any
 
 from validation.terminal import say
 
 Step = tuple[str, Callable[[], object]]
 Chain = Callable[[], Iterator[Step]]
+_printing = Lock()  # a line of one process at a time
 
 
 def add_parser(commands: Any) -> None:
@@ -301,7 +303,8 @@ def _in_a_process(name: str) -> int:
     with subprocess.Popen(command, stdout=subprocess.PIPE, **settings) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            say(line, end="", flush=True)
+            with _printing:
+                say(line.rstrip("\n"), flush=True)
     return int(process.returncode != 0)
 
 
