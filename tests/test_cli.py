@@ -133,7 +133,12 @@ def test_warmup_names_what_it_compiles(jobs, capfd, monkeypatch):
         return
     for engine in ("event engine", "window engine", "window engine, any ports", "grid engine"):
         assert {engine, f"{engine}, gradients", f"{engine}, tangents"} < set(names)
-    assert {"batches", "traces", "random synapses", "many synapses, delays few"} < set(names)
+    assert {
+        "batches",
+        "event engine, traces",
+        "random synapses",
+        "many synapses, delays few",
+    } < set(names)
 
 
 def test_warmup_fails_where_a_step_does(capfd, monkeypatch):

@@ -10,12 +10,14 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from threading import Lock
 from typing import Any
 
 from validation.terminal import say
 
 Step = tuple[str, Callable[[], object]]
 Chain = Callable[[], Iterator[Step]]
+_printing = Lock()  # a line of one process at a time
 
 
 def add_parser(commands: Any) -> None:
@@ -123,6 +125,10 @@ def _engine_steps(engine: str, which: str, n_ports: int) -> Iterator[Step]:
         f"{engine} engine{which}, tangents",
         lambda: adjoint.jvp(*given.run, given.tangents(), **options),
     )
+    yield (
+        f"{engine} engine{which}, traces",
+        lambda: refsim.simulate(*given.run, **options).trace(neurons=[0], dt=1.0),
+    )
     if engine == "window":
         yield f"{engine} engine{which}, checkpoints", lambda: _checkpointed(given)
 
@@ -138,11 +144,9 @@ def _single_steps(n_ports: int) -> Iterator[Step]:
 
 def _event_steps() -> Iterator[Step]:
     import adjoint
-    import refsim
 
     given = _Given()
     yield from _engine_steps("event", "", 1)
-    yield "traces", lambda: refsim.simulate(*given.run).trace(neurons=[0], dt=1.0)
     network, inputs, duration = given.run
     yield "batches", lambda: adjoint.vjp_batch(network, [inputs, inputs], duration)[1](None)
 
@@ -299,7 +303,8 @@ def _in_a_process(name: str) -> int:
     with subprocess.Popen(command, stdout=subprocess.PIPE, **settings) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            say(line, end="", flush=True)
+            with _printing:
+                say(line.rstrip("\n"), flush=True)
     return int(process.returncode != 0)
 
 
