@@ -107,6 +107,7 @@ def _clear_neuron(work, n, v0):
         state.current[n, k] = 0.0
     state.release[n] = -1.0
     state.last_spike[n] = -1
+    state.last_emission[n] = -1
     state.last_arrival[n] = -math.inf
     state.last_bend[n] = -math.inf
     state.last_sample[n] = -math.inf

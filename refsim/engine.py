@@ -441,6 +441,7 @@ class Run:
             current=np.zeros((n, n_states)),
             release=np.full(n, -1.0),
             last_spike=np.full(n, -1, dtype=np.int64),
+            last_emission=np.full(n, -1, dtype=np.int64),
             last_arrival=np.full(n, -np.inf),
             last_bend=np.full(n, -np.inf),
             last_sample=np.full(n, -np.inf),

@@ -279,6 +279,7 @@ def _fire(problem, work, transit):
     state.v[n] = problem.model.neurons.v_reset[n]
     state.release[n] = t + problem.model.neurons.t_ref[n]
     state.last_spike[n] = k
+    state.last_emission[n] = work.counts.emitted[0]
     work.counts.spikes[0] += 1
     if state.release[n] <= t:
         advance(problem, work, n, t)
@@ -297,7 +298,7 @@ def _emit_input(problem, work, transit):
 
 
 @inner_kernel
-def _note_gaps(work, n, t, origin):
+def _note_gaps(work, n, t, emission_order):
     """Update the margins with an arrival at neuron ``n``.
 
     What a spike sends to its own neuron follows it whatever happens: there is no gap between them.
@@ -305,7 +306,7 @@ def _note_gaps(work, n, t, origin):
     state = work.state
     state.last_arrival[n] = t
     k = state.last_spike[n]
-    if k >= 0 and k != origin:
+    if k >= 0 and emission_order != state.last_emission[n]:
         work.margins.gap[0] = min(work.margins.gap[0], t - work.tape.time[k])
 
 
@@ -323,8 +324,8 @@ def _note_bend(problem, work, synapse, n, t):
 
 
 @inner_kernel
-def _receive(problem, work, synapse, t, t_dot, origin):
-    """Let a spike of ``origin`` arrive over ``synapse`` at time ``t``."""
+def _receive(problem, work, synapse, t, t_dot, emission_order):
+    """Let a spike arrive over ``synapse`` at time ``t``."""
     wiring = problem.wiring
     n = wiring.post[synapse]
     weight = wiring.weight[synapse]
@@ -348,7 +349,7 @@ def _receive(problem, work, synapse, t, t_dot, origin):
             dot.current[n],
         )
     neuron.arrive(problem.model, wiring.port[synapse], weight, state.current[n])
-    _note_gaps(work, n, t, origin)
+    _note_gaps(work, n, t, emission_order)
     _note_bend(problem, work, synapse, n, t)
     work.counts.arrivals[0] += 1
     expect(problem, work, n, t)
@@ -375,14 +376,13 @@ def _deliver(problem, work, transit):
         queue.tangent[top],
     )
     emission_order = order // problem.entries
-    origin = work.origin[emission_order]
-    emitted, source = emission(wiring, problem.inputs, work.tape, origin)
+    emitted, source = emission(wiring, problem.inputs, work.tape, work.origin[emission_order])
     delay = wiring.delay[synapse]
     stop = wiring.start[source + 1]
     first = synapse
     while synapse < stop and wiring.delay[synapse] == delay:
         if lossy.passes(transit.losses, wiring, problem.dt, source, synapse, t, emission_order):
-            _receive(problem, work, synapse, t, t_dot, origin)
+            _receive(problem, work, synapse, t, t_dot, emission_order)
         synapse += 1
     if synapse < stop and not _in_lanes(problem):
         following = arrival_time(problem.dt, emitted, wiring.delay[synapse])

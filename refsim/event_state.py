@@ -31,6 +31,7 @@ from refsim.synapses import Synapses
 from refsim.types import Float, Int, SampleArrays, Tape
 from refsim.validate import LARGEST, LONGEST, check_indices
 
+_NUMBERS = ("spike", "emission", "counts", "first", "post", "port")
 _LAST = ("last_arrival", "last_bend", "last_sample")
 
 
@@ -48,6 +49,7 @@ class EventState(NamedTuple):
     spike_time: Float  # (n,) ms, and below slopes of that spike as on the tape
     slope_before: Float
     slope_after: Float
+    emission: Int  # (n,) which of the spikes under way it is, -1 for none
     counts: Int  # (4,) spikes, input spikes, arrivals and searches so far
     margins: Float  # as in Margins
     sent: Float  # (k,) ms, of each spike under way, in the order in which they were sent
@@ -76,9 +78,11 @@ def snapshot(run: Run, t: float) -> EventState:
     state, counts, tape = run.work.state, run.work.counts, run.work.tape
     has_spiked = state.last_spike >= 0
     row = np.maximum(state.last_spike, 0)
-    sent, source = _spikes_under_way(run, t)
+    number, sent, source = _spikes_under_way(run, t)
     which, synapse = _to_arrive(run, sent, source, t)
     kept, which = np.unique(which, return_inverse=True)
+    place = np.full(int(run.work.counts.emitted[0]) + 1, -1)  # the last entry stands for none
+    place[number[kept]] = np.arange(len(kept))
     wiring = run.problem.wiring
     return EventState(
         time=state.time.copy(),
@@ -92,6 +96,7 @@ def snapshot(run: Run, t: float) -> EventState:
         spike_time=np.where(has_spiked, tape.time[row], 0.0),
         slope_before=np.where(has_spiked, tape.slope_before[row], 0.0),
         slope_after=np.where(has_spiked, tape.slope_after[row], 0.0),
+        emission=place[state.last_emission],
         counts=np.array(
             [
                 run.number_of(counts.spikes[0]),
@@ -110,8 +115,8 @@ def snapshot(run: Run, t: float) -> EventState:
     )
 
 
-def _spikes_under_way(run: Run, t: float) -> tuple[Float, Int]:
-    """Return time and source of the emissions that may have arrivals later than ``t``."""
+def _spikes_under_way(run: Run, t: float) -> tuple[Int, Float, Int]:
+    """Return order, time and source of the emissions that may have arrivals later than ``t``."""
     work, inputs = run.work, run.problem.inputs
     origin = work.origin[: int(work.counts.emitted[0])]
     is_input = origin < 0
@@ -122,8 +127,8 @@ def _spikes_under_way(run: Run, t: float) -> tuple[Float, Int]:
         time = np.where(is_input, inputs.time[number], time)
         source = np.where(is_input, inputs.source[number], source)
     longest = float(run.problem.wiring.delay.max(initial=0.0)) + 2.0 * run.dt
-    late = time >= t - longest - 1e-12 * (t + longest)
-    return time[late], source[late]
+    late = np.flatnonzero(time >= t - longest - 1e-12 * (t + longest))
+    return late, time[late], source[late]
 
 
 def _to_arrive(run: Run, sent: Float, source: Int, t: float) -> tuple[Int, Int]:
@@ -224,6 +229,7 @@ class EventRun(Run):
         for name in ("time", "v", "current", "release", *_LAST):
             getattr(state, name)[:] = getattr(begun, name)
         state.last_spike[self._last] = np.arange(known)
+        state.last_emission[:] = begun.emission
         columns = {
             "time": begun.spike_time[self._last],
             "neuron": self._last,
@@ -355,11 +361,13 @@ def checked_event_state(
     shapes |= {"margins": (len(Margins._fields),), "first": (sent + 1,)}
     shapes |= dict.fromkeys(("post", "port", "weight", "delay"), (size,))
     for name, column in state._asdict().items():
-        kind = np.int64 if name in ("spike", "counts", "first", "post", "port") else np.float64
+        kind = np.int64 if name in _NUMBERS else np.float64
         if column.dtype != kind or column.shape != shapes.get(name, (n,)):
             raise ValueError(name)
         if name not in ("margins", *_LAST) and not np.isfinite(column).all():
             raise ValueError(name)
+    if not _all_within(state.emission, -1, sent - 1):
+        raise ValueError("emission")
     if np.any(state.counts < 0) or not _all_within(state.spike, -1, state.n_spikes - 1):
         raise ValueError("counts")
     if not _all_within(state.weight, -LARGEST, LARGEST):

@@ -116,6 +116,7 @@ class State(NamedTuple):
     current: Float  # (n, K)
     release: Float  # (n,) end of refractoriness, -1 for a neuron that is free
     last_spike: Int  # (n,) row of the tape, -1 before the first
+    last_emission: Int  # (n,) order of emission of that spike, -1 before the first
     last_arrival: Float  # (n,) ms, -inf before the first
     last_bend: Float  # (n,) ms, of an arrival that bent the voltage, -inf before the first
     last_sample: Float  # (n,) ms, of the free voltage, -inf before the first

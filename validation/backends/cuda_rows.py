@@ -58,6 +58,7 @@ def _state(state, b):
         current=state.current[:, :, b],
         release=state.release[:, b],
         last_spike=state.last_spike[:, b],
+        last_emission=state.last_emission[:, b],
         last_arrival=state.last_arrival[:, b],
         last_bend=state.last_bend[:, b],
         last_sample=state.last_sample[:, b],
