@@ -17,6 +17,7 @@ from adjoint.pullback import check_slopes, checked_names, finished, parts_of
 from adjoint.types import Cotangents, Parameters, as_cotangents
 from adjoint.window_pullback import WayBack, WindowPass, number_of_windows
 from adjoint.window_section import samples_of, section_of, window_edge, windows_of
+from refsim.datum import voltages_of
 from refsim.engine import Run
 from refsim.errors import InvalidValueError
 from refsim.inputs import Samples, SpikeTrain
@@ -92,7 +93,8 @@ class Checkpointed:
         self.duration = duration
         self.n_spikes = pieces.n_spikes
         self.voltages = np.full(len(run.samples), np.nan)
-        self.voltages[run.sample_order] = run.problem.samples.voltage
+        read = run.problem.samples
+        self.voltages[run.sample_order] = voltages_of(run.network, read.voltage, read.neuron)
         self.conditioning: Conditioning = pieces.conditioning
         self.counts = EventCounts(
             self.n_spikes, len(run.problem.inputs.time), pieces.n_arrivals, pieces.n_searches, 0

@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from weakref import WeakSet
 
@@ -76,7 +76,8 @@ class _Watcher(event.Listener):
         quiet = os.environ.get("REFSIM_QUIET", "0") not in ("", "0")
         if not quiet and (self.is_wanted or _has_reader()):
             self.is_told = True
-            print(TEXT, file=sys.stderr, flush=True)
+            with suppress(OSError, ValueError):  # nobody may be there to read it
+                print(TEXT, file=sys.stderr, flush=True)
 
 
 _watcher = _Watcher()

@@ -23,11 +23,16 @@ def hidden(name: str) -> str:
     places = _places(name)
     if any(Path(place).resolve() == _OURS / name for place in places):
         return ""
-    found = f"comes from {places[0]}" if places else "is missing"
+    found = f"comes from {_plain(places[0])}" if places else "is missing"
     return (
         f"the package {name!r} {found}; refsim expects its own in {_OURS}. Remove or rename "
         "what hides it"
     )
+
+
+def _plain(text: object) -> str:
+    """Return text that does nothing to a terminal."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in str(text))
 
 
 def _places(name: str) -> list[str]:

@@ -25,7 +25,11 @@ OPENING = {
     "validation/report/reading.py": "a file of the package",
 }
 METHODS = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "fromfile"}
-PRINTING = {"validation/terminal.py"}
+PRINTING = {
+    "validation/terminal.py": "all that the command says",
+    "refsim/__main__.py": "why the command cannot be loaded",
+    "queues/compile_notice.py": "a line of its own",
+}
 
 
 def calls(path):
@@ -57,5 +61,5 @@ def test_files_are_opened_in_few_modules():
     assert found(opens).keys() == OPENING.keys()
 
 
-def test_the_terminal_is_written_to_in_one_module():
-    assert found(lambda owner, name: not owner and name == "print").keys() == PRINTING
+def test_the_terminal_is_written_to_in_few_modules():
+    assert found(lambda owner, name: not owner and name == "print").keys() == PRINTING.keys()

@@ -325,7 +325,6 @@ def test_sums_that_cancel_are_exact_to_rounding_of_their_terms():
     assert lossy.dropped == 0
     largest, left = abs(by_spike[3] * by_spike[4]), abs(exact.gradient.tau[0])
     assert left < 1e-14 * largest
-    assert abs(approximate.tau[0] - exact.gradient.tau[0]) > 0.1 * left
     assert max(rounding_errors(approximate, exact.gradient, exact).values()) < 1e-14
 
 
