@@ -14,9 +14,10 @@ import math
 from decimal import Decimal, localcontext
 from typing import NamedTuple
 
-DIGITS = 60
+DIGITS = 50
 EPS = 2.0**-53
 _DEPTH = 300  # of halving
+_RESOLUTION = Decimal("1e-28")  # of a crossing
 
 
 class Undecided(Exception):  # noqa: N818
@@ -111,6 +112,12 @@ class Piece:
             return Decimal(0)
         return self._search(Decimal(0), until, self.parts(Decimal(0)), self.parts(until), 0)
 
+    def _is_above(self, t, parts):
+        total = self.excess + sum(parts)
+        if abs(total) < Decimal("1e-30") * sum(map(abs, parts)):  # which has cancelled
+            total = self.value(t)
+        return total >= 0
+
     def _slopes(self, parts):
         return [-r * part for (r, _), part in zip(self.terms, parts, strict=True)]
 
@@ -122,7 +129,7 @@ class Piece:
         if sum(max(pair) for pair in slopes) <= 0:
             return None
         if sum(min(pair) for pair in slopes) >= 0:
-            return self._bisected(low, high) if self.value(high) >= 0 else None
+            return self._solved(low, high) if self._is_above(high, at_high) else None
         if depth == _DEPTH:
             raise Undecided
         middle = (low + high) / 2
@@ -130,17 +137,23 @@ class Piece:
         found = self._search(low, middle, at_low, at_middle, depth + 1)
         if found is not None:
             return found
-        if self.value(middle) >= 0:
+        if self._is_above(middle, at_middle):
             raise Undecided  # it fell from where it was not found to be
         return self._search(middle, high, at_middle, at_high, depth + 1)
 
-    def _bisected(self, low, high):
-        while high - low > Decimal("1e-30") * high:
-            middle = (low + high) / 2
-            if self.value(middle) >= 0:
-                high = middle
-            else:
-                low = middle
+    def _solved(self, low, high):
+        """Return the crossing on a monotone piece, by Newton's method within a bracket."""
+        t = high
+        while high - low > _RESOLUTION * high:
+            f = self.value(t)
+            low, high = (low, t) if f >= 0 else (t, high)
+            slope = sum(self._slopes(self.parts(t)))
+            following = t - f / slope if slope > 0 else low
+            if not low < following < high:
+                following = (low + high) / 2
+            if abs(following - t) <= _RESOLUTION * high:
+                return following
+            t = following
         return high
 
 
