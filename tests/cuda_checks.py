@@ -211,6 +211,24 @@ def test_samples_at_the_time_of_events():
     assert ours.has_ties.tolist() == [True, is_simulated()]
 
 
+def test_voltages_on_the_threshold_and_drives_far_beyond_it():
+    """Spikes after a silence with the drive on the threshold, and a ramp of V' = 1."""
+    port = refsim.DoubleExpPort(2.0, 8.0)
+    synapses = refsim.connect(1, 0, weight=5.0, delay=1.0)
+    settled = refsim.Network(1, synapses, n_inputs=1, ports=port, tau_m=10.0, i_ext=1.0)
+    ramp = refsim.Network(1, tau_m=1e9, i_ext=1e9, v_th=1e-3)
+    silences = [refsim.SpikeTrain([t], [0], 1) for t in (50.0, 500.0, 20_000.0)]
+    for network, inputs, duration, counts in (
+        (settled, silences[:2], 540.0, (9, 8)),
+        (settled, silences[2:], 20_040.0, (8,)),
+        (ramp, [None], 0.0025, (2,)),
+    ):
+        batch = cuda_event.simulate_batch(network, inputs, duration)
+        assert tuple(np.diff(batch.spike_start)) == counts
+        expected = refsim.simulate_batch(network, inputs, duration, engine="event")
+        agree(batch.spikes.time, expected.spikes.time, TIME)
+
+
 def test_a_network_without_synapses_or_spikes():
     network = refsim.Network(1, i_ext=2.0)
     ours, pullback = cuda_event.vjp_batch(network, [None], 40.0)
