@@ -4,6 +4,7 @@ import copy
 import json
 import re
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -47,14 +48,37 @@ class Unprintable:
         raise RuntimeError("no text")
 
 
+OTHER_ENGINES = [
+    partial(simulate, engine="window"),
+    partial(refsim.simulate_grid, dt=0.1),
+    adjoint.vjp,
+    partial(adjoint.grid_vjp, dt=0.1),
+    partial(adjoint.jvp, tangents={"weight": 1.0}),
+]
+
+
 def network(**changes):
     made = Network(2, connect([2, 0], [0, 1], [50.0, 5.0], 1.0), n_inputs=1)
     return made.replace(**changes)
 
 
+def check_refusal_by_others(error, asked):
+    for other in OTHER_ENGINES:
+        with pytest.raises(type(error)) as caught:
+            other(**asked)
+        assert str(caught.value) == str(error), other
+
+
 def run(**changes):
+    """Simulate; what the event engine refuses, the others refuse in the same words."""
     given = {"network": network(), "inputs": SpikeTrain([1.0], [0], 1), "duration": 10.0}
-    return simulate(**(given | changes))
+    asked = given | changes
+    try:
+        return simulate(**asked)
+    except (InvalidTypeError, InvalidValueError) as error:
+        if changes.keys() <= {*given, "samples", "max_spikes"}:
+            check_refusal_by_others(error, asked)
+        raise
 
 
 def pullback(time_bar=None, voltage_bar=None):
