@@ -15,6 +15,7 @@ from decimal import Decimal, localcontext
 from typing import NamedTuple
 
 DIGITS = 50
+_EXACT = 1200  # digits of sums of numbers of float64, all of them
 EPS = 2.0**-53
 _DEPTH = 300  # of halving
 _RESOLUTION = Decimal("1e-28")  # of a crossing
@@ -64,11 +65,13 @@ def cell_of(parameters, ports, leeway, way):
     own = {name: Decimal(float(value)) for name, value in parameters.items()}
     currents = [current for port in ports for current in _port(port)]
     ends = [sum(map(len, ports[: i + 1])) for i in range(len(ports))]
-    excess = own["v_rest"] + own["i_ext"] - own["v_th"]
+    with localcontext() as exactly:
+        exactly.prec = _EXACT
+        excess = own["v_rest"] + own["i_ext"] - own["v_th"]
+        start, reset = (own[name] - own["v_th"] for name in ("v0", "v_reset"))
     part = way * Decimal(leeway.relative)
     # A drive below the threshold is where voltages are measured from.
     size = abs(excess) if excess <= 0 else 0
-    start, reset = (own[name] - own["v_th"] for name in ("v0", "v_reset"))
     return Cell(
         tau_m=own["tau_m"],
         excess=excess + part * abs(excess),
