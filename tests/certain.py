@@ -89,11 +89,9 @@ class Piece:
 
     def __init__(self, cell, below, currents):
         self.a = 1 / cell.tau_m
-        self.forced = [
-            (r, self.a * c * i / (self.a - r))
-            for r, c, i in zip(cell.rates, cell.factors, currents, strict=True)
-            if i
-        ]
+        pushes = zip(cell.rates, cell.factors, currents, strict=True)
+        self.pushes = [(r, self.a * c * i) for r, c, i in pushes if i]
+        self.forced = [(r, push / (self.a - r)) for r, push in self.pushes]
         self.excess, self.below = cell.excess, below
         self.own = below - cell.excess  # distance from the drive
         self.terms = [(self.a, self.own - sum(g for _, g in self.forced)), *self.forced]
@@ -106,6 +104,12 @@ class Piece:
         decay = _exp(-self.a * t)
         forced = sum(g * (_exp(-r * t) - decay) for r, g in self.forced)
         return self.own * decay + forced + self.excess
+
+    def slope(self, t):
+        """Return the slope, in which pushes that cancel leave nothing at the beginning."""
+        a, decay = self.a, _exp(-self.a * t)
+        forced = sum(push * ((a * decay - r * _exp(-r * t)) / (a - r)) for r, push in self.pushes)
+        return forced - a * self.own * decay
 
     def crossing(self, until):
         """Return the first time up to ``until`` at which the voltage passes the threshold."""
@@ -131,7 +135,13 @@ class Piece:
         slopes = list(zip(self._slopes(at_low), self._slopes(at_high), strict=True))
         if sum(max(pair) for pair in slopes) <= 0:
             return None
-        if sum(min(pair) for pair in slopes) >= 0:
+        bends = [
+            [r * r * part for part in pair] for (r, _), pair in zip(self.terms, pairs, strict=True)
+        ]
+        slope = self.slope(low)
+        if slope <= 0 and sum(map(max, bends)) <= 0:
+            return None
+        if sum(map(min, slopes)) >= 0 or (slope >= 0 and sum(map(min, bends)) >= 0):
             return self._solved(low, high) if self._is_above(high, at_high) else None
         if depth == _DEPTH:
             raise Undecided
@@ -150,7 +160,7 @@ class Piece:
         while high - low > _RESOLUTION * high:
             f = self.value(t)
             low, high = (low, t) if f >= 0 else (t, high)
-            slope = sum(self._slopes(self.parts(t)))
+            slope = self.slope(t)
             following = t - f / slope if slope > 0 else low
             if not low < following < high:
                 following = (low + high) / 2
