@@ -487,7 +487,9 @@ def test_judges_see_no_tie_in_it():
     from validation.margins import Setting, hazards, improved
 
     report = check_grads(autapse(1.0), None, 50.0)
-    assert {said.verdict for said in report} == {"pass"}
+    installed = [said for said in report if "needs " not in said.note]
+    assert {said.verdict for said in installed} == {"pass"}
+    assert len(installed) >= 3
     notes = {said.judge: said.note for said in report}
     assert not notes.get("mpmath oracle")
     setting = Setting(autapse(1.0), SpikeTrain([], [], 0), 50.0)
