@@ -7,7 +7,7 @@ from adjoint.window_calendar import edge, put
 from adjoint.window_flow import visit
 from adjoint.window_reads import read_alike, read_apart, read_listed
 from adjoint.window_reads_any import read_any, read_found
-from adjoint.window_responses import respond
+from adjoint.window_responses import SHORT, respond
 from adjoint.window_segments import CHUNK, evaluate_all, scale, scan
 from adjoint.window_types import EVENTS, N_PIECES, PENDING, SPARSE
 from queues.jit import inner_kernel, phase_kernel
@@ -70,6 +70,16 @@ def _list_pieces(rows, pieces, found, b, begin, end):
         i += np.uint64(1)
 
 
+@inner_kernel
+def _evaluate_soon(tables, since, size, response, out):
+    """Evaluate the responses after next to no time again: see `respond`."""
+    for i in range(size):
+        if since[i] < SHORT * tables.length:
+            respond(tables, 0, 0, since[i], out)
+            for q in range(out.shape[0]):
+                response[q, i] = out[q]
+
+
 @phase_kernel
 def _read_found(problem, work, b, size):
     """Read the synapses that were found."""
@@ -84,6 +94,7 @@ def _read_found(problem, work, b, size):
         if problem.is_plain:
             scale(since, tables.length, end - begin, scaled)
             evaluate_all(adjoints, tables.poly[0, 0], scaled, end - begin, response)
+            _evaluate_soon(tables, since, end - begin, response, out)
             read_listed(
                 adjoints, bars, row, piece, rows.weight, synapse, place, begin, end, response,
                 since, tables.rate[0], tables.decay_rate[0], spike_bar, rate_bar,

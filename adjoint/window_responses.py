@@ -30,6 +30,7 @@ from refsim.types import Float, Model
 
 _MOST_DECAY = 8.0  # of a window in time constants; beyond it polynomials lose digits
 _WINDOWS = 33  # over which rows are advanced by a table
+SHORT = 1.0 / 256.0  # share of a window within which responses are computed one by one
 _LIFT, _FIRST, _SECOND = np.uint64(LIFT), np.uint64(FIRST), np.uint64(SECOND)
 
 
@@ -93,8 +94,11 @@ def respond_exactly(tables, c, i, u, out):
 
 @inner_kernel
 def respond(tables, c, i, u, out):
-    """Write the responses of class ``c`` in a window, by polynomials where there are some."""
-    if tables.poly.shape[1] == 0:
+    """Write the responses of class ``c`` in a window, by polynomials where these are good.
+
+    Their error is that of the largest values, and a lift begins as a square of the time.
+    """
+    if tables.poly.shape[1] == 0 or u < SHORT * tables.length:
         respond_exactly(tables, c, i, u, out)
         return
     z = u * (2.0 / tables.length) - 1.0

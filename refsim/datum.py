@@ -27,9 +27,12 @@ from refsim.types import Float
 if TYPE_CHECKING:
     from refsim.network import Network
 
-# A drive below the threshold is far from it if it is so many times as far as the reset: distances
+# A drive below the threshold is far from it if that is so many times the other voltages: distances
 # from the drive would have three digits less than those from the threshold, where V spikes.
 _FAR = 2.0**10
+# Where the threshold is the datum it lies higher by this share of the way from the reset: what has
+# underflowed is not a crossing.
+_TRACE = 1e-290
 
 
 class Datum(NamedTuple):
@@ -59,13 +62,20 @@ def datum_of(v_rest: Float, i_ext: Float, v_th: Float, v_reset: Float) -> Datum:
     """Return the datum of neurons with these parameters, each (n,) in the unit of the voltage."""
     high, low = _two_sum(v_rest, i_ext)
     excess = _sum(v_rest, i_ext, -v_th)
-    at_threshold = (excess > 0.0) | (-excess > _FAR * (v_th - v_reset))
+    size = np.maximum(v_th - v_reset, np.maximum(np.abs(v_th), np.abs(v_rest)))
+    at_threshold = (excess > 0.0) | (-excess > _FAR * size)
     return Datum(np.where(at_threshold, v_th, high), np.where(at_threshold, 0.0, low))
 
 
 def above(datum: Datum, *terms: Float) -> Float:
     """Return how far the sum of ``terms``, each (n,), is above the datum."""
     return _sum(*terms, -datum.high, -datum.low)
+
+
+def level_of(network: Network) -> Float:
+    """Return the thresholds as kernels take them that look for crossings."""
+    level = above(network.datum, network.v_th)
+    return np.where(level == 0.0, _TRACE * (network.v_th - network.v_reset), level)
 
 
 def moved(distance: Float, before: Datum, now: Datum) -> Float:

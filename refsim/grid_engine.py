@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refsim import grid_loop
-from refsim.datum import start_of, voltages_of
+from refsim.datum import above, start_of, voltages_of
 from refsim.engine import (
     MAX_SPIKES,
     SHARE,
@@ -162,7 +162,11 @@ class GridRun:
         return step
 
     def _problem(self, tangents: KernelTangents | None) -> GridProblem:
-        model, membrane = self.network.model, self.scheme.membrane
+        membrane = self.scheme.membrane
+        model = self.network.model
+        # On a grid a voltage on the threshold is a spike.
+        on_it = above(self.network.datum, self.network.v_th)
+        model = model._replace(neurons=model.neurons._replace(v_th=on_it))
         given = tangents or no_tangents()
         tables_dot = no_tables()
         if tangents:

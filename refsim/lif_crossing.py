@@ -30,6 +30,7 @@ from refsim.exponentials import convolve2
 from refsim.lif import flow_excursion, flow_voltage, slope
 from refsim.types import Scratch
 
+_SOONEST = 1e-60  # membrane time constants, before which a root is now
 _MOST_NEWTON = 100  # steps; from the wrong side of a flat root they halve the distance
 
 
@@ -101,16 +102,18 @@ def _root(model, n, v, x, j, low, high, rising):
     rate = _member_rate(model, n, j)
     t = 0.5 * (low + high)
     looks = np.int64(0)
-    while low < t < high:
+    while low < t < high and high > _SOONEST / model.neurons.rate[n]:
         looks += 1
         f = _member(model, n, v, x, j, t)
-        if f == 0.0:
+        f_next = _member(model, n, v, x, j + 1, t)
+        if f == 0.0 and f_next != 0.0:
             return t
-        if (f > 0.0) == rising:
+        # Where both have underflowed it is too late.
+        if f == 0.0 or (f > 0.0) == rising:
             high = t
         else:
             low = t
-        derivative = _member(model, n, v, x, j + 1, t) - rate * f
+        derivative = f_next - rate * f
         middle = 0.5 * (low + high)
         if abs(f) >= abs(derivative) * (high - low) or looks > _MOST_NEWTON:
             t = middle

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from refsim.datum import Datum, above, datum_of
+from refsim.datum import Datum, above, datum_of, level_of
 from refsim.errors import InvalidTypeError, InvalidValueError
 from refsim.ports import DoubleExpPort, ExpPort, Port
 from refsim.synapses import Synapses, check_sources
@@ -206,7 +206,7 @@ class Network(ReadOnlyArrays):
         neurons = NeuronArrays(
             rate=1.0 / self.tau_m,
             drive=above(self.datum, self.v_rest, self.i_ext),
-            v_th=above(self.datum, self.v_th),
+            v_th=level_of(self),
             v_reset=above(self.datum, self.v_reset),
             t_ref=self.t_ref,
         )

@@ -61,6 +61,11 @@ class WindowState(NamedTuple):
         return int(self.counts[SPIKES])
 
     @property
+    def n_windows(self) -> int:
+        """Number of windows so far."""
+        return int(self.counts[NOW])
+
+    @property
     def n_samples(self) -> int:
         """Number of voltages read so far."""
         return int(self.counts[SAMPLES])

@@ -1,10 +1,12 @@
 """Voltages settled on the threshold, and drives next to it or far beyond it, by every engine."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
 
+import adjoint
 import refsim
 from refsim import DoubleExpPort, ExpPort, Network, SpikeTrain, connect
 
@@ -221,3 +223,71 @@ def test_a_slow_membrane_does_not_drift(sampled):
     np.testing.assert_allclose(
         found.by_neuron()[0], by_events(network, None, 15.0).spikes.time, rtol=1e-12
     )
+
+
+# --- underflow ----------------------------------------------------------------------------------
+
+
+@everywhere
+@pytest.mark.parametrize("end", [640.0, 1100.0, 3000.0])
+def test_a_crossing_far_out_is_found_although_the_voltage_underflows_later(run, end):
+    """With equal rates V - v_th = (u + x t) e^{-t}: it crosses 625 ms after the first spike."""
+    synapses = connect(1, 0, weight=0.01, delay=1.0)
+    network = Network(
+        1, synapses, 1, ExpPort(1.0), tau_m=1.0, v_rest=1.0, v_th=1.0, v_reset=-1.5, v0=0.5
+    )
+    found = run(network, SpikeTrain([3.0], [0], 1), end).spikes.time
+    first = 0.5 * math.exp(4.0) / 0.01 / math.exp(4.0)  # e^{-4} 0.5 e^{-s} = 0.01 s e^{-s}
+    assert len(found) == 2
+    left = 0.01 * math.exp(4.0 - found[0])
+    assert found[1] == pytest.approx(found[0] + 2.5 / left, rel=1e-12)
+    assert found[0] < first + 4.0
+
+
+@everywhere
+@pytest.mark.parametrize("tau_m", [0.5, 1.0, 3.0])
+def test_a_voltage_that_underflows_below_the_threshold_causes_no_spike(run, tau_m):
+    assert len(run(driven(1.0, tau_m), None, 2600.0 * tau_m).by_neuron()[0]) == 0
+    alpha = Network(
+        1, connect(1, 0, weight=-1.0, delay=1.0), 1, DoubleExpPort(1.0, 1.0), tau_m=tau_m, i_ext=1.0
+    )
+    for inputs in (None, SpikeTrain([3.0], [0], 1)):
+        assert len(run(alpha, inputs, 3000.0).spikes.time) == 0
+
+
+@everywhere
+@pytest.mark.parametrize(("v_th", "v_reset"), [(1e12, 1e12 - 2e-4), (1.0, 0.9999), (1e-9, 9.9e-10)])
+def test_readouts_with_a_reset_close_to_the_threshold_keep_their_digits(run, v_th, v_reset):
+    weight = 1e-3 * min(v_th, 1.0)
+    network = Network(
+        1, connect(1, 0, weight=weight, delay=1.0), 1, v_th=v_th, v_reset=v_reset, v0=0.0
+    )
+    t = np.array([0.5, 3.0, 10.0, 50.0, 200.0])
+    found = run(network, SpikeTrain([1.0], [0], 1), 300.0, samples=([0] * 5, t)).voltages
+    since = np.maximum(t - 2.0, 0.0)
+    exact = weight * (np.exp(-since / 20.0) - np.exp(-since / 5.0)) / 3.0
+    np.testing.assert_allclose(found, exact, rtol=1e-12)
+
+
+# --- gradients of what follows next to no time after an arrival -----------------------------------
+
+
+@pytest.mark.parametrize(
+    "port", [DoubleExpPort(10.0, 10.0), DoubleExpPort(5.0, 10.0), ExpPort(5.0)]
+)
+@pytest.mark.parametrize("gap", [ULP / 2, 1e-13, 1e-11, 1e-9, 1e-7])
+def test_gradients_of_a_spike_right_after_an_arrival(port, gap):
+    """Windows had taken responses from polynomials, whose error is that of the largest ones."""
+    network = Network(
+        1, connect(1, 0, weight=0.75, delay=0.7), 1, port, tau_m=20.0, v_rest=1.0 - gap,
+        v_reset=-9.0, v0=1.0 - gap, t_ref=5.0,
+    )  # fmt: skip
+    inputs = SpikeTrain([4.1], [0], 1)
+    gradients = []
+    for engine in ("event", "window"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", refsim.IllConditionedWarning)
+            run, pullback = adjoint.vjp(network, inputs, 14.1, engine=engine)
+        gradients.append(pullback([1.0]))
+    for name, values in gradients[0].items():
+        np.testing.assert_allclose(getattr(gradients[1], name), values, rtol=1e-12, err_msg=name)
