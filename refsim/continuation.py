@@ -344,8 +344,8 @@ def _of_arrays(network: Network, arrays: dict[str, NDArray[Any]]) -> Simulation:
     else:
         parts = {name: arrays[f"state_{name}"] for name in WindowState._fields}
         state = checked_state(parts, network, known.spikes, len(inputs), len(samples))
-        length = network.window_tables.length
-        if abs(float(state.n_windows) - duration / length) > 1.0 + 1e-9 * duration / length:
+        windows = duration / network.window_tables.length  # of which the last may be a part
+        if not -1e-9 * windows <= windows - state.n_windows < 1.0:
             raise ValueError("counts")
     nothing = Spikes(np.zeros(0), np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0))
     return Simulation(

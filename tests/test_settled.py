@@ -287,7 +287,7 @@ def test_gradients_of_a_spike_right_after_an_arrival(port, gap):
     for engine in ("event", "window"):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", refsim.IllConditionedWarning)
-            run, pullback = adjoint.vjp(network, inputs, 14.1, engine=engine)
+            _, pullback = adjoint.vjp(network, inputs, 14.1, engine=engine)
         gradients.append(pullback([1.0]))
     for name, values in gradients[0].items():
         np.testing.assert_allclose(getattr(gradients[1], name), values, rtol=1e-12, err_msg=name)
