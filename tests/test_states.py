@@ -134,7 +134,10 @@ def test_pieces_of_a_run_that_forgets_are_the_whole(engine, data):
     neuron = np.concatenate([piece.spikes.neuron for piece in pieces])
     assert np.array_equal(neuron, whole.spikes.neuron)
     voltages = np.concatenate([piece.voltages for piece in pieces])
-    assert np.array_equal(voltages, whole.voltages)
+    if engine == "event":
+        assert np.array_equal(voltages, whole.voltages)
+    else:  # and a window is swept without the samples that are forgotten, and replayed with them
+        np.testing.assert_allclose(voltages, whole.voltages, rtol=1e-9, atol=1e-12)
     last = pieces[-1]
     assert last.begin == times[-1]
     assert last.counts._replace(searches=0) == whole.counts._replace(searches=0)
