@@ -401,3 +401,17 @@ def test_an_interrupted_run_of_events_goes_on(monkeypatch):
         assert_same(last, whole)
         rest = partial.forgotten().continue_(60.0)
         assert np.array_equal(rest.spikes.time, whole.spikes.time[partial.n_spikes :])
+
+
+@pytest.mark.parametrize("windows", [0, 1, -1, 1000, 2**62])
+def test_windows_in_a_file_that_do_not_belong_to_its_end_are_refused(tmp_path, windows):
+    network = refsim.Network(1, refsim.connect(1, 0, 9.0, 1.0), n_inputs=1, i_ext=1.2)
+    path = tmp_path / "state.npz"
+    run = refsim.simulate(network, None, 30.0, keep_state=True, engine="window")
+    run.save_state(path)
+    with np.load(path) as file:
+        arrays = dict(file)
+    arrays["state_counts"][0] = windows if windows >= 0 else arrays["state_counts"][0] - 1
+    np.savez(path, **arrays)
+    with pytest.raises(refsim.InvalidValueError, match=r"no saved state \(counts\)"):
+        refsim.resume(network, path, 60.0)
