@@ -249,7 +249,7 @@ def bounds_of(network, inputs, duration, leeway):
         return found
 
 
-def objections(spikes_of, bounds, duration):
+def objections(spikes_of, bounds, duration, rounding=0.0):
     """Say what is wrong with the spikes of each neuron, a list of arrays; "" if nothing is."""
     wrong = []
     for n, (spikes, (raised, lowered)) in enumerate(zip(spikes_of, bounds, strict=True)):
@@ -257,8 +257,8 @@ def objections(spikes_of, bounds, duration):
             wrong.append(f"neuron {n}: {len(spikes)} spikes, not {len(lowered)} to {len(raised)}")
             continue
         for k, t in enumerate(map(float, spikes)):
-            low = float(raised[k])
-            high = float(lowered[k]) if k < len(lowered) else duration
+            ends = float(raised[k]), float(lowered[k]) if k < len(lowered) else duration
+            low, high = min(ends) - rounding, max(ends) + rounding
             if not low <= t <= high:
                 wrong.append(f"neuron {n}, spike {k}: {t!r} is not in [{low!r}, {high!r}]")
                 break
