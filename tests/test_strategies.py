@@ -190,7 +190,8 @@ def reasons(case):
     scale = ((network.v_th - network.v_reset) / network.tau_m)[spikes.neuron]
     later = refsim.simulate(network, case.inputs, case.duration + 1e-9).spikes.time
     ways = {
-        "graze": np.any(spikes.slope_before < 0.1 * scale),
+        # A depth of 1e-3 leaves sqrt(2e-3 tau_m/tau) of the scale, 0.35 for a ratio of 60.
+        "graze": np.any(spikes.slope_before < 0.4 * scale),
         "coincide": simulation.conditioning.min_gap < 2e-6,
         "end": np.any(np.abs(later - case.duration) < 1e-9),
         "twin": len(np.unique(spikes.time)) < len(spikes.time),
