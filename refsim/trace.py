@@ -245,19 +245,21 @@ def replay(simulation: Simulation, neurons: Int, times: Float) -> NDArray[np.flo
     asked, row_of = np.unique(neurons, return_inverse=True)
     out = np.zeros((len(asked), len(times)))
     events = _Events(simulation, _Synapses.of(simulation), *emissions(simulation))
+    start = start_of(network)
     at_once = max(1, _MOST_SYNAPSES // (1 + len(network.synapses) // network.n_neurons))
     for begin in range(0, len(asked), at_once):
         part = asked[begin : begin + at_once]
         events.gather(part)
         for row, n in zip(out[begin:], part, strict=False):
-            _replay_one(simulation, int(n), times, events, row)
+            _replay_one(simulation, int(n), float(start[n]), times, events, row)
     is_in_order = len(asked) == len(neurons) and bool(np.all(asked == neurons))
     out = voltages_of(network, out, asked[:, None])
     return out if is_in_order else out[row_of]
 
 
-def _replay_one(simulation: Simulation, n: int, times: Float, events: _Events, out: Float) -> None:
+def _replay_one(
+    simulation: Simulation, n: int, v: float, times: Float, events: _Events, out: Float
+) -> None:
     model = simulation.network.model
     x, room = np.zeros((2, len(model.ports.rate)))
-    v = float(start_of(simulation.network)[n])
     _replay(model, n, v, x, times, *events.arrivals(n), events.crossings(n), room, out)
