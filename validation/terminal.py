@@ -9,7 +9,8 @@ from __future__ import annotations
 import io
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
 from refsim.files import OutputError, reason_of
@@ -41,13 +42,13 @@ def put(text: str) -> None:
 
 def complain(text: object) -> None:
     """Print a line to standard error, for whoever can read it."""
-    with suppress(OSError, ValueError, AttributeError):
+    with _where_somebody_reads():
         print(printable(text), file=sys.stderr, flush=True)
 
 
 def show_progress(text: str) -> None:
     """Show what is being worked on in place of what was before, where somebody is looking."""
-    with suppress(OSError, ValueError, AttributeError):
+    with _where_somebody_reads():
         if sys.stderr.isatty():
             print(f"\r\033[K{printable(text)}", end="", file=sys.stderr, flush=True)
 
@@ -75,6 +76,17 @@ def _abandoned(error: OSError) -> OSError:
     if isinstance(error, BrokenPipeError):
         return error
     return OutputError(f"standard output cannot be written: {reason_of(error)}")
+
+
+@contextmanager
+def _where_somebody_reads() -> Iterator[None]:
+    """Do without standard error where it cannot be written, also when Python ends."""
+    try:
+        yield
+    except OSError:
+        _to_nowhere(sys.stderr)
+    except (ValueError, AttributeError):  # it is closed, or was from the beginning
+        pass
 
 
 def _to_nowhere(stream: TextIO) -> None:
