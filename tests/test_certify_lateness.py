@@ -192,6 +192,32 @@ def test_all_cases_together_show_what_none_does_alone():
     assert f"fail: {certificate.note}" in str(certificate)
 
 
+@pytest.mark.parametrize("name", ["driven", "chain"])
+@pytest.mark.parametrize("late", [-1.0, 1.0])
+def test_few_spikes_that_seem_late_are_inconclusive(name, late):
+    """A case alone does not pass what is probably a step too late, nor fail what may be chance."""
+    found = certify(late_by(late), [name], steps=STEPS)
+    assert [row.verdict for row in found.lateness].count("inconclusive") >= 1
+    assert found.verdict == "inconclusive"
+    assert "perhaps by chance: more cases would tell" in found.note
+    assert re.match("arrivals (of inputs|from neurons) -?[01]", found.note)
+    right = certify(late_by(0.0), [name], steps=STEPS)
+    assert {row.verdict for row in right.lateness} == {"pass"}
+    assert right.verdict == "pass" or "perhaps" not in right.note
+
+
+def test_a_wrong_gradient_does_not_hide_how_late_spikes_are():
+    wrong = spoiled(lambda answer, _: answer._replace(gradient=_doubled(answer.gradient)))
+    found = certify(wrong, ["chain"])
+    assert found.verdict == "fail"
+    (row,) = found.lateness
+    assert (row.what, row.late) == ("spikes", 0.0)
+
+
+def _doubled(gradient):
+    return {name: 2.0 * np.asarray(values) for name, values in gradient.items()}
+
+
 def test_a_latency_can_be_declared():
     declared = partial(certify, cases=["one_spike_handed_on"], steps=STEPS)
     assert declared(grid(latency=1), latency=1.0).verdict != "fail"

@@ -71,7 +71,8 @@ class Lateness(NamedTuple):
     late: float  # negative if it is early
     error: float  # standard deviation
     least: float  # the smallest constant lateness that would have failed
-    verdict: str  # "pass" or "fail"
+    # "pass", "fail", or "inconclusive": later than rounding explains, though it may be by chance.
+    verdict: str
 
 
 class Cause(NamedTuple):
@@ -195,9 +196,9 @@ class Certificate:
         """Return "fail", "pass", or "inconclusive" where what passes is too little to tell.
 
         "fail" if a case fails, or if all cases together show that the back end is late.
-        "inconclusive" if more cases are skipped than pass, or if no case that was judged depends on
-        some group of parameters that the back end offers, or that was asked for. "skip" if there
-        are no cases.
+        "inconclusive" if more cases are skipped than pass, if no case that was judged depends on
+        some group of parameters that the back end offers, or that was asked for, or if the back end
+        seems late and too few spikes tell. "skip" if there are no cases.
         """
         verdicts = [case.verdict for case in self.cases] + [row.verdict for row in self.lateness]
         if "fail" in verdicts:
@@ -241,6 +242,9 @@ class Certificate:
                 doubts.append(f"{WOULD_DECIDE.format(min(steps))} {len(steps)} of them")
         if passed:
             doubts += self._unexercised()
+        seems_late = [row for row in self.lateness if row.verdict == "inconclusive"]
+        if seems_late:
+            doubts.append(f"{in_words(seems_late)}, perhaps by chance: more cases would tell")
         return doubts
 
     def _unexercised(self) -> list[str]:

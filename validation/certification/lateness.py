@@ -68,6 +68,7 @@ LEAST_SCATTER = 0.02  # of what one rounding does, as a variance
 # With normal errors, a correct back end is taken for a late one once in ten thousand cases,
 # if it rounds to one end of a step, and hardly ever if it does not.
 DEVIATIONS = float(ndtri(1.0 - 0.5e-4))
+DOUBTFUL = 2.0  # beyond so many, more cases are needed: one in a thousand correct back ends is
 SURE = 2.0  # standard deviations of a scatter, beyond which it is not that of one rounding
 ALWAYS = 0.1  # steps that terms of second order may make at steps as long as those given
 # What a lateness leaves of the differences is the rounding of each, which is not known.
@@ -201,10 +202,12 @@ def lateness_of(evidence: Evidence, latency: float = 0.0) -> tuple[Lateness, ...
         error = float(np.hypot(fit.noise[i], fit.free[i]))
         if not error < MOST_ERROR:
             continue
-        least = _allowed(i, fit, evidence) + DEVIATIONS * fit.noise[i] + FREE_LIMIT * fit.free[i]
         late = float(fit.value[i])
+        explained = _allowed(i, fit, evidence) + FREE_LIMIT * fit.free[i]
+        least = explained + DEVIATIONS * fit.noise[i]
         beyond = abs(late - (latency if i != OF_SPIKES else 0.0))
-        verdict = "fail" if beyond > least else "pass"
+        doubtful = beyond > explained + DOUBTFUL * fit.noise[i]
+        verdict = "fail" if beyond > least else "inconclusive" if doubtful else "pass"
         found.append(Lateness(what, "steps", late, error, float(least), verdict))
     return tuple(found)
 
