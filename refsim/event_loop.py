@@ -214,9 +214,6 @@ def predict(problem, work, n):
     wait = neuron.next_crossing(problem.model, n, state.v[n], x, horizon, work.scratch)
     work.is_exact[n] = 1 if wait < math.inf else 0
     t = max(start + wait, expected) if wait < math.inf else start + horizon
-    # A few last bits beyond the end: the root of a spike at the end may be rounded up.
-    if problem.t_end < t <= (1.0 + 4e-15) * problem.t_end:
-        t = problem.t_end
     indexed_heap.update(work.crossings, n, t if t <= problem.t_end else math.inf)
 
 

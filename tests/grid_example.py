@@ -31,12 +31,9 @@ def matrices(network):
 
 def peak_factor(rise, decay):
     """Return the coupling of a cascade whose response to 1 peaks at 1."""
-    ratio = 1.0 if rise == decay else np.log(decay / rise) * rise / (decay - rise)
-    return (
-        np.exp(ratio * decay / rise) / decay
-        if rise == decay
-        else ((decay / rise) ** (decay / (decay - rise)) / decay)
-    )
+    z = (decay - rise) / rise
+    ratio = 1.0 if z == 0.0 else np.log1p(z) / z
+    return np.exp(ratio * decay / rise) / decay
 
 
 class Grid:
