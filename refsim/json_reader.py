@@ -20,8 +20,8 @@ from refsim.validate import shown
 MOST_CONTAINERS = 4_000_000
 MOST_VALUES = 10_000_000
 MOST_MEMBERS = 4_000_000
-# Reading the worst file within all bounds takes 2.1 GiB at its peak (4.5 GiB without those of values
-# and members), and 3.3 GiB where one character makes all others four bytes wide.
+# Reading the worst file within all bounds takes 2.1 GiB at its peak, where it took 4.5 GiB without
+# those of values and members; and 3.3 GiB if one character makes all others four bytes wide.
 
 
 class JsonError(InvalidValueError):

@@ -102,16 +102,23 @@ def in_pieces(case, times, forget=False, **options):
 ENGINES = {"event": {"engine": "event"}, "window": {"engine": "window"}}
 
 
+@st.composite
+def runs_and_cuts(draw, engine):
+    """A case, its run that never stops, and times to stop at."""
+    case = in_order(draw(cases(max_spikes=60, conditioning="any")))
+    if engine == "window":
+        assume(case.network.shortest_delay > 0.5)
+    whole = simulated(case, **ENGINES[engine])
+    times = draw(cuts(whole))
+    assume(times)
+    return case, whole, times
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 @given(data=st.data())
 @usual
 def test_where_a_run_stopped_does_not_change_a_bit(engine, data):
-    case = in_order(data.draw(cases(max_spikes=60, conditioning="any")))
-    if engine == "window":
-        assume(case.network.shortest_delay > 0.5)
-    whole = simulated(case, **ENGINES[engine])
-    times = data.draw(cuts(whole))
-    assume(times)
+    case, whole, times = data.draw(runs_and_cuts(engine))
     assert_same(in_pieces(case, times, **ENGINES[engine])[-1], whole)
 
 
@@ -119,25 +126,23 @@ def test_where_a_run_stopped_does_not_change_a_bit(engine, data):
 @given(data=st.data())
 @usual
 def test_pieces_of_a_run_that_forgets_are_the_whole(engine, data):
-    case = in_order(data.draw(cases(max_spikes=60, conditioning="any")))
-    if engine == "window":
-        assume(case.network.shortest_delay > 0.5)
-    whole = simulated(case, **ENGINES[engine])
-    times = data.draw(cuts(whole))
-    assume(times)
+    case, whole, times = data.draw(runs_and_cuts(engine))
     pieces = in_pieces(case, times, forget=True, **ENGINES[engine])
     time = np.concatenate([piece.spikes.time for piece in pieces])
     if engine == "event":
         assert np.array_equal(time, whole.spikes.time)
     else:  # the last window of a piece ends with it, and so do brackets of roots
-        np.testing.assert_allclose(time, whole.spikes.time, rtol=1e-9)
+        # Measured in 210 random networks: 2e-16 of times, 5e-16 of voltages. What slow crossings
+        # make of a last bit, a million times as much at the least depth, is left to the others.
+        rtol = 1e-12 if whole.conditioning.min_slope > 0.01 else 1e-9
+        np.testing.assert_allclose(time, whole.spikes.time, rtol=rtol)
     neuron = np.concatenate([piece.spikes.neuron for piece in pieces])
     assert np.array_equal(neuron, whole.spikes.neuron)
     voltages = np.concatenate([piece.voltages for piece in pieces])
     if engine == "event":
         assert np.array_equal(voltages, whole.voltages)
     else:  # and a window is swept without the samples that are forgotten, and replayed with them
-        np.testing.assert_allclose(voltages, whole.voltages, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(voltages, whole.voltages, rtol=rtol, atol=1e-12)
     last = pieces[-1]
     assert last.begin == times[-1]
     assert last.counts._replace(searches=0) == whole.counts._replace(searches=0)
@@ -413,12 +418,7 @@ def test_what_is_to_be_read_later_does_not_hinder_another_network(monkeypatch):
 @usual
 def test_the_state_of_any_run_is_one(engine, data, tmp_path_factory):
     """What is looked at in files never refuses what a run has left."""
-    case = in_order(data.draw(cases(max_spikes=60, conditioning="any")))
-    if engine == "window":
-        assume(case.network.shortest_delay > 0.5)
-    whole = simulated(case, **ENGINES[engine])
-    times = data.draw(cuts(whole))
-    assume(times)
+    case, _, times = data.draw(runs_and_cuts(engine))
     path = tmp_path_factory.getbasetemp() / f"{engine}.npz"
     for piece in in_pieces(case, times, **ENGINES[engine])[:-1]:
         piece.save_state(path)
