@@ -15,11 +15,18 @@ from queues.dispatch import STRUCTURES
 from refsim.array_files import open_arrays
 from refsim.engine import MAX_SPIKES, Run, checked_dt, checked_duration, checked_network
 from refsim.errors import InvalidTypeError, InvalidValueError
-from refsim.event_state import EventRun, EventState, checked_event_state, settled
+from refsim.event_state import (
+    EventRun,
+    EventState,
+    check_no_spike_is_left,
+    checked_event_state,
+    settled,
+)
 from refsim.files import checked_path, write_whole
 from refsim.inputs import Samples, SpikeTrain, checked_inputs, checked_samples
 from refsim.lossy import NoLosses
 from refsim.network import Network
+from refsim.saved_columns import check
 from refsim.simulation import Conditioning, EventCounts, Simulation, Spikes
 from refsim.types import Tape
 from refsim.validate import LONGEST, integer, scalar
@@ -326,8 +333,7 @@ def _of_arrays(network: Network, arrays: dict[str, NDArray[Any]]) -> Simulation:
     samples = checked_samples(
         (arrays["sample_neurons"], arrays["sample_times"]), network.n_neurons, LONGEST
     )
-    if np.any(samples.times <= duration):
-        raise ValueError("sample_times")
+    check("sample_times", samples.times, samples.times > duration, f"times after {duration} ms")
     dt = 0.0
     if arrays["dt"][()] != 0.0:
         dt = checked_dt(arrays["dt"][()], network, duration)
@@ -339,16 +345,13 @@ def _of_arrays(network: Network, arrays: dict[str, NDArray[Any]]) -> Simulation:
     if engine == "event":
         parts = {name: arrays[f"state_{name}"] for name in EventState._fields}
         state = checked_event_state(parts, network, duration, dt)
-        if known.spikes < state.n_spikes or np.any(inputs.times <= duration):
-            raise ValueError("counts")
+        check("input_times", inputs.times, inputs.times > duration, f"times after {duration} ms")
+        check("counts", counts[:3], counts[:3] == state.counts[:3], "what the state counts")
     else:
         parts = {name: arrays[f"state_{name}"] for name in WindowState._fields}
-        state = checked_state(parts, network, known.spikes, len(inputs), len(samples))
-        windows = duration / network.window_tables.length  # of which the last may be a part
-        if not -1e-9 * windows <= windows - state.n_windows < 1.0:
-            raise ValueError("counts")
+        state = checked_state(parts, network, duration, known.spikes, len(inputs), len(samples))
     nothing = Spikes(np.zeros(0), np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0))
-    return Simulation(
+    saved = Simulation(
         network=network,
         inputs=inputs,
         duration=duration,
@@ -366,3 +369,6 @@ def _of_arrays(network: Network, arrays: dict[str, NDArray[Any]]) -> Simulation:
         state=state,
         begin=duration,
     )
+    if engine == "event":
+        check_no_spike_is_left(saved)
+    return saved

@@ -26,13 +26,15 @@ from refsim.grid import arrival_times
 from refsim.inputs import Samples, SpikeTrain
 from refsim.network import Network
 from refsim.sample_gaps import gap_to_own_events
+from refsim.saved_columns import check, check_columns, check_finite, check_within, copies
 from refsim.simulation import Conditioning, Simulation, Spikes
 from refsim.synapses import Synapses
 from refsim.types import Float, Int, SampleArrays, Tape
-from refsim.validate import LARGEST, LONGEST, check_indices
+from refsim.validate import LARGEST, LONGEST
 
 _NUMBERS = ("spike", "emission", "counts", "first", "post", "port")
 _LAST = ("last_arrival", "last_bend", "last_sample")
+_COLUMNS = ("time", "v", "current", "release", *_LAST)  # as kernels have them
 
 
 class EventState(NamedTuple):
@@ -85,13 +87,7 @@ def snapshot(run: Run, t: float) -> EventState:
     place[number[kept]] = np.arange(len(kept))
     wiring = run.problem.wiring
     return EventState(
-        time=state.time.copy(),
-        v=state.v.copy(),
-        current=state.current.copy(),
-        release=state.release.copy(),
-        last_arrival=state.last_arrival.copy(),
-        last_bend=state.last_bend.copy(),
-        last_sample=state.last_sample.copy(),
+        **copies(state, _COLUMNS),
         spike=np.where(has_spiked, run.number_of(row), -1),
         spike_time=np.where(has_spiked, tape.time[row], 0.0),
         slope_before=np.where(has_spiked, tape.slope_before[row], 0.0),
@@ -155,7 +151,8 @@ def settled(simulation: Simulation, state: EventState, network: Network) -> Even
             f"network has the ports {network.ports}; expected ports of the same kinds as before, "
             f"{before.ports}"
         )
-    run = EventRun(simulation, state, before, simulation.duration)
+    none = Samples([], [])  # those that are still to be read come after the end
+    run = EventRun(simulation, state, before, simulation.duration, samples=none)
     run.load()
     event_loop.settle(run.problem, run.work, simulation.duration)
     now = run.work.state
@@ -226,7 +223,7 @@ class EventRun(Run):
         """Put neurons, counts and last spikes where the run has to go on from."""
         begun, known = self.begun, len(self._last)
         state, counts = self.work.state, self.work.counts
-        for name in ("time", "v", "current", "release", *_LAST):
+        for name in _COLUMNS:
             getattr(state, name)[:] = getattr(begun, name)
         state.last_spike[self._last] = np.arange(known)
         state.last_emission[:] = begun.emission
@@ -247,6 +244,15 @@ class EventRun(Run):
         queue = self.transit.queue
         if isinstance(queue, RingBufferArrays):
             ring_buffer.restart(queue, int(self.before.duration / self.dt))
+
+    def first_left_over(self) -> tuple[int, float] | None:
+        """Return neuron and time of the first spike that is due by where the run goes on."""
+        self.load()
+        self._process(self.problem._replace(t_end=np.inf, stop=self.before.duration))
+        tape, known = self.tape(), len(self._last)
+        if len(tape.time) == known:
+            return None
+        return int(tape.neuron[known]), float(tape.time[known])
 
     def _execute_events(self) -> None:
         self.load()
@@ -354,39 +360,104 @@ def _sent_again(inputs: SpikeTrain, t: float, state: EventState) -> SpikeTrain:
 def checked_event_state(
     arrays: dict[str, NDArray[Any]], network: Network, t: float, dt: float
 ) -> EventState:
-    """Return the state that a file holds, or raise ValueError with the name of what is not one."""
+    """Return the state that a file holds, or raise ValueError that says what is not one."""
     state = EventState(**{name: arrays[name] for name in EventState._fields})
     n, sent, size = network.n_neurons, np.size(state.sent), np.size(state.post)
     shapes = {"current": (n, len(network.model.ports.rate)), "counts": (4,), "sent": (sent,)}
     shapes |= {"margins": (len(Margins._fields),), "first": (sent + 1,)}
     shapes |= dict.fromkeys(("post", "port", "weight", "delay"), (size,))
-    for name, column in state._asdict().items():
-        kind = np.int64 if name in _NUMBERS else np.float64
-        if column.dtype != kind or column.shape != shapes.get(name, (n,)):
-            raise ValueError(name)
-        if name not in ("margins", *_LAST) and not np.isfinite(column).all():
-            raise ValueError(name)
-    if not _all_within(state.emission, -1, sent - 1):
-        raise ValueError("emission")
-    if np.any(state.counts < 0) or not _all_within(state.spike, -1, state.n_spikes - 1):
-        raise ValueError("counts")
-    if not _all_within(state.weight, -LARGEST, LARGEST):
-        raise ValueError("weight")
-    if not _all_within(state.delay, 0.0, LONGEST):
-        raise ValueError("delay")
-    if not _all_within(state.time, 0.0, t) or not _all_within(state.sent, 0.0, t):
-        raise ValueError("time")
-    if np.any(np.diff(state.sent) < 0.0) or np.any(state.v > network.model.neurons.v_th):
-        raise ValueError("sent")
-    if state.first[0] != 0 or state.first[-1] != size or np.any(np.diff(state.first) < 0):
-        raise ValueError("first")
-    which = np.repeat(np.arange(sent), np.diff(state.first))
-    if not np.all(arrival_times(dt, state.sent[which], state.delay) > t):
-        raise ValueError("delay")
-    check_indices("post", state.post, n)
-    check_indices("port", state.port, len(network.ports))
+    floats = [name for name in EventState._fields if name not in _NUMBERS]
+    check_columns(state, shapes, (n,), floats)
+    check_finite(state, (name for name in floats if name not in ("margins", *_LAST)))
+    _check_neurons(state, network, t)
+    _check_spikes(state, t)
+    _check_under_way(state, network, t, dt)
     return state
 
 
-def _all_within(values: NDArray[Any], low: float, high: float) -> bool:
-    return bool(np.all((values >= low) & (values <= high)))
+def _check_neurons(state: EventState, network: Network, t: float) -> None:
+    """Refuse neurons that no run leaves at its end ``t``."""
+    check_within("time", state.time, 0.0, t)
+    check("v", state.v, state.v <= network.model.neurons.v_th, "at most the threshold")
+    held = (state.release > state.time) & (state.spike >= 0)
+    is_right = (state.release == -1.0) | (held & (state.release <= state.time + LONGEST))
+    check("release", state.release, is_right, "-1, or a time after that of a neuron that spiked")
+    for name in _LAST:
+        column = getattr(state, name)
+        check(name, column, (column == -np.inf) | ((column >= 0.0) & (column <= t)), f"0 to {t}")
+    check("margins", state.margins, state.margins >= 0.0, "a distance")
+
+
+def _check_spikes(state: EventState, t: float) -> None:
+    """Refuse last spikes that are not those of one sequence."""
+    check("counts", state.counts, state.counts >= 0, "a count")
+    number = state.n_spikes
+    check_within("spike", state.spike, -1, number - 1)
+    check_within("spike_time", state.spike_time, 0.0, np.minimum(state.time, t))
+    fired = state.spike >= 0
+    last = np.flatnonzero(fired)[np.argsort(state.spike[fired])]
+    if number and (not len(last) or state.spike[last[-1]] != number - 1):
+        raise ValueError(f"counts[0] is {number}; expected the number of the last spike, and one")
+    follows = np.ones(len(fired), dtype=bool)
+    follows[last[1:]] = np.diff(state.spike[last]) > 0
+    check("spike", state.spike, follows, "another number for each spike")
+    follows[last[1:]] = np.diff(state.spike_time[last]) >= 0.0
+    check("spike_time", state.spike_time, follows, "times in the order of the spikes")
+    check_within("emission", state.emission, -1, len(state.sent) - 1)
+    known = state.emission >= 0
+    is_same = np.ones(len(fired), dtype=bool)
+    is_same[known] = fired[known] & (state.sent[state.emission[known]] == state.spike_time[known])
+    check("emission", state.emission, is_same, "a spike under way of the time of the last spike")
+
+
+def _check_under_way(state: EventState, network: Network, t: float, dt: float) -> None:
+    """Refuse spikes under way that have arrived, or do not exist."""
+    sent = len(state.sent)
+    check_within("sent", state.sent, 0.0, t)
+    in_order = np.append(True, np.diff(state.sent) >= 0.0)[:sent]
+    check("sent", state.sent, in_order, "times in ascending order")
+    if sent > state.counts[:2].sum():
+        raise ValueError(f"counts is {state.counts.tolist()}; expected {sent} spikes or more")
+    in_order = np.append(state.first[0] == 0, np.diff(state.first) >= 0)
+    in_order[-1] &= state.first[-1] == len(state.post)
+    check("first", state.first, in_order, f"0 to {len(state.post)}, ascending")
+    check_within("weight", state.weight, -LARGEST, LARGEST)
+    check_within("delay", state.delay, 0.0, LONGEST)
+    which = np.repeat(np.arange(sent), np.diff(state.first))
+    is_late = arrival_times(dt, state.sent[which], state.delay) > t
+    check("delay", state.delay, is_late, f"one with which a spike arrives after {t} ms")
+    check_within("post", state.post, 0, network.n_neurons - 1)
+    check_within("port", state.port, 0, len(network.ports) - 1)
+
+
+def check_no_spike_is_left(simulation: Simulation) -> None:
+    """Raise ValueError if neurons, left alone, would cross their threshold before the end so far.
+
+    A run has made spikes of all such crossings. They are searched for as it would have done, by
+    itself, so that what it leaves passes to the last bit.
+    """
+    state, network = simulation.state, simulation.network
+    assert isinstance(state, EventState)
+    none: dict[str, Any] = dict.fromkeys(("post", "port"), np.zeros(0, dtype=np.int64))
+    none |= dict.fromkeys(("sent", "weight", "delay"), np.zeros(0))
+    alone = state._replace(
+        first=np.zeros(1, dtype=np.int64), emission=np.full(network.n_neurons, -1), **none
+    )
+    nothing = SpikeTrain([], [], network.n_inputs)
+    run = EventRun(
+        simulation,
+        alone,
+        network.replace(synapses=Synapses([], [], [], [])),
+        simulation.duration,
+        inputs=nothing,
+        samples=Samples([], []),
+        max_spikes=state.n_spikes + 1,
+        queue=simulation.queue,
+    )
+    known = run.first_left_over()
+    if known is not None:
+        n, t = known
+        raise ValueError(
+            f"v[{n}] is {state.v[n].item()!r} at time[{n}] = {state.time[n].item()!r}, from where "
+            f"it is at the threshold at {t!r} ms; expected no crossing up to {simulation.duration}"
+        )

@@ -8,18 +8,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from refsim.saved_columns import check, check_columns, check_finite, check_within, copies
 from refsim.types import Float, Int
+from refsim.validate import LARGEST_INT, LONGEST
 from refsim.window_types import (
     AWAKE,
     BASE,
     DENSE,
     FLIGHTS,
     INPUTS,
+    LAST_SAMPLE,
     N_COUNTS,
     NOW,
     PHASE,
     SAMPLES,
     SPIKES,
+    STATUS,
     WIDTH,
     Flights,
     OneExp,
@@ -30,6 +34,9 @@ if TYPE_CHECKING:
     from refsim.network import Network
 
 _FLOATS = ("v", "x", "v_low", "x_low", "release", "time", "gap")
+_OF_NEURONS = ("v", "x", "v_low", "x_low", "reached", "release", "last_spike", "awake")
+_OF_RUN = ("counts", "tally", "gap")
+_ROUNDING = 1e-9  # of times, and of voltages, which errors of millions of windows do not reach
 _LONGEST = 2**16  # more windows than a block stays dense before it is looked at again
 
 
@@ -86,30 +93,21 @@ def snapshot(work: WindowWork) -> WindowState:
     flights = int(work.counts[FLIGHTS])
     neurons, under_way = work.neurons, work.flights
     return WindowState(
-        v=neurons.v.copy(),
-        x=neurons.x.copy(),
-        v_low=neurons.v_low.copy(),
-        x_low=neurons.x_low.copy(),
-        reached=neurons.reached.copy(),
-        release=neurons.release.copy(),
-        last_spike=neurons.last_spike.copy(),
-        awake=neurons.awake.copy(),
+        **copies(neurons, _OF_NEURONS),
         time=under_way.time[:flights].copy(),
         source=under_way.source[:flights].copy(),
         number=under_way.number[:flights].copy(),
         end=under_way.end[:, :flights].copy(),
-        counts=work.counts.copy(),
-        tally=work.tally.copy(),
-        gap=work.gap.copy(),
+        **copies(work, _OF_RUN),
     )
 
 
 def restore(work: WindowWork, state: WindowState) -> WindowWork:
     """Put a run back to where a snapshot was taken; return it with room for what is under way."""
     neurons = work.neurons
-    for name in ("v", "x", "v_low", "x_low", "reached", "release", "last_spike", "awake"):
+    for name in _OF_NEURONS:
         getattr(neurons, name)[:] = getattr(state, name)
-    for name in ("counts", "tally", "gap"):
+    for name in _OF_RUN:
         getattr(work, name)[:] = getattr(state, name)
     work.lists.stamp[:] = 0
     work.lists.flag[:] = 0
@@ -146,9 +144,14 @@ def without_past(state: WindowState) -> WindowState:
 
 
 def checked_state(
-    arrays: dict[str, NDArray[Any]], network: Network, n_spikes: int, n_inputs: int, n_samples: int
+    arrays: dict[str, NDArray[Any]],
+    network: Network,
+    duration: float,
+    n_spikes: int,
+    n_inputs: int,
+    n_samples: int,
 ) -> WindowState:
-    """Return the state that a file holds, or raise ValueError with the name of what is not one.
+    """Return the state that a file holds, or raise ValueError that says what is not one.
 
     Kernels take it as it is, so that every number that says where something lies is looked at.
     """
@@ -161,48 +164,53 @@ def checked_state(
     shapes |= {"x": (n * n_states,), "counts": (N_COUNTS,), "tally": (n_blocks, WIDTH)}
     shapes |= {"gap": (n_blocks, 8), "end": (n_blocks, flights)}
     shapes |= dict.fromkeys(("time", "source", "number"), (flights,))
-    for name, column in state._asdict().items():
-        kind = np.float64 if name in _FLOATS else np.int64
-        if column.dtype != kind or column.shape != shapes.get(name, (n,)):
-            raise ValueError(name)
-    for name in ("v", "x", "v_low", "x_low", "release", "time"):
-        if not np.isfinite(getattr(state, name)).all():
-            raise ValueError(name)
+    check_columns(state, shapes, (n,), _FLOATS)
+    check_finite(state, ("v", "x", "v_low", "x_low", "release", "time"))
     _check_counts(state, n_spikes, n_inputs, n_samples)
+    windows = duration / network.window_tables.length  # of which the last may be a part
+    if not -1e-9 * windows <= windows - state.n_windows < 1.0:
+        raise ValueError(
+            f"counts[{NOW}] is {state.n_windows}; expected {int(windows)} windows in {duration} ms"
+        )
     _check_places(state, network, n_inputs)
+    _check_times(state, network)
     return state
-
-
-def _within(values: NDArray[Any], low: Any, high: Any) -> bool:
-    return bool(np.all((values >= low) & (values <= high)))
 
 
 def _check_counts(state: WindowState, n_spikes: int, n_inputs: int, n_samples: int) -> None:
     """Refuse counts that do not fit the rest."""
-    counts, flights = state.counts, len(state.time)
-    if counts[FLIGHTS] != flights or counts[BASE] != 0 or counts[PHASE] != 0 or counts[NOW] < 0:
-        raise ValueError("counts")
-    if not _within(counts[[SPIKES, INPUTS, SAMPLES]], 0, [n_spikes, n_inputs, n_samples]):
-        raise ValueError("counts")
+    low, high = np.zeros(N_COUNTS, np.int64), np.full(N_COUNTS, LARGEST_INT)
+    low[FLIGHTS] = high[FLIGHTS] = len(state.time)
+    high[[BASE, PHASE]] = 0
+    high[[SPIKES, INPUTS, SAMPLES]] = n_spikes, n_inputs, n_samples
+    low[[STATUS, LAST_SAMPLE]] = -LARGEST_INT
+    check_within("counts", state.counts, low, high)
 
 
 def _check_places(state: WindowState, network: Network, n_inputs: int) -> None:
     """Refuse numbers of neurons, spikes and synapses that do not exist."""
-    rows, now = network.rows[0], state.counts[NOW]
+    rows = network.rows[0]
     size = np.diff(rows.edge)
-    if not _within(state.tally[:, [AWAKE, DENSE]], 0, np.stack([size, size + _LONGEST], 1)):
-        raise ValueError("tally")
+    check_within("tally", state.tally[:, [AWAKE, DENSE]], 0, np.stack([size, size + _LONGEST], 1))
     for b, (low, high) in enumerate(itertools.pairwise(rows.edge)):
-        if not _within(state.awake[low : low + state.tally[b, AWAKE]], low, high - 1):
-            raise ValueError("awake")
-    if not _within(state.reached, 0, now):
-        raise ValueError("reached")
-    if not _within(state.last_spike, -1, state.n_spikes - 1):
-        raise ValueError("last_spike")
-    if not _within(state.source, 0, network.n_neurons + network.n_inputs - 1):
-        raise ValueError("source")
-    if not _within(state.number, -n_inputs - len(state.time), state.n_spikes - 1):
-        raise ValueError("number")
+        check_within("awake", state.awake[low : low + state.tally[b, AWAKE]], low, high - 1)
+    check_within("reached", state.reached, 0, state.n_windows)
+    check_within("last_spike", state.last_spike, -1, state.n_spikes - 1)
+    check_within("source", state.source, 0, network.n_neurons + network.n_inputs - 1)
+    check_within("number", state.number, -n_inputs - len(state.time), state.n_spikes - 1)
     first = state.source * len(size) + np.arange(len(size))[:, None]
-    if not _within(state.end, rows.start[first], rows.start[first + 1]):
-        raise ValueError("end")
+    check_within("end", state.end, rows.start[first], rows.start[first + 1])
+
+
+def _check_times(state: WindowState, network: Network) -> None:
+    """Refuse what would have been due, but for rounding, before the window that comes next."""
+    begin = state.n_windows * network.window_tables.length
+    check_within("time", state.time, 0.0, begin * (1.0 + _ROUNDING))
+    held = (state.last_spike >= 0) & (state.release >= begin * (1.0 - _ROUNDING))
+    is_right = (state.release == -1.0) | (held & (state.release <= begin + 2.0 * LONGEST))
+    check("release", state.release, is_right, f"-1, or {begin} or later for one that spiked")
+    neurons = network.model.neurons
+    highest = neurons.v_th + _ROUNDING * (neurons.v_th - neurons.v_reset)
+    low = state.v_low if len(state.v_low) else 0.0
+    check("v", state.v, state.v + low <= highest, "at most the threshold")
+    check("gap", state.gap, ~np.isnan(state.gap), "a distance")

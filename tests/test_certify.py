@@ -391,6 +391,7 @@ def test_a_case_without_reference_is_skipped():
         ({"cases": [3]}, r"cases\[0\] is 3"),
         ({"steps": [0.1, -1.0]}, r"steps\[1\] is -1.0"),
         ({"steps": []}, "steps is empty"),
+        ({"steps": [0.1, 0.2, 0.1]}, r"steps\[2\] is 0.1, as steps\[0\] is; expected each"),
         ({"groups": ["tau_mem"]}, r"groups\[0\] is 'tau_mem'"),
         ({"rtol": 0.0}, "rtol is 0"),
         ({"rtol": {"weights": 1.0}}, "'weights'"),
@@ -403,7 +404,7 @@ def test_wrong_arguments_are_named(keywords, message):
 
 
 def test_steps_go_from_long_to_short():
-    assert checked_steps([0.1, 0.4, 0.2, 0.1]) == (0.4, 0.2, 0.1)
+    assert checked_steps([0.1, 0.4, 0.2]) == (0.4, 0.2, 0.1)
 
 
 def test_a_back_end_without_a_step_says_so_when_it_gets_one():

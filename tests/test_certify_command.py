@@ -183,11 +183,26 @@ def test_the_command_judges_steps_and_float32(capsys):
         (["--backend", "certify_tools:ours", "--cases", "nothing.json"], "cannot be read"),
         (["--backend", "certify_tools:ours", "--cases", str(HERE)], "has no case file"),
         (["--backend", "certify_tools:ours", "--rtol", "-1"], "rtol is -1"),
+        (["--backend", "certify_tools:ours", "--steps", "0.1,0.1"], "steps[1] is 0.1, as steps[0]"),
     ],
 )
 def test_wrong_arguments_of_the_command(arguments, message, capsys):
     assert cli.main(["certify", *arguments]) == cli.EXIT_USAGE
-    assert message in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert printed.out == ""
+
+
+def test_a_folder_that_holds_other_json_is_refused_by_the_name_of_the_file(capsys, tmp_path):
+    save(CASE, tmp_path / "a.json")
+    (tmp_path / "verdicts.json").write_text('{"format": "refsim-certificate/1"}')
+    report = tmp_path / "report"
+    line = ["certify", "--backend", "certify_tools:ours", "--cases", str(tmp_path)]
+    assert cli.main([*line, "--report", str(report)]) == cli.EXIT_USAGE
+    printed = capsys.readouterr()
+    assert "verdicts.json: format is 'refsim-certificate/1'" in printed.err
+    assert printed.out == ""
+    assert not report.exists()
 
 
 @pytest.mark.parametrize("arguments", [[], ["--backend", "a:b", "--steps", "fine"]])
@@ -195,6 +210,30 @@ def test_arguments_that_cannot_be_parsed(arguments, capsys):
     with pytest.raises(SystemExit) as error:
         cli.main(["certify", *arguments])
     assert error.value.code == cli.EXIT_USAGE
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["certify", "--backend", "certify_tools:ours", "--json", ""],
+        ["certify", "--backend", "certify_tools:ours", "--report", ""],
+        ["certify", "--backend", "certify_tools:ours", "--name", ""],
+        ["certify", "--backend", "certify_tools:ours", "--cases", ""],
+        ["validate", CHAIN, "--json", ""],
+        ["validate", CHAIN, "--report="],
+        ["run", CHAIN, "--out", ""],
+        ["grad", CHAIN, "--out", ""],
+    ],
+    ids=lambda line: f"{line[0]} {line[-2]}",
+)
+def test_empty_names_are_refused(line, capsys):
+    """As a shell makes them of variables that are not set."""
+    with pytest.raises(SystemExit) as error:
+        cli.main(line)
+    assert error.value.code == cli.EXIT_USAGE
+    printed = capsys.readouterr()
+    assert "it is empty; expected a name" in printed.err
+    assert printed.out == ""
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,17 @@ def test_lists_take_more_memory_than_text(tmp_path, monkeypatch):
         json_reader.parse(" " * 11)
 
 
+def test_values_and_members_take_more_memory_than_text(monkeypatch):
+    monkeypatch.setattr(json_reader, "MOST_VALUES", 100)
+    assert len(json_reader.parse("[" + "0," * 99 + "0]")) == 100
+    with pytest.raises(json_reader.JsonError, match="too many values; expected at most 100"):
+        json_reader.parse("[" + "0," * 100 + "0]")
+    monkeypatch.setattr(json_reader, "MOST_MEMBERS", 3)
+    assert len(json_reader.parse('{"a": 0, "b": {"c": 1}}')) == 2
+    with pytest.raises(json_reader.JsonError, match="too many members; expected at most 3"):
+        json_reader.parse('{"a": 0, "b": {"c": 1, "d": 2}}')
+
+
 def test_a_file_that_is_too_long_is_not_read(tmp_path):
     path = tmp_path / "long.json"
     with path.open("wb") as file:

@@ -102,16 +102,23 @@ def in_pieces(case, times, forget=False, **options):
 ENGINES = {"event": {"engine": "event"}, "window": {"engine": "window"}}
 
 
+@st.composite
+def runs_and_cuts(draw, engine):
+    """A case, its run that never stops, and times to stop at."""
+    case = in_order(draw(cases(max_spikes=60, conditioning="any")))
+    if engine == "window":
+        assume(case.network.shortest_delay > 0.5)
+    whole = simulated(case, **ENGINES[engine])
+    times = draw(cuts(whole))
+    assume(times)
+    return case, whole, times
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 @given(data=st.data())
 @usual
 def test_where_a_run_stopped_does_not_change_a_bit(engine, data):
-    case = in_order(data.draw(cases(max_spikes=60, conditioning="any")))
-    if engine == "window":
-        assume(case.network.shortest_delay > 0.5)
-    whole = simulated(case, **ENGINES[engine])
-    times = data.draw(cuts(whole))
-    assume(times)
+    case, whole, times = data.draw(runs_and_cuts(engine))
     assert_same(in_pieces(case, times, **ENGINES[engine])[-1], whole)
 
 
@@ -119,25 +126,23 @@ def test_where_a_run_stopped_does_not_change_a_bit(engine, data):
 @given(data=st.data())
 @usual
 def test_pieces_of_a_run_that_forgets_are_the_whole(engine, data):
-    case = in_order(data.draw(cases(max_spikes=60, conditioning="any")))
-    if engine == "window":
-        assume(case.network.shortest_delay > 0.5)
-    whole = simulated(case, **ENGINES[engine])
-    times = data.draw(cuts(whole))
-    assume(times)
+    case, whole, times = data.draw(runs_and_cuts(engine))
     pieces = in_pieces(case, times, forget=True, **ENGINES[engine])
     time = np.concatenate([piece.spikes.time for piece in pieces])
     if engine == "event":
         assert np.array_equal(time, whole.spikes.time)
     else:  # the last window of a piece ends with it, and so do brackets of roots
-        np.testing.assert_allclose(time, whole.spikes.time, rtol=1e-9)
+        # Measured in 210 random networks: 2e-16 of times, 5e-16 of voltages. What slow crossings
+        # make of a last bit, a million times as much at the least depth, is left to the others.
+        rtol = 1e-12 if whole.conditioning.min_slope > 0.01 else 1e-9
+        np.testing.assert_allclose(time, whole.spikes.time, rtol=rtol)
     neuron = np.concatenate([piece.spikes.neuron for piece in pieces])
     assert np.array_equal(neuron, whole.spikes.neuron)
     voltages = np.concatenate([piece.voltages for piece in pieces])
     if engine == "event":
         assert np.array_equal(voltages, whole.voltages)
     else:  # and a window is swept without the samples that are forgotten, and replayed with them
-        np.testing.assert_allclose(voltages, whole.voltages, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(voltages, whole.voltages, rtol=rtol, atol=1e-12)
     last = pieces[-1]
     assert last.begin == times[-1]
     assert last.counts._replace(searches=0) == whole.counts._replace(searches=0)
@@ -271,17 +276,155 @@ STATE_CHANGES = [
 ]
 
 
+def changed(path, changes):
+    """Write a file of a state anew, with entries that are others."""
+    with np.load(path) as file:
+        arrays = dict(file)
+    for name, change in changes.items():
+        arrays[name] = change(arrays[name])
+    np.savez(path, **arrays)
+
+
+def entry(place, value):
+    """Return a change of one entry of a column."""
+
+    def change(column):
+        column[place] = value
+        return column
+
+    return change
+
+
 @pytest.mark.parametrize(("name", "change"), STATE_CHANGES)
 def test_a_file_that_holds_no_state_of_events_is_refused(tmp_path, name, change):
     inputs = drive(rate=1000.0)
     begun = refsim.simulate(chain(), inputs, 20.0, keep_state=True, engine="event")
     assert len(begun.state.sent) > 1
     begun.save_state(tmp_path / "state.npz")
-    with np.load(tmp_path / "state.npz") as file:
-        arrays = dict(file)
-    np.savez(tmp_path / "state.npz", **(arrays | {name: change(arrays[name])}))
+    changed(tmp_path / "state.npz", {name: change})
     with pytest.raises(refsim.InvalidValueError, match="which holds no saved state"):
         refsim.resume(chain(), tmp_path / "state.npz", 60.0)
+
+
+# Of neurons that have spiked before 20 ms, each at another time.
+UNREACHED = {
+    r"v\[2\] is .*; expected at most the threshold": {"v": entry(2, 5.0)},
+    r"release\[1\] is 0.5; expected -1, or a time after": {"release": entry(1, 0.5)},
+    r"release\[1\] is 1e\+30; expected": {"release": entry(1, 1e30)},
+    r"last_arrival\[0\] is 21.0; expected 0 to 20.0": {"last_arrival": entry(0, 21.0)},
+    r"last_bend\[0\] is nan; expected": {"last_bend": entry(0, np.nan)},
+    r"last_sample\[3\] is inf; expected": {"last_sample": entry(3, np.inf)},
+    r"margins\[1\] is nan; expected a distance": {"margins": entry(1, np.nan)},
+    r"spike\[\d\] is \d+; expected another number": {"spike": lambda a: 0 * a + a.max()},
+    r"spike_time\[\d\] is .*; expected": {"spike_time": lambda a: a[::-1].copy()},
+    r"spike_time\[0\] is 20.5; expected": {"spike_time": entry(0, 20.5)},
+    r"emission\[0\] is 0; expected a spike under way": {"emission": entry(0, 0)},
+    r"counts\[0\] is \d+; expected the number of the last": {"counts": lambda a: a + 1},
+    r"counts\[2\] is \d+; expected what the state counts": {"counts": entry(2, 0)},
+    r"time\[3\] is 20.25; expected 0.0 to 20.0": {"time": entry(3, 20.25)},
+    r"current\[1, 0\] is inf; expected a finite number": {"current": entry((1, 0), np.inf)},
+    r"v is float64 of shape \(3,\); expected float64 of shape \(4,\)": {"v": lambda a: a[1:]},
+}
+
+
+@pytest.mark.parametrize("message", UNREACHED)
+def test_a_state_that_no_run_leaves_is_refused_by_field_and_value(tmp_path, message):
+    inputs = drive(rate=1000.0)
+    begun = refsim.simulate(chain(), inputs, 20.0, keep_state=True, engine="event")
+    assert begun.state.spike.min() >= 0
+    path = tmp_path / "state.npz"
+    begun.save_state(path)
+    changed(path, {f"state_{name}": change for name, change in UNREACHED[message].items()})
+    with pytest.raises(refsim.InvalidValueError, match=rf"holds no saved state \({message}"):
+        refsim.resume(chain(), path, 60.0)
+
+
+def test_a_state_that_leaves_a_crossing_before_its_end_is_refused(tmp_path):
+    """V = 1.5 (1 - e^{-t/10}) reaches 1 after 10 ln 3 ms, whatever the file says of its end."""
+    network = refsim.Network(2, i_ext=[0.0, 1.5], tau_m=10.0)
+    path = tmp_path / "state.npz"
+    begun = refsim.simulate(network, None, 5.0, keep_state=True, engine="event")
+    crossing = 10.0 * np.log(3.0)
+    for end in (5.0, np.nextafter(crossing, 0.0) - 1e-14, crossing + 1e-14, 20.0, 1e9):
+        begun.save_state(path)
+        changed(path, {"duration": lambda _, end=end: np.array(end)})
+        if end < crossing:
+            assert refsim.resume(network, path, 12.0).spikes.time == pytest.approx([crossing])
+            continue
+        with pytest.raises(
+            refsim.InvalidValueError,
+            match=r"v\[1\] is .* at time\[1\] = 0.0, from where it is at the threshold at 10.98",
+        ):
+            refsim.resume(network, path, 2e9)
+
+
+@pytest.mark.parametrize("high", [1e100, 1e308])
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+@pytest.mark.parametrize("name", ["v", "current"])
+def test_huge_voltages_and_currents_of_a_state_end_in_a_run_or_an_error(tmp_path, name, sign, high):
+    network = chain()
+    path = tmp_path / "state.npz"
+    refsim.simulate(network, drive(), 20.0, keep_state=True, engine="event").save_state(path)
+    changed(path, {f"state_{name}": lambda column: 0.0 * column + sign * high})
+    try:
+        refsim.resume(network, path, 21.0, max_spikes=1000)
+    except (refsim.InvalidValueError, refsim.SpikeLimitError):
+        return
+
+
+WINDOWS_UNREACHED = {
+    r"v\[2\] is .*; expected at most the threshold": {"v": entry(2, 5.0)},
+    r"release\[1\] is 0.5; expected -1, or": {"release": entry(1, 0.5)},
+    r"release\[1\] is 1e\+30; expected -1, or": {"release": entry(1, 1e30)},
+    r"time\[0\] is 1000.0; expected": {"time": entry(0, 1000.0)},
+    r"time\[0\] is -1.0; expected": {"time": entry(0, -1.0)},
+    r"gap\[0, 1\] is nan; expected": {"gap": entry((0, 1), np.nan)},
+    r"last_spike\[0\] is -2; expected": {"last_spike": entry(0, -2)},
+}
+
+
+@pytest.mark.parametrize("message", WINDOWS_UNREACHED)
+def test_a_state_of_windows_that_no_run_leaves_is_refused(tmp_path, message):
+    begun = refsim.simulate(chain(), drive(rate=1000.0), 20.0, keep_state=True, engine="window")
+    assert len(begun.state.time)
+    path = tmp_path / "state.npz"
+    begun.save_state(path)
+    changes = {f"state_{name}": change for name, change in WINDOWS_UNREACHED[message].items()}
+    changed(path, changes)
+    with pytest.raises(refsim.InvalidValueError, match=rf"holds no saved state \({message}"):
+        refsim.resume(chain(), path, 60.0)
+
+
+def test_what_is_to_be_read_later_does_not_hinder_another_network(monkeypatch):
+    """Samples that an interrupted run has not come to are left to what goes on."""
+    network = refsim.Network(1, i_ext=1.5, tau_m=10.0)
+    read = ([0, 0], [1.0, 50.0])
+    run = refsim.engine.Run(
+        network, None, 60.0, read, "auto", None, 10**6, engine="event", keep_state=True
+    )
+    monkeypatch.setattr(refsim.engine, "SHARE", 1)
+    left = iter(range(5))
+    run.is_stopped = lambda: next(left, None) is None
+    with pytest.raises(refsim.SimulationInterrupted) as caught:
+        run.execute()
+    partial = caught.value.partial
+    assert partial.duration < 50.0
+    last = partial.continue_(60.0, network=network.replace(i_ext=0.0))
+    assert last.voltages.shape == (1,)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@given(data=st.data())
+@usual
+def test_the_state_of_any_run_is_one(engine, data, tmp_path_factory):
+    """What is looked at in files never refuses what a run has left."""
+    case, _, times = data.draw(runs_and_cuts(engine))
+    path = tmp_path_factory.getbasetemp() / f"{engine}.npz"
+    for piece in in_pieces(case, times, **ENGINES[engine])[:-1]:
+        piece.save_state(path)
+        again = refsim.resume(case.network, path, case.duration, max_spikes=2 * MOST)
+        rest = piece.continue_(case.duration, max_spikes=2 * MOST)
+        assert np.array_equal(again.spikes.time, rest.spikes.time[piece.n_spikes :])
 
 
 def test_spikes_under_way_keep_what_held_when_they_were_sent():
@@ -409,9 +552,7 @@ def test_windows_in_a_file_that_do_not_belong_to_its_end_are_refused(tmp_path, w
     path = tmp_path / "state.npz"
     run = refsim.simulate(network, None, 30.0, keep_state=True, engine="window")
     run.save_state(path)
-    with np.load(path) as file:
-        arrays = dict(file)
-    arrays["state_counts"][0] = windows if windows >= 0 else arrays["state_counts"][0] - 1
-    np.savez(path, **arrays)
-    with pytest.raises(refsim.InvalidValueError, match=r"no saved state \(counts\)"):
+    counted = int(run.state.counts[0])
+    changed(path, {"state_counts": entry(0, windows if windows >= 0 else counted - 1)})
+    with pytest.raises(refsim.InvalidValueError, match=r"no saved state \(counts\[0\] is"):
         refsim.resume(network, path, 60.0)

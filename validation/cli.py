@@ -12,6 +12,7 @@ from refsim.errors import RefsimError
 from refsim.files import reason_of
 from validation import cli_cases, cli_certify, cli_validate, cli_warmup
 from validation.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
+from validation.names import given_name
 from validation.printable import printable
 from validation.terminal import complain, flush_output, put, say, show_all_signs
 
@@ -47,7 +48,12 @@ def _parser() -> argparse.ArgumentParser:
         description="Simulate a case file and print its spikes, one 'time neuron' a line.",
     )
     run.add_argument("file", metavar="FILE.json", help="case file")
-    run.add_argument("--out", metavar="OUT.json", help="write spikes and voltages as JSON instead")
+    run.add_argument(
+        "--out",
+        type=given_name,
+        metavar="OUT.json",
+        help="write spikes and voltages as JSON instead",
+    )
     run.set_defaults(run=_run)
     grad = commands.add_parser(
         "grad",
@@ -56,7 +62,12 @@ def _parser() -> argparse.ArgumentParser:
         "significant digits: gradients are decimal strings.",
     )
     grad.add_argument("file", metavar="FILE.json", help="case file")
-    grad.add_argument("--out", metavar="OUT.json", help="file to write; standard output if absent")
+    grad.add_argument(
+        "--out",
+        type=given_name,
+        metavar="OUT.json",
+        help="file to write; standard output if absent",
+    )
     grad.set_defaults(run=_grad)
     info = commands.add_parser("info", help="versions, threads and cache")
     info.set_defaults(run=_info)

@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, Any
 from refsim.errors import InvalidValueError, RefsimError
 from refsim.grid_scheme import GridScheme
 from validation.exit_codes import EXIT_FAILED, EXIT_INCONCLUSIVE, EXIT_INTERRUPTED, EXIT_USAGE
+from validation.names import given_name
 from validation.terminal import complain, say
 
 if TYPE_CHECKING:
+    from refsim.cases import Case
     from validation.certificate import CaseVerdict, Certificate
 
 
@@ -48,6 +50,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--cases",
         nargs="+",
+        type=given_name,
         default=[],
         metavar="FILE|DIR|NAME",
         help="case files, folders of them, names of stored cases; the standard suite if absent",
@@ -79,9 +82,13 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--timeout", type=float, default=600.0, metavar="S", help="seconds for a program and case"
     )
-    parser.add_argument("--name", help="name of the back end in reports")
-    parser.add_argument("--json", metavar="FILE", help="also write the verdicts as JSON")
-    parser.add_argument("--report", metavar="DIR", help="also write a report to this folder")
+    parser.add_argument("--name", type=given_name, help="name of the back end in reports")
+    parser.add_argument(
+        "--json", type=given_name, metavar="FILE", help="also write the verdicts as JSON"
+    )
+    parser.add_argument(
+        "--report", type=given_name, metavar="DIR", help="also write a report to this folder"
+    )
     parser.set_defaults(run=run)
 
 
@@ -93,6 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     started = time.perf_counter()
     backend = _backend(arguments)
+    cases = _checked_cases(arguments, backend)
     if arguments.report:
         made_folder(arguments.report)  # or fail before the work
     if arguments.json:
@@ -101,7 +109,7 @@ def run(arguments: argparse.Namespace) -> int:
     interruption = ""
     try:
         with _termination_as_interruption():
-            certificate = _certified(arguments, backend)
+            certificate = _certified(arguments, backend, cases)
     except CertificationInterrupted as error:
         certificate, interruption = error.partial, str(error)
     _write(arguments, certificate, time.perf_counter() - started)
@@ -117,22 +125,29 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if certificate.verdict == "pass" else EXIT_FAILED
 
 
-def _certified(arguments: argparse.Namespace, backend: Callable[..., Any]) -> Certificate:
+def _certified(
+    arguments: argparse.Namespace, backend: Callable[..., Any], cases: list[Case]
+) -> Certificate:
     """Judge all cases, and print each when it is done."""
     from validation.certification.certify import certify
 
-    return certify(
-        backend,
-        arguments.cases or None,
-        steps=arguments.steps,
-        name=arguments.name,
-        groups=arguments.groups,
-        rtol=arguments.rtol,
-        precision="float32" if arguments.float32 else None,
-        scheme=arguments.scheme,
-        latency=arguments.latency,
-        on_case=_print_case,
-    )
+    how = _how(arguments)
+    return certify(backend, cases, name=arguments.name, on_case=_print_case, **how)
+
+
+def _how(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return how the back end is to be judged."""
+    names = ("steps", "groups", "rtol", "scheme", "latency")
+    how = {name: getattr(arguments, name) for name in names}
+    return how | {"precision": "float32" if arguments.float32 else None}
+
+
+def _checked_cases(arguments: argparse.Namespace, backend: Callable[..., Any]) -> list[Case]:
+    """Return all cases, read; whatever is wrong is said before anything is printed or made."""
+    from validation.certification.request import loaded, request_of
+
+    request_of(backend, **_how(arguments))
+    return loaded(arguments.cases or None)
 
 
 def _write(arguments: argparse.Namespace, certificate: Certificate, seconds: float) -> None:

@@ -12,6 +12,7 @@ from typing import Any, TextIO
 from refsim._version import __version__
 from refsim.errors import RefsimError
 from validation.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
+from validation.names import given_name
 from validation.terminal import complain, say, show_progress
 
 
@@ -24,8 +25,12 @@ def add_parser(commands: Any) -> None:
         "cases, a zoo of networks and the Yin-Yang data set.",
     )
     parser.add_argument("files", nargs="*", metavar="FILE.json", help="case files to check")
-    parser.add_argument("--json", metavar="FILE", help="also write the table as JSON")
-    parser.add_argument("--report", metavar="DIR", help="also write a report to a folder")
+    parser.add_argument(
+        "--json", type=given_name, metavar="FILE", help="also write the table as JSON"
+    )
+    parser.add_argument(
+        "--report", type=given_name, metavar="DIR", help="also write a report to a folder"
+    )
     parser.add_argument("--all", action="store_true", help="every judge on every built-in case")
     parser.set_defaults(run=run)
 

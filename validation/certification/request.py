@@ -68,7 +68,12 @@ def checked_steps(steps: Any) -> tuple[float, ...]:
     if not given:
         raise InvalidValueError("steps is empty; expected time steps in ms, or None")
     checked = [scalar(f"steps[{i}]", dt, 0.0, 1e6, strict=True) for i, dt in enumerate(given)]
-    return tuple(sorted(set(checked), reverse=True))
+    for i, dt in enumerate(checked):
+        if dt in checked[:i]:
+            raise InvalidValueError(
+                f"steps[{i}] is {dt:g}, as steps[{checked.index(dt)}] is; expected each step once"
+            )
+    return tuple(sorted(checked, reverse=True))
 
 
 def _checked_precision(backend: Any, precision: str | None) -> Precision:
