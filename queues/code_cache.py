@@ -171,26 +171,29 @@ def _constant(one: Any) -> Any:
 
 
 def _sources_of_classes(signature: Any) -> list[Sources]:
-    classes = dict.fromkeys(_classes(getattr(signature, "args", signature)))
+    modules = {one.__module__ for one in _classes(getattr(signature, "args", signature))}
     found = []
-    for one in classes:
-        module = sys.modules.get(one.__module__)
+    for name in sorted(modules.difference(sys.builtin_module_names)):
+        module = sys.modules.get(name)
         file = getattr(module, "__file__", None)
         if module is None or file is None:
-            raise Unknown(one.__module__)
+            raise Unknown(name)
         found.append(sources_of(vars(module), file))
     return found
 
 
 def _classes(types: Any) -> Iterator[type]:
     """Yield the Python classes of types of arguments, also of what these hold."""
-    for one in types:
+    waiting, seen = list(types), set()
+    while waiting:
+        one = waiting.pop()
         if isinstance(one, type):
             yield one
         elif isinstance(one, tuple):
-            yield from _classes(one)
-        elif isinstance(one, Type):
-            yield from _classes(vars(one).values())
+            waiting.extend(one)
+        elif isinstance(one, Type) and one not in seen:
+            seen.add(one)
+            waiting.extend(vars(one).values())
 
 
 @cache

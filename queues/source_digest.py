@@ -18,12 +18,11 @@ import hashlib
 import os
 import pickle
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from queues.code_folder import cache_folder, read_checked, write_checked
@@ -79,7 +78,7 @@ _loaded: dict[_Module, _Loaded] = {}
 _sources: dict[_Module, tuple[Any, Sources]] = {}  # with the spec of the module
 
 
-def sources_of(namespace: dict[str, Any] | MappingProxyType[str, Any], file: str) -> Sources:
+def sources_of(namespace: Mapping[str, Any], file: str) -> Sources:
     """Return what a module depends on, given its names and the file of its code.
 
     Raises ``Unknown`` where there is no file, as for what was typed in.
@@ -211,9 +210,9 @@ def _readable(file: str) -> str:
         if not file.endswith(".pyc"):
             return file
         raise Unknown(file)  # and there are no sources of others either
-    around = next(path for path in Path(os.path.abspath(file)).parents if path.exists())
-    if around.is_file():
-        return str(around)
+    for around in Path(os.path.abspath(file)).parents:
+        if around.is_file():
+            return str(around)
     if getattr(sys, "frozen", False):
         return sys.executable
     raise Unknown(file)
@@ -256,7 +255,7 @@ def _keep_facts() -> None:
 def _parsed(data: bytes, content: bytes) -> _Facts:
     try:
         tree = ast.parse(data)
-    except (SyntaxError, ValueError):  # it is not Python, and may hold anything
+    except (SyntaxError, ValueError, RecursionError):  # it is not Python, and may hold anything
         return _Facts(content, content.hex(), _ALL)
     imports = tuple(dict.fromkeys(_imports(tree)))
     for node in ast.walk(tree):
