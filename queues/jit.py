@@ -1,24 +1,17 @@
 """The one decorator under which every kernel of the project is compiled.
 
-Numba's disk cache notices a change in the file of a function, but not in the files of the
-functions it calls, and then serves stale machine code. Here the cache folder carries a digest of
-the sources of the packages whose kernels others call, so an edit in them leads to a folder of its
-own. A kernel elsewhere may call these, and what its own file holds.
+Compiled code is kept on disk (`queues.code_cache`) and is not stale: a kernel may use whatever its
+module imports of the packages here and of its own package, and an edit in these compiles it anew
+(`queues.source_digest`). Edits of other modules it may use go unnoticed.
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import inspect
 import os
-import shutil
-import sys
-import tempfile
 from collections.abc import Callable
-from contextlib import suppress
 from functools import cache, wraps
-from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
@@ -33,76 +26,10 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 _config: Any = numba.config
 _njit: Any = numba.njit
 
-# A kernel may call kernels of these packages; each lies beside this one.
-_KERNEL_PACKAGES = ("queues", "refsim", "adjoint")
-_FOLDERS_KEPT = 8
 _ALWAYS: Any = {"error_model": "numpy", "nogil": True, "no_cfunc_wrapper": True}
 # Versions of Numba with whose inside `queues.compilation` has been tried; with others kernels are
 # compiled as Numba compiles everything, to the same bits in twice the time.
 _TRIED = ((0, 68),)
-
-
-@cache
-def source_digest() -> str:
-    """Return a digest of the sources of all packages whose kernels others call."""
-    digest = hashlib.sha256()
-    root = Path(__file__).resolve().parents[1]
-    for package in _KERNEL_PACKAGES:
-        for path in sorted((root / package).rglob("*.py")):
-            digest.update(f"{path.relative_to(root).as_posix()}\0".encode())
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def _candidate_roots() -> list[Path]:
-    """Folders that may hold compiled code, the preferred one first."""
-    roots = []
-    if os.environ.get("NUMBA_CACHE_DIR"):
-        roots.append(Path(os.environ["NUMBA_CACHE_DIR"]))
-    elif sys.platform == "win32" and os.environ.get("LOCALAPPDATA"):
-        roots.append(Path(os.environ["LOCALAPPDATA"]) / "refsim")
-    elif os.environ.get("XDG_CACHE_HOME"):
-        roots.append(Path(os.environ["XDG_CACHE_HOME"]) / "refsim")
-    elif not (home := os.path.expanduser("~")).startswith("~"):  # where nobody knows it
-        roots.append(Path(home) / ".cache" / "refsim")
-    user = getattr(os, "getuid", lambda: "user")()
-    with suppress(OSError):  # none may be writable
-        roots.append(Path(tempfile.gettempdir()) / f"refsim-{user}")
-    return roots
-
-
-def _is_private_and_writable(folder: Path) -> bool:
-    """Create ``folder``; compiled code is only ever loaded from a folder that is our own."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-        return not hasattr(os, "getuid") or folder.stat().st_uid == os.getuid()
-    except OSError:
-        return False
-
-
-def _forget_old_folders(root: Path, current: Path) -> None:
-    """Keep the few folders last used: an edit a minute would fill a disk in the end."""
-    try:
-        folders = [path for path in root.glob("kernels-*") if path.is_dir() and path != current]
-        folders.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-        os.utime(current)
-    except OSError:
-        return
-    for path in folders[_FOLDERS_KEPT - 1 :]:
-        shutil.rmtree(path, ignore_errors=True)
-
-
-@cache
-def cache_folder() -> Path | None:
-    """Return the folder of compiled code, or None where no folder can be written."""
-    for root in _candidate_roots():
-        folder = root / f"kernels-{source_digest()}"
-        if _is_private_and_writable(folder):
-            _forget_old_folders(root, folder)
-            return folder
-    return None
 
 
 def is_compiled() -> bool:
@@ -122,23 +49,16 @@ def _pipelines() -> Any:
 
 def _compiled(function: _F, is_linked: bool, **options: bool) -> _F:
     """Compile for Python, or else only to be linked by the kernels that call it."""
-    folder = cache_folder()
     pipelines = _pipelines()
     if pipelines:
         options["pipeline_class"] = (
             pipelines.LinkedCompiler if is_linked else pipelines.CompleteCompiler
         )
-        if is_linked:  # what links it is kept, and to read it again takes as long as to compile it
-            folder = None
-    previous = _config.CACHE_DIR
-    _config.CACHE_DIR = str(folder or "")
-    try:
-        compiled: _F = _njit(**_ALWAYS, **options)(function)
-        if folder is not None:
-            keep_on_disk(compiled)
-        return compiled
-    finally:
-        _config.CACHE_DIR = previous
+    compiled: _F = _njit(**_ALWAYS, **options)(function)
+    # What links a kernel is kept, and to read that again takes as long as to compile it.
+    if not (pipelines and is_linked):
+        keep_on_disk(compiled)
+    return compiled
 
 
 def _for_python_too(function: _F, **options: bool) -> _F:

@@ -101,7 +101,7 @@ def test_no_folder_for_a_while_and_no_home():
         "tempfile.gettempdir = none\n"
         "os.path.expanduser = lambda path: path\n"
         "import refsim\n"
-        "from queues.jit import cache_folder\n"
+        "from queues.code_folder import cache_folder\n"
         "print(cache_folder())\n" + CALL
     )
     gone = ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "HOME")

@@ -73,7 +73,7 @@ def test_a_read_only_installation_falls_back_to_a_folder_of_the_user(tmp_path):
     home = tmp_path / "home"
     home.mkdir()
     try:
-        code = CALL + "; from queues.jit import cache_folder; print(cache_folder())"
+        code = CALL + "; from queues.code_folder import cache_folder; print(cache_folder())"
         value, folder = run(code, root, HOME=str(home), XDG_CACHE_HOME="").split()
         assert float(value) > 0.0
         assert Path(folder).is_relative_to(home)
@@ -88,7 +88,7 @@ def test_without_any_writable_folder_kernels_still_run(tmp_path):
     nowhere.write_text("not a folder")
     code = (
         f"import tempfile; tempfile.tempdir = {str(nowhere)!r}\n"
-        "from queues.jit import cache_folder; print(cache_folder())\n" + CALL
+        "from queues.code_folder import cache_folder; print(cache_folder())\n" + CALL
     )
     folder, value = run(code, ROOT, HOME=str(nowhere), XDG_CACHE_HOME=str(nowhere)).split()
     assert folder == "None"

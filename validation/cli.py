@@ -138,7 +138,7 @@ def _info(arguments: argparse.Namespace) -> int:
 
     import numba
 
-    from queues.jit import cache_folder
+    from queues.code_folder import cache_folder
 
     settings: Any = numba.config
     say(f"refsim {__version__}")
