@@ -9,34 +9,34 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from adjoint.api import jvp, value_and_grad, vjp
-    from adjoint.batch import value_and_grad_batch, vjp_batch
+    from adjoint.batch.api import value_and_grad_batch, vjp_batch
     from adjoint.check import GradientCheckError, Judgement, check_grads
-    from adjoint.checkpoint import Checkpoint
-    from adjoint.checkpointed import Checkpointed, CheckpointedPullback, Piece
-    from adjoint.grid_api import grid_jvp, grid_vjp
-    from adjoint.grid_pullback import GridPullback
+    from adjoint.checkpoint.pullback import Checkpointed, CheckpointedPullback, Piece
+    from adjoint.checkpoint.schedule import Checkpoint
+    from adjoint.grid.api import grid_jvp, grid_vjp
+    from adjoint.grid.pullback import GridPullback
     from adjoint.types import Cotangents, Parameters, Tangents
 
 _HOMES = {
-    "Checkpoint": "checkpoint",
-    "Checkpointed": "checkpointed",
-    "CheckpointedPullback": "checkpointed",
+    "Checkpoint": "checkpoint.schedule",
+    "Checkpointed": "checkpoint.pullback",
+    "CheckpointedPullback": "checkpoint.pullback",
     "Cotangents": "types",
     "GradientCheckError": "check",
     "Judgement": "check",
     "Parameters": "types",
-    "Piece": "checkpointed",
+    "Piece": "checkpoint.pullback",
     "Tangents": "types",
     "check_grads": "check",
-    "GridPullback": "grid_pullback",
-    "Keep": "keep",
-    "grid_jvp": "grid_api",
-    "grid_vjp": "grid_api",
+    "GridPullback": "grid.pullback",
+    "Keep": "events.keep",
+    "grid_jvp": "grid.api",
+    "grid_vjp": "grid.api",
     "jvp": "api",
     "value_and_grad": "api",
-    "value_and_grad_batch": "batch",
+    "value_and_grad_batch": "batch.api",
     "vjp": "api",
-    "vjp_batch": "batch",
+    "vjp_batch": "batch.api",
 }
 
 __all__ = [

@@ -9,14 +9,14 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from adjoint.checkpoint import Checkpoint, as_checkpoint
-from adjoint.checkpointed import Checkpointed, CheckpointedPullback, Piece, vjp_in_pieces
-from adjoint.keep import Keep
+from adjoint.checkpoint.pullback import Checkpointed, CheckpointedPullback, Piece, vjp_in_pieces
+from adjoint.checkpoint.schedule import Checkpoint, as_checkpoint
+from adjoint.events.keep import Keep
 from adjoint.layout import kernel_tangents
 from adjoint.names import AdjointQueue, Wrt
 from adjoint.pullback import Pullback, check_finite, checked_names, choose_adjoint_queue
 from adjoint.types import Cotangents, Parameters, Tangents, as_cotangents, as_parameters
-from adjoint.window_tangents import window_tangents
+from adjoint.windows.forward.run import window_tangents
 from refsim.engine import (
     MAX_SPIKES,
     Run,
@@ -26,13 +26,13 @@ from refsim.engine import (
     refuse_event_engine,
 )
 from refsim.errors import IllConditionedWarning, InvalidTypeError, InvalidValueError
-from refsim.inputs import Samples, SpikeTrain, checked_inputs
-from refsim.lossy import Lossy
 from refsim.names import EngineName, QueueChoice
-from refsim.network import Network
-from refsim.simulation import Conditioning, Simulation, Spikes
+from refsim.network.inputs import Samples, SpikeTrain, checked_inputs
+from refsim.network.network import Network
+from refsim.results.simulation import Conditioning, Simulation, Spikes
+from refsim.transit.lossy import Lossy
 from refsim.validate import choice, shown
-from refsim.window_engine import obstacle
+from refsim.windows.run import obstacle
 
 # A slope this small against (v_th - v_reset)/tau_m moves a spike a million times as far as the
 # parameter that moves it: half of the digits of a finite difference are gone.

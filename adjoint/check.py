@@ -22,10 +22,10 @@ from adjoint.types import Parameters
 from refsim.cases import Case, make_case
 from refsim.engine import checked_duration, checked_network
 from refsim.errors import InvalidValueError, RefsimError
-from refsim.inputs import Samples, SpikeTrain, checked_samples
 from refsim.neighbours import loaded
-from refsim.network import Network
-from refsim.simulation import Simulation
+from refsim.network.inputs import Samples, SpikeTrain, checked_samples
+from refsim.network.network import Network
+from refsim.results.simulation import Simulation
 
 JUDGES = "refsim.judges"
 

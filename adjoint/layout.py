@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from adjoint.types import Outcome, Parameters
 from refsim.engine import Tangents as KernelTangents
-from refsim.lif import cascade_gain_derivatives
-from refsim.network import Network
+from refsim.models.lif.flow import cascade_gain_derivatives
+from refsim.network.network import Network
 from refsim.types import ModelTangent, NeuronArrays, PortArrays, Wiring, WiringTangent
 
 

@@ -13,8 +13,8 @@ from adjoint.types import as_parameters
 from refsim.cases import gradient_sizes
 from refsim.engine import MAX_SPIKES, Run, simulate
 from refsim.errors import InvalidValueError
-from refsim.inputs import Samples, SpikeTrain
-from refsim.network import Network
+from refsim.network.inputs import Samples, SpikeTrain
+from refsim.network.network import Network
 from refsim.plot import (
     BLUE,
     GREY,
@@ -26,7 +26,7 @@ from refsim.plot import (
     between_spikes,
     draw_threshold,
 )
-from refsim.simulation import Simulation
+from refsim.results.simulation import Simulation
 from refsim.validate import choice, integer, scalar
 
 if TYPE_CHECKING:

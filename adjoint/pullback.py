@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from adjoint.event_pass import SORTED_PASS, EventPass
-from adjoint.keep import Keep
+from adjoint.events.keep import Keep
+from adjoint.events.run import SORTED_PASS, EventPass
 from adjoint.layout import gradient
 from adjoint.names import AdjointQueue, Wrt
 from adjoint.types import Outcome, Parameters
-from adjoint.window_pullback import WindowPass, number_of_windows
-from queues.dispatch import STRUCTURES
+from adjoint.windows.run import WindowPass, number_of_windows
+from queues.exact.dispatch import STRUCTURES
 from refsim.engine import Run, choose_queue
 from refsim.errors import InvalidValueError, UndefinedGradientError
-from refsim.network import Network
-from refsim.simulation import Simulation, Spikes
+from refsim.network.network import Network
+from refsim.results.simulation import Simulation, Spikes
 from refsim.types import Tape
 from refsim.validate import choice, members, shown, vector
 

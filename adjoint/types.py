@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from queues.summary import summary
 from refsim.cases import gradient_sizes
 from refsim.errors import InvalidTypeError, InvalidValueError
-from refsim.lif_vjp import ModelBar
-from refsim.network import Network
+from refsim.models.lif.adjoint import ModelBar
+from refsim.network.network import Network
 from refsim.validate import vector
 
 Vector = NDArray[np.float64]

@@ -28,9 +28,9 @@ import numpy as np
 
 import adjoint
 import refsim
-from refsim.files import write_whole
+from refsim.files.output import write_whole
 from refsim.validate import checked_threads
-from validation.yinyang import to_spikes, yin_yang, yin_yang_network
+from validation.case_suite.yinyang import to_spikes, yin_yang, yin_yang_network
 
 
 def workloads(size):

@@ -10,7 +10,7 @@ from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from refsim.files import write_whole
+from refsim.files.output import write_whole
 
 
 def options(description):

@@ -33,7 +33,8 @@ from pathlib import Path
 import common
 import numpy as np
 
-from queues import (
+from queues.compiled.jit import kernel
+from queues.exact import (
     batch_heap,
     calendar,
     dary_heap,
@@ -44,7 +45,6 @@ from queues import (
     ring_buffer,
     sorted_array,
 )
-from queues.jit import kernel
 
 FACTOR = 31  # of the digest of payloads
 SLOPE = 0.5  # tangents are this times the time

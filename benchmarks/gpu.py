@@ -25,10 +25,10 @@ from common import figure, leave_record, machine, options, show_machine
 import adjoint
 import queues
 import refsim
-from queues import bounded_dispatch
+from queues.bounded import dispatch as bounded_dispatch
 from validation import certify
-from validation.backends import cuda_event, cuda_target
-from validation.yinyang import to_spikes, yin_yang
+from validation.backends.cuda import event as cuda_event, target as cuda_target
+from validation.case_suite.yinyang import to_spikes, yin_yang
 
 DURATION = 60.0
 REPEATS = 3  # of queues
@@ -96,7 +96,7 @@ def forward_kernel(network, trains):
     """Return a function that runs the kernel alone."""
     from numba import cuda
 
-    from validation.backends.cuda_passes import ForwardPass
+    from validation.backends.cuda.passes import ForwardPass
 
     run = cuda_event.prepared(network, trains, DURATION)
     forward = ForwardPass(run.template, run.problem, run.arrays, run.memory)
@@ -138,7 +138,7 @@ def queue_steps(structure, capacity, n, steps):
     """Measure queues on the device and on the CPU."""
     from numba import cuda
 
-    from validation.backends import cuda_queues
+    from validation.backends.cuda import queues as cuda_queues
 
     rng = np.random.default_rng(0)
     now = np.arange(float(steps))

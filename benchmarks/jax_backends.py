@@ -1,13 +1,14 @@
 """Time of the JAX back ends: of one simulation with its gradient, and of batches of small ones.
 
-Motivation: `validation.backends.jax_event` and `jax_grid` are judges, written for clarity. What do
+Motivation: `validation.backends.jax.event` and `jax_grid` are judges, written for clarity. What do
 they cost beside refsim, and what does a batch on a GPU give? The script runs unchanged where JAX
 has a CUDA device, and names the device that it ran on. Results are kept in benchmarks/README.md.
 
-Workloads: the recurrent and the Yin-Yang network of `validation.suite` (one simulation, gradient by
-all parameters, float64); and a 5-30-3 network of one exponential port whose five inputs spike once,
-for 30 ms in steps of 0.1 ms, in batches of 64, 1024 and 8192 samples, in float64 and float32,
-beside adjoint.vjp_batch. The loss is the sum of all spike times. Compilation is timed apart.
+Workloads: the recurrent and the Yin-Yang network of `validation.judges.suite` (one simulation,
+gradient by all parameters, float64); and a 5-30-3 network of one exponential port whose five inputs
+spike once, for 30 ms in steps of 0.1 ms, in batches of 64, 1024 and 8192 samples, in float64 and
+float32, beside adjoint.vjp_batch. The loss is the sum of all spike times. Compilation is timed
+apart.
 
 `--chunk` samples go to the device at once: a step keeps what the way back needs, so memory grows as
 samples times steps.
@@ -27,16 +28,16 @@ import adjoint
 import refsim
 from adjoint.check import evaluate
 from refsim.errors import MissingExtraError
-from refsim.grid_scheme import GridScheme
-from validation.backend import LossCotangents
-from validation.suite import standard_cases
+from refsim.grid.scheme import GridScheme
+from validation.comparison.backend import LossCotangents
+from validation.judges.suite import standard_cases
 
 try:
     import jax
 
-    from validation.backends import jax_event, jax_grid
-    from validation.backends.jax_grid_structure import grid_problem
-    from validation.backends.jax_setup import device_name, float64
+    from validation.backends.jax import event as jax_event, grid as jax_grid
+    from validation.backends.jax.grid_structure import grid_problem
+    from validation.backends.jax.setup import device_name, float64
 except (ImportError, MissingExtraError) as error:
     sys.exit(f"this benchmark needs the extra jax: {error}")
 

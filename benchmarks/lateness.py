@@ -1,6 +1,6 @@
 """How often a correct time grid is taken for a late one, and how late a wrong one must be.
 
-Motivation: the decisions of `validation.certification.lateness` rest on a model of what a grid
+Motivation: the decisions of `validation.comparison.lateness` rest on a model of what a grid
 does. Random networks of the Hypothesis strategies, of all kinds, are certified with grids of many
 rules that are right: none may fail for being late. Then lateness is planted.
 
@@ -26,11 +26,11 @@ from refsim.cases import load
 from refsim.errors import RefsimError
 from validation import Answer
 from validation.backends import refsim_grid
-from validation.certification.answers import checked_answer
 from validation.certification.certify import _cotangents
-from validation.certification.lateness import Evidence, evidence_of, lateness_of
+from validation.comparison.answers import checked_answer
+from validation.comparison.lateness import Evidence, evidence_of, lateness_of
+from validation.judges.suite import given_cases, paths_of_cases
 from validation.strategies import cases
-from validation.suite import given_cases, paths_of_cases
 
 STEPS = ((0.1, 0.05, 0.025), (0.02, 0.01, 0.005), (0.2, 0.13, 0.07), (0.05,))
 LATE_CASES = ("one_spike_each", "one_spike_each_double_exp", "one_spike_handed_on")

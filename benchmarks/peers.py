@@ -1,7 +1,7 @@
 """How far other simulators, as they are, come from the exact spikes and gradients.
 
-Runs every back end of validation/peers.py that is installed on the cases of
-validation/peer_cases.py, one of each package on the stored cases too; with the time steps that are
+Runs every back end of validation/peers/__init__.py that is installed on the cases of
+validation/peers/cases.py, one of each package on the stored cases too; with the time steps that are
 usual for it, and the observed order of convergence of the last two. Those that compile for each
 network see the cases that say something about them.
 """
@@ -14,10 +14,10 @@ from functools import partial
 import numpy as np
 from common import machine, options, show_machine, write_json
 
-from validation.backends.eventax_backend import eventax_backend
-from validation.peer_cases import causality, near_threshold, peer_cases
+from validation.judges.suite import given_cases
 from validation.peers import available_peers, measure, reference
-from validation.suite import given_cases
+from validation.peers.cases import causality, near_threshold, peer_cases
+from validation.peers.eventax import eventax_backend
 
 PACKAGES = ("jax", "diffrax", "torch", "flax")
 # Cases for those that compile for each network; the others see all.

@@ -28,7 +28,7 @@ from study_streams import BATCHED, CAPACITY, capacities, drops, sizes
 
 import refsim
 from refsim.errors import MissingExtraError
-from validation.adseq_queues import packages
+from validation.queue_study.adseq import packages
 
 PUBLISHED = Path(__file__).with_name("published_event_queues.json")
 

@@ -14,8 +14,8 @@ import time
 
 import numpy as np
 
-from queues.streams import Streams, run_streams
-from validation.adseq_queues import TYPES, new_queue, packages
+from queues.study.streams import Streams, run_streams
+from validation.queue_study.adseq import TYPES, new_queue, packages
 
 CAPACITY = {"SortedArray": 4, "FIFORing": 4, "LossyRing": 4, "BinaryHeap": 7}
 FIXED = {"BGPQ1": 8, "BitArray32": 32}  # capacities that cannot be chosen

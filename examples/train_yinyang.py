@@ -11,7 +11,7 @@ import numpy as np
 
 import adjoint
 import refsim
-from validation.yinyang import N_HIDDEN, N_OUTPUTS, to_spikes, yin_yang, yin_yang_network
+from validation.case_suite.yinyang import N_HIDDEN, N_OUTPUTS, to_spikes, yin_yang, yin_yang_network
 
 DURATION, SCALE = 60.0, 2.0  # ms
 OUTPUTS = N_HIDDEN + np.arange(N_OUTPUTS)

@@ -5,8 +5,8 @@ Queues of rows, which agree in everything but speed: `BinaryHeap`, `DaryHeap`, `
 order, `RingBuffer` for steps of a grid. And `IndexedHeap`, whose items can be moved. Queues of a
 fixed capacity, which lose what has no room: `SingleSpike`, `SingleSpikeKeep`, `LossyRing`,
 `BoundedFifo`, `BoundedSortedArray`, `BoundedHeap`, `BitArray` and `Null`. `Batch` is many of these,
-and `queues.streams` runs many at once. The kernels under each, for compiled loops, are functions of
-the module of that name, as `queues.heap`.
+and `queues.study.streams` runs many at once. The kernels under each, for compiled loops, are
+functions of the module of that name, as `queues.exact.heap`.
 Names are imported on first use, since numba alone takes half a second.
 """
 
@@ -16,14 +16,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from queues.batch import Batch
-    from queues.batch_heap import BatchHeap
-    from queues.bit_array import BitArray
-    from queues.bounded_fifo import BoundedFifo
-    from queues.bounded_heap import BoundedHeap
-    from queues.bounded_sorted_array import BoundedSortedArray
-    from queues.calendar import CalendarQueue
-    from queues.dary_heap import DaryHeap
+    from queues.bounded.batch import Batch
+    from queues.bounded.bit_array import BitArray
+    from queues.bounded.fifo import BoundedFifo
+    from queues.bounded.heap import BoundedHeap
+    from queues.bounded.lossy_ring import LossyRing
+    from queues.bounded.null import Null
+    from queues.bounded.single_spike import SingleSpike
+    from queues.bounded.single_spike_keep import SingleSpikeKeep
+    from queues.bounded.sorted_array import BoundedSortedArray
+    from queues.derivative.log import Keep, Log, Recorder
     from queues.errors import (
         EmptyQueueError,
         HorizonError,
@@ -32,18 +34,16 @@ if TYPE_CHECKING:
         QueueTypeError,
         TimeOrderError,
     )
-    from queues.fifo import FIFO
-    from queues.fifo_merge import FifoMerge
-    from queues.heap import BinaryHeap
-    from queues.indexed_heap import IndexedHeap
-    from queues.log import Keep, Log, Recorder
-    from queues.lossy_ring import LossyRing
-    from queues.null import Null
-    from queues.pairing_heap import PairingHeap
-    from queues.ring_buffer import RingBuffer
-    from queues.single_spike import SingleSpike
-    from queues.single_spike_keep import SingleSpikeKeep
-    from queues.sorted_array import SortedArray
+    from queues.exact.batch_heap import BatchHeap
+    from queues.exact.calendar import CalendarQueue
+    from queues.exact.dary_heap import DaryHeap
+    from queues.exact.fifo import FIFO
+    from queues.exact.fifo_merge import FifoMerge
+    from queues.exact.heap import BinaryHeap
+    from queues.exact.indexed_heap import IndexedHeap
+    from queues.exact.pairing_heap import PairingHeap
+    from queues.exact.ring_buffer import RingBuffer
+    from queues.exact.sorted_array import SortedArray
     from queues.types import Entry, EventQueue
 
 __all__ = [
@@ -80,35 +80,35 @@ __all__ = [
 ]
 
 _MODULES = {
-    "FIFO": "fifo",
-    "Batch": "batch",
-    "BatchHeap": "batch_heap",
-    "BinaryHeap": "heap",
-    "BitArray": "bit_array",
-    "BoundedFifo": "bounded_fifo",
-    "BoundedHeap": "bounded_heap",
-    "BoundedSortedArray": "bounded_sorted_array",
-    "CalendarQueue": "calendar",
-    "DaryHeap": "dary_heap",
+    "FIFO": "exact.fifo",
+    "Batch": "bounded.batch",
+    "BatchHeap": "exact.batch_heap",
+    "BinaryHeap": "exact.heap",
+    "BitArray": "bounded.bit_array",
+    "BoundedFifo": "bounded.fifo",
+    "BoundedHeap": "bounded.heap",
+    "BoundedSortedArray": "bounded.sorted_array",
+    "CalendarQueue": "exact.calendar",
+    "DaryHeap": "exact.dary_heap",
     "EmptyQueueError": "errors",
     "Entry": "types",
     "EventQueue": "types",
-    "FifoMerge": "fifo_merge",
+    "FifoMerge": "exact.fifo_merge",
     "HorizonError": "errors",
-    "IndexedHeap": "indexed_heap",
+    "IndexedHeap": "exact.indexed_heap",
     "ItemError": "errors",
-    "Keep": "log",
-    "Log": "log",
-    "LossyRing": "lossy_ring",
-    "Null": "null",
-    "PairingHeap": "pairing_heap",
+    "Keep": "derivative.log",
+    "Log": "derivative.log",
+    "LossyRing": "bounded.lossy_ring",
+    "Null": "bounded.null",
+    "PairingHeap": "exact.pairing_heap",
     "QueueError": "errors",
     "QueueTypeError": "errors",
-    "Recorder": "log",
-    "SingleSpike": "single_spike",
-    "SingleSpikeKeep": "single_spike_keep",
-    "RingBuffer": "ring_buffer",
-    "SortedArray": "sorted_array",
+    "Recorder": "derivative.log",
+    "SingleSpike": "bounded.single_spike",
+    "SingleSpikeKeep": "bounded.single_spike_keep",
+    "RingBuffer": "exact.ring_buffer",
+    "SortedArray": "exact.sorted_array",
     "TimeOrderError": "errors",
 }
 

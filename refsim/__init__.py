@@ -12,9 +12,7 @@ from refsim._version import __version__
 from refsim.neighbours import check_neighbour, warn_of
 
 if TYPE_CHECKING:
-    from refsim.batch import BatchResult
-    from refsim.batch_engine import simulate_batch
-    from refsim.continuation import resume
+    from refsim.batch.simulate import simulate_batch
     from refsim.engine import simulate
     from refsim.errors import (
         IllConditionedWarning,
@@ -26,53 +24,55 @@ if TYPE_CHECKING:
         SpikeLimitError,
         UndefinedGradientError,
     )
-    from refsim.files import OutputError
-    from refsim.grid_engine import simulate_grid
-    from refsim.grid_scheme import GridScheme
-    from refsim.grid_simulation import GridSimulation
-    from refsim.inputs import Samples, SpikeTrain, poisson_inputs
-    from refsim.lossy import Lossy
-    from refsim.network import Network
-    from refsim.packed import PackedSynapses
-    from refsim.ports import DoubleExpPort, ExpPort
-    from refsim.recording import record
-    from refsim.simulation import Simulation
-    from refsim.synapses import Synapses, all_to_all, connect, from_matrix, layered, random
+    from refsim.files.output import OutputError
+    from refsim.grid.result import GridSimulation
+    from refsim.grid.run import simulate_grid
+    from refsim.grid.scheme import GridScheme
+    from refsim.long.continuation import resume
+    from refsim.long.recording import record
+    from refsim.network.inputs import Samples, SpikeTrain, poisson_inputs
+    from refsim.network.network import Network
+    from refsim.network.packed import PackedSynapses
+    from refsim.network.ports import DoubleExpPort, ExpPort
+    from refsim.network.synapses import Synapses, all_to_all, connect, from_matrix, layered, random
+    from refsim.results.batch import BatchResult
+    from refsim.results.simulation import Simulation
+    from refsim.transit.lossy import Lossy
 
 # Loaded on first use: Numba alone takes longer to import than the rest together.
 _HOMES = {
-    "BatchResult": "batch",
+    "BatchResult": "results.batch",
     "IllConditionedWarning": "errors",
     "InvalidTypeError": "errors",
     "InvalidValueError": "errors",
     "MissingExtraError": "errors",
-    "OutputError": "files",
+    "OutputError": "files.output",
     "RefsimError": "errors",
     "SimulationInterrupted": "errors",
     "SpikeLimitError": "errors",
     "UndefinedGradientError": "errors",
-    "Samples": "inputs",
-    "SpikeTrain": "inputs",
-    "poisson_inputs": "inputs",
-    "GridScheme": "grid_scheme",
-    "GridSimulation": "grid_simulation",
-    "Lossy": "lossy",
-    "Network": "network",
-    "DoubleExpPort": "ports",
-    "ExpPort": "ports",
+    "Samples": "network.inputs",
+    "SpikeTrain": "network.inputs",
+    "poisson_inputs": "network.inputs",
+    "GridScheme": "grid.scheme",
+    "GridSimulation": "grid.result",
+    "Lossy": "transit.lossy",
+    "Network": "network.network",
+    "DoubleExpPort": "network.ports",
+    "ExpPort": "network.ports",
     "simulate": "engine",
-    "simulate_batch": "batch_engine",
-    "simulate_grid": "grid_engine",
-    "record": "recording",
-    "resume": "continuation",
-    "PackedSynapses": "packed",
-    "Simulation": "simulation",
-    "Synapses": "synapses",
-    "all_to_all": "synapses",
-    "connect": "synapses",
-    "from_matrix": "synapses",
-    "layered": "synapses",
-    "random": "synapses",
+    "simulate_batch": "batch.simulate",
+    "simulate_grid": "grid.run",
+    "record": "long.recording",
+    "resume": "long.continuation",
+    "PackedSynapses": "network.packed",
+    "Simulation": "results.simulation",
+    "Synapses": "network.synapses",
+    "all_to_all": "network.synapses",
+    "connect": "network.synapses",
+    "from_matrix": "network.synapses",
+    "layered": "network.synapses",
+    "random": "network.synapses",
 }
 
 _SUBMODULES = ("cases", "plot")

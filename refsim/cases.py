@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from queues.summary import summary
-from refsim import json_reader
 from refsim.errors import InvalidTypeError, InvalidValueError
-from refsim.files import checked_path, json_text, write_whole
-from refsim.inputs import Samples, SpikeTrain, checked_inputs, checked_samples
-from refsim.network import Network
-from refsim.ports import DoubleExpPort, ExpPort, Port
-from refsim.synapses import Synapses
+from refsim.files import json_reader
+from refsim.files.output import checked_path, json_text, write_whole
+from refsim.network.inputs import Samples, SpikeTrain, checked_inputs, checked_samples
+from refsim.network.network import Network
+from refsim.network.ports import DoubleExpPort, ExpPort, Port
+from refsim.network.synapses import Synapses
 from refsim.validate import LONGEST, indices, scalar, shown, vector
 
 FORMAT = "snn-gradient-case/1"

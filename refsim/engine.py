@@ -8,27 +8,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from queues import dispatch, indexed_heap
-from queues.bounded_dispatch import BOUNDED
-from queues.dispatch import STRUCTURES
-from refsim import event_loop, lossy, model, window_engine
-from refsim.datum import start_of, voltages_of
+from queues.bounded.dispatch import BOUNDED
+from queues.exact import dispatch, indexed_heap
+from queues.exact.dispatch import STRUCTURES
 from refsim.errors import (
     InvalidTypeError,
     InvalidValueError,
     SimulationInterrupted,
     SpikeLimitError,
 )
-from refsim.event_loop import Counts, Margins, Problem, Transit, Work
-from refsim.inputs import Samples, SpikeTrain, checked_inputs, checked_samples
-from refsim.lossy import Lossy
+from refsim.events import loop as event_loop
+from refsim.events.loop import Counts, Margins, Problem, Transit, Work
+from refsim.models import lif as model
+from refsim.models.lif.datum import start_of, voltages_of
 from refsim.names import EngineName, QueueChoice
-from refsim.network import Network
+from refsim.network.inputs import Samples, SpikeTrain, checked_inputs, checked_samples
+from refsim.network.network import Network
 from refsim.progress import no_progress, no_report, progress_bar
-from refsim.sample_gaps import gap_to_own_events
-from refsim.simulation import Conditioning, EventCounts, Simulation, Spikes
+from refsim.results.sample_gaps import gap_to_own_events
+from refsim.results.simulation import Conditioning, EventCounts, Simulation, Spikes
 from refsim.status import DONE, FULL, RUNNING, SPIKE_LIMIT
 from refsim.threads import uninterrupted
+from refsim.transit import lossy
+from refsim.transit.lossy import Lossy
 from refsim.types import (
     InputArrays,
     ModelTangent,
@@ -42,10 +44,11 @@ from refsim.types import (
     WiringTangent,
 )
 from refsim.validate import LONGEST, boolean, checked_threads, choice, integer, scalar, shown
-from refsim.window_state import WindowState
+from refsim.windows import run as window_engine
+from refsim.windows.state import WindowState
 
 if TYPE_CHECKING:
-    from refsim.event_state import EventState
+    from refsim.events.state import EventState
 
 # Events between two looks at the keyboard: some hundredths of a second.
 SHARE = 100_000
@@ -535,7 +538,7 @@ class Run:
 
         A spike that rounding puts a last bit after the end is left to the run that goes on.
         """
-        from refsim.event_state import snapshot
+        from refsim.events.state import snapshot
 
         endless = self.problem._replace(t_end=np.inf)
         try:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from refsim.errors import InvalidValueError, MissingExtraError
-from refsim.simulation import Simulation
+from refsim.results.simulation import Simulation
 from refsim.validate import LONGEST, indices, integer, scalar
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ def progress_bar(duration: float) -> Iterator[Report]:
         ) from None
     total = 1e-3 * duration
     layout = "{l_bar}{bar}| {n:.3g}/{total:.3g} s simulated [{elapsed}<{remaining}]"
-    from queues import compile_notice
+    from queues.compiled import notice as compile_notice
 
     with compile_notice.wanted(), tqdm(total=total, bar_format=layout) as bar:
 

@@ -10,8 +10,8 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any
 
-from queues.barrier import abandon, barrier
-from queues.jit import is_compiled
+from queues.compiled.barrier import abandon, barrier
+from queues.compiled.jit import is_compiled
 
 _PATIENCE = 0.1  # s between two looks at the keyboard, where waiting cannot be interrupted
 

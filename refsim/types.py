@@ -1,6 +1,6 @@
 """Arrays that the kernels work on. Times in ms, rates in 1/ms, voltages in the unit of the user.
 
-Voltages of neurons are distances from the datum of each; see refsim.datum.
+Voltages of neurons are distances from the datum of each; see refsim.models.lif.datum.
 
 Sizes: n neurons, m input channels, S synapses, P ports, K synaptic states (one for an ``exp`` port,
 two for a ``double_exp`` port).

@@ -11,10 +11,10 @@ hangs on rounding, both patterns are right.
 """
 
 import math
-from decimal import Decimal, localcontext
+from decimal import Decimal, getcontext, localcontext
 from typing import NamedTuple
 
-DIGITS = 50
+DIGITS = 50  # beyond those by which a distance from the drive has become small
 _EXACT = 1200  # digits of sums of numbers of float64, all of them
 EPS = 2.0**-53
 _DEPTH = 300  # of halving
@@ -94,6 +94,8 @@ class Piece:
         self.forced = [(r, push / (self.a - r)) for r, push in self.pushes]
         self.excess, self.below = cell.excess, below
         self.own = below - cell.excess  # distance from the drive
+        if self.forced and self.own:  # what currents do at first is as small as that
+            getcontext().prec = max(getcontext().prec, DIGITS - self.own.adjusted())
         self.terms = [(self.a, self.own - sum(g for _, g in self.forced)), *self.forced]
 
     def parts(self, t):
@@ -238,6 +240,7 @@ def bounds_of(network, inputs, duration, leeway):
         context.prec = DIGITS
         found = []
         for n in range(network.n_neurons):
+            context.prec = DIGITS
             parameters = {name: getattr(network, name)[n] for name in names}
             rows = sorted(row for row in arrivals[n] if row[0] <= duration)
             found.append(

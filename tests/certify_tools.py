@@ -6,7 +6,7 @@ import numpy as np
 
 import adjoint
 from refsim.errors import IllConditionedWarning
-from validation.backend import Answer
+from validation.comparison.backend import Answer
 
 
 def ours(network, inputs, duration, cotangents):

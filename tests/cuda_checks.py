@@ -8,17 +8,16 @@ additions; there they agree to rounding, where cases are well conditioned.
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, assume, given, settings, strategies as st
 from naive_queues import NAIVE
 
 import adjoint
 import refsim
-from validation.backend import LossCotangents
-from validation.backends import cuda_event, cuda_queues
-from validation.backends.cuda_target import is_simulated
+from validation.backends.cuda import event as cuda_event, queues as cuda_queues
+from validation.backends.cuda.target import is_simulated
+from validation.comparison.backend import LossCotangents
+from validation.judges.suite import given_cases
 from validation.strategies import DURATION, cases, spike_trains
-from validation.suite import given_cases
 
 usual = settings(
     deadline=None,

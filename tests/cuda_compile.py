@@ -20,7 +20,12 @@ from numba.cuda import dispatcher
 from numba.cuda.typing.typeof import typeof
 
 import refsim
-from validation.backends import cuda_event, cuda_kernels, cuda_queues, cuda_target
+from validation.backends.cuda import (
+    event as cuda_event,
+    kernels as cuda_kernels,
+    queues as cuda_queues,
+    target as cuda_target,
+)
 
 KERNELS = {
     "simulate_samples": cuda_kernels,

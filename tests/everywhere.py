@@ -10,7 +10,7 @@ import numpy as np
 
 import adjoint
 import refsim
-from refsim.window_engine import obstacle
+from refsim.windows.run import obstacle
 from validation import tolerances
 
 _OF_EVENTS = ("engine", "queue", "dt", "keep_state", "progress")

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.linalg import expm
 
 from refsim import DoubleExpPort
-from validation.backend import Answer
+from validation.comparison.backend import Answer
 
 
 def matrices(network):
@@ -156,7 +156,7 @@ class Grid:
 
 
 def backend(network, inputs, duration, cotangents, dt, delay_steps=0, **bug):
-    """Answer as validation.backend asks; without dL/dtau where a port is a double_exp."""
+    """Answer as validation.comparison.backend asks; no dL/dtau where a port is a double_exp."""
     grid = Grid(network, inputs, duration, cotangents.samples, dt, delay_steps).run()
     inside = [row for row, spike in enumerate(grid.spikes) if spike[0] <= duration]
     time = np.array([grid.spikes[row][0] for row in inside])

@@ -5,7 +5,7 @@ from operator import itemgetter
 
 import numpy as np
 
-from validation.queue_sequences import POLL, PUSH, Answers
+from validation.queue_study.sequences import POLL, PUSH, Answers
 
 TIME = itemgetter(0)
 

@@ -10,8 +10,8 @@ import numpy as np
 
 import adjoint
 from adjoint.check import evaluate
-from validation.backend import Answer, nth_of_neuron
-from validation.certificate import (
+from validation.comparison.backend import Answer, nth_of_neuron
+from validation.comparison.certificate import (
     CaseVerdict,
     Cause,
     Certificate,

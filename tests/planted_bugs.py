@@ -1,6 +1,6 @@
 """Bugs planted in a copy of a correct back end: our own backward pass, with one rule changed.
 
-Run as a script, interpreted (NUMBA_DISABLE_JIT=1), so that the rules of `refsim.model` can be
+Run as a script, interpreted (NUMBA_DISABLE_JIT=1), so that the rules of `refsim.models.lif` can be
 replaced: ``python planted.py OUT`` writes the answers to the stored cases by bug, as a pickle.
 Nothing of `validation.diagnosis.variants` is used.
 """
@@ -11,8 +11,8 @@ import sys
 import numpy as np
 
 import adjoint
-from refsim import model
-from validation.suite import given_cases
+from refsim.models import lif as model
+from validation.judges.suite import given_cases
 
 FIRE, ARRIVE = model.fire_vjp, model.arrive_vjp
 

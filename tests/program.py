@@ -8,7 +8,7 @@ from pathlib import Path
 from certify_tools import ours
 
 from refsim.cases import digits, load
-from validation.backend import LossCotangents
+from validation.comparison.backend import LossCotangents
 
 
 def answered(case):

@@ -11,10 +11,10 @@ import adjoint
 import refsim
 from adjoint.check import evaluate
 from refsim.cases import Case, gradient_sizes
-from refsim.trace import emissions
-from validation import duality, finite_differences, high_precision, identities
+from refsim.results.trace import emissions
+from validation.judges import duality, finite_differences, high_precision, identities
+from validation.judges.suite import given_cases
 from validation.strategies import cases
-from validation.suite import given_cases
 
 usual = settings(
     deadline=None,

@@ -15,9 +15,9 @@ import pytest
 from queues import QueueError
 from queues.testing import ConformanceError, Push, assert_conforms
 from refsim.errors import InvalidValueError, MissingExtraError
-from validation import adseq_queues, queue_player
-from validation.adseq_queues import TYPES, AdseqQueue, comparable, new_queue
-from validation.queue_sequences import (
+from validation.queue_study import adseq as adseq_queues, player as queue_player
+from validation.queue_study.adseq import TYPES, AdseqQueue, comparable, new_queue
+from validation.queue_study.sequences import (
     NOTHING,
     POLL,
     PUSH,
@@ -313,7 +313,7 @@ def test_a_missing_package_is_named(monkeypatch):
 
 
 def test_the_package_is_imported_on_first_use():
-    code = "import validation.adseq_queues, sys; print('jax' in sys.modules)"
+    code = "import validation.queue_study.adseq, sys; print('jax' in sys.modules)"
     root = Path(__file__).parents[1]
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root)
     assert result.stdout.strip() == "False", result.stderr

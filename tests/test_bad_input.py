@@ -30,7 +30,7 @@ from refsim import (
     simulate,
 )
 from refsim.cases import CaseFileError, from_dict, load, make_case, save, to_dict
-from refsim.files import OutputError
+from refsim.files.output import OutputError
 
 NAN, INF = float("nan"), float("inf")
 MASKED = np.ma.array([1.0, 2.0], mask=[False, True])

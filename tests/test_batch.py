@@ -8,25 +8,17 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, assume, given, settings, strategies as st
 from test_interrupts import interrupted
 
 import adjoint
 import refsim
 import refsim.engine
-from refsim import (
-    ExpPort,
-    InvalidTypeError,
-    InvalidValueError,
-    Network,
-    SpikeTrain,
-    connect,
-    event_batch,
-)
+from refsim import ExpPort, InvalidTypeError, InvalidValueError, Network, SpikeTrain, connect
+from refsim.batch import events as event_batch
 from refsim.threads import share_out
+from validation.case_suite.yinyang import to_spikes, yin_yang, yin_yang_network
 from validation.strategies import DURATION, cases, spike_trains
-from validation.yinyang import to_spikes, yin_yang, yin_yang_network
 
 usual = settings(
     deadline=None,

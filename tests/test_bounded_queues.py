@@ -7,16 +7,21 @@ from functools import partial
 import numba
 import numpy as np
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
+from hypothesis import settings, strategies as st
 from hypothesis.stateful import initialize, invariant, rule
 
 import queues
-from queues import bit_array
-from queues.buffer import NONE
-from queues.jit import jit
-from queues.testing import SEMANTICS, BitArrayModel, BoundedFifoModel, PopDue, QueueMachine
-from queues.testing import assert_conforms as assert_conforms_to
+from queues.bounded import bit_array
+from queues.compiled.jit import jit
+from queues.exact.chains import NONE
+from queues.testing import (
+    SEMANTICS,
+    BitArrayModel,
+    BoundedFifoModel,
+    PopDue,
+    QueueMachine,
+    assert_conforms as assert_conforms_to,
+)
 
 CAPACITIES = (1, 2, 4, 8)
 OF_ONE = {"null": queues.Null, "single_spike": queues.SingleSpike}
@@ -29,7 +34,10 @@ OF_MANY = {
 }
 CASES = [(name, 0 if name == "null" else 1) for name in OF_ONE]
 CASES += [(name, capacity) for name in OF_MANY for capacity in CAPACITIES]
-MODULES = {name: importlib.import_module(f"queues.{name}") for name in (*OF_ONE, *OF_MANY)}
+MODULES = {
+    name: importlib.import_module(f"queues.bounded.{name.removeprefix('bounded_')}")
+    for name in (*OF_ONE, *OF_MANY)
+}
 OF_STEPS = ("lossy_ring", "bit_array")
 
 each = pytest.mark.parametrize(("name", "capacity"), CASES)
@@ -173,26 +181,26 @@ def _push_and_poll(ring, array, heap, fifo, spike, keep, nothing, bits, q, n):
     found = np.zeros(8, np.int64)
     for i in range(n):
         time = 1.0 * (i + 3)
-        queues.lossy_ring.push(ring, q, time, i, i, 0.0)
-        queues.bounded_sorted_array.push(array, q, time, i, i, 0.0)
-        queues.bounded_heap.push(heap, q, time, i, i, 0.0)
-        queues.bounded_fifo.push(fifo, q, time, i, i, 0.0)
-        queues.single_spike.push(spike, q, time, i, i, 0.0)
-        queues.single_spike_keep.push(keep, q, time, i, i, 0.0)
-        queues.null.push(nothing, q, time, i, i, 0.0)
+        queues.bounded.lossy_ring.push(ring, q, time, i, i, 0.0)
+        queues.bounded.sorted_array.push(array, q, time, i, i, 0.0)
+        queues.bounded.heap.push(heap, q, time, i, i, 0.0)
+        queues.bounded.fifo.push(fifo, q, time, i, i, 0.0)
+        queues.bounded.single_spike.push(spike, q, time, i, i, 0.0)
+        queues.bounded.single_spike_keep.push(keep, q, time, i, i, 0.0)
+        queues.bounded.null.push(nothing, q, time, i, i, 0.0)
         bit_array.push(bits, q, time, i, i, 0.0)
     now = 1.0 * n
-    found[0] = queues.lossy_ring.due(ring, q, now)
-    found[1] = queues.bounded_sorted_array.due(array, q, now)
-    found[2] = queues.bounded_heap.due(heap, q, now)
-    found[3] = queues.bounded_fifo.due(fifo, q, now)
-    found[4] = queues.single_spike.due(spike, q, now)
-    found[5] = queues.single_spike_keep.due(keep, q, now)
-    found[6] = queues.null.due(nothing, q, now)
+    found[0] = queues.bounded.lossy_ring.due(ring, q, now)
+    found[1] = queues.bounded.sorted_array.due(array, q, now)
+    found[2] = queues.bounded.heap.due(heap, q, now)
+    found[3] = queues.bounded.fifo.due(fifo, q, now)
+    found[4] = queues.bounded.single_spike.due(spike, q, now)
+    found[5] = queues.bounded.single_spike_keep.due(keep, q, now)
+    found[6] = queues.bounded.null.due(nothing, q, now)
     found[7] = bit_array.due(bits, q, now)
-    queues.lossy_ring.take(ring, q, found[0])
-    queues.bounded_fifo.take(fifo, q, found[3])
-    queues.bounded_heap.take(heap, q, found[2])
+    queues.bounded.lossy_ring.take(ring, q, found[0])
+    queues.bounded.fifo.take(fifo, q, found[3])
+    queues.bounded.heap.take(heap, q, found[2])
     bit_array.take(bits, q, found[7])
     return found
 
@@ -205,7 +213,7 @@ def test_kernels_work_inside_kernels_and_are_compiled_once():
     assert found.tolist() == [16, 16, 16, 16, NONE, 1, NONE, 32 + 3]
     if numba.config.DISABLE_JIT:
         return
-    for module in (*MODULES.values(), bit_array, queues.bounded):
+    for module in (*MODULES.values(), bit_array, queues.bounded.shell):
         for name, kernel in vars(module).items():
             if hasattr(kernel, "signatures"):
                 assert len(kernel.signatures) <= 1, (module.__name__, name, kernel.signatures)

@@ -12,12 +12,11 @@ import math
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from refsim.cases import CaseFileError, from_dict, load, to_dict
-from validation import case_schema
-from validation.case_suite import stored_files
+from validation.case_suite import schema as case_schema
+from validation.case_suite.generate import stored_files
 from validation.strategies import cases
 
 pytest.importorskip("jsonschema", reason="the schema needs jsonschema")

@@ -10,9 +10,11 @@ import pytest
 import refsim
 from adjoint.check import evaluate
 from refsim.cases import gradient_sizes, load
-from refsim.window_engine import obstacle
-from validation import case_files, case_suite, cli, jax_judge, suite, tolerances
-from validation.case_suite import definition, definitions, stored_files
+from refsim.windows.run import obstacle
+from validation import cli, tolerances
+from validation.case_suite import generate as case_suite
+from validation.case_suite.generate import definition, definitions, stored_files
+from validation.judges import jax_event as jax_judge, known_values as case_files, suite
 
 FILES = {path.stem: path for path in stored_files()}
 MADE = [each.name for each in definitions()]
@@ -91,7 +93,7 @@ def test_small_files_are_made_again(name):
 @pytest.mark.parametrize("name", ["weight_alone", "graze_1e-6", "inputs_at_time_zero"])
 def test_gradients_are_compared_with_differences(name, monkeypatch):
     pytest.importorskip("mpmath", reason="the oracle needs mpmath")
-    from validation import oracle_gradient
+    from validation.oracle import derivatives as oracle_gradient
 
     text = case_suite.generated(definition(name))
     assert text == FILES[name].read_text(encoding="utf-8")
@@ -126,7 +128,7 @@ def test_more_digits_change_no_digit():
 def test_the_gradient_of_the_oracle_is_that_of_given_files(name):
     """They come from central differences of another program, right to 24 digits or more."""
     mpmath = pytest.importorskip("mpmath", reason="the oracle needs mpmath")
-    from validation import oracle_gradient
+    from validation.oracle import derivatives as oracle_gradient
 
     data = read(name)
     found = oracle_gradient.differentiate(data).groups
@@ -140,7 +142,8 @@ def test_the_gradient_of_the_oracle_is_that_of_given_files(name):
 
 def test_the_gradient_of_the_oracle_is_that_of_its_differences():
     mpmath = pytest.importorskip("mpmath", reason="the oracle needs mpmath")
-    from validation import oracle, oracle_gradient
+    from validation import oracle
+    from validation.oracle import derivatives as oracle_gradient
 
     for name in ("arrivals_while_refractory", "alpha_near_1e-6", "inputs_at_time_zero"):
         data = read(name)
@@ -231,7 +234,7 @@ def test_check_of_files(capsys, tmp_path):
 
 
 def test_check_without_jsonschema_says_so(capsys, monkeypatch):
-    from validation import case_schema
+    from validation.case_suite import schema as case_schema
 
     monkeypatch.setattr(case_schema, "reason_of_absence", lambda: "needs jsonschema")
     assert cli.main(["cases", "check", str(FILES["chain"])]) == 0

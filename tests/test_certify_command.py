@@ -17,8 +17,8 @@ import refsim
 from refsim.cases import make_case, save
 from validation import certify, cli
 from validation.backends.command import from_command
-from validation.exit_codes import EXIT_INCONCLUSIVE
-from validation.suite import given_cases
+from validation.cli.exit_codes import EXIT_INCONCLUSIVE
+from validation.judges.suite import given_cases
 
 HERE = Path(__file__).parent
 CASE = given_cases()[0]
@@ -312,7 +312,7 @@ def test_verdicts_before_a_signal_are_kept_and_no_program_is_left(number, tmp_pa
     with obeying(number):
         process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "validation.cli", "certify", "--exec", command),
+                *(sys.executable, "-m", "refsim", "certify", "--exec", command),
                 *("--cases", "chain", "refractory", "--json", str(tmp_path / "out.json")),
             ],
             stdout=subprocess.PIPE,

@@ -17,12 +17,12 @@ from refsim import GridScheme
 from refsim.cases import load, make_case
 from validation import Answer, certify, cli
 from validation.backends import refsim_grid
-from validation.certification.answers import checked_answer
 from validation.certification.certify import _cotangents
-from validation.certification.intervals import intervals
-from validation.certification.lateness import Evidence, evidence_of, lateness_of
+from validation.comparison.answers import checked_answer
+from validation.comparison.intervals import intervals
+from validation.comparison.lateness import Evidence, evidence_of, lateness_of
+from validation.judges.suite import given_cases, paths_of_cases
 from validation.strategies import cases
-from validation.suite import given_cases, paths_of_cases
 
 STEPS = (0.1, 0.05, 0.025)
 SHORT = (0.02, 0.01, 0.005)

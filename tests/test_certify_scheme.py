@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from refsim import GridScheme, InvalidTypeError, InvalidValueError
 from validation import certify, cli
 from validation.backends import refsim_grid
+from validation.judges.suite import given_cases
 from validation.strategies import cases
-from validation.suite import given_cases
 
 SCHEMES = [GridScheme(), GridScheme(membrane="euler", spike_time="end"), GridScheme.adseq()]
 LOOK = {"ids": lambda scheme: f"{scheme.membrane}-{scheme.spike_time}"}
@@ -30,7 +30,7 @@ def spoiled(change, scheme):
 @pytest.mark.parametrize("scheme", SCHEMES, **LOOK)
 def test_another_implementation_passes(scheme):
     pytest.importorskip("jax", reason="needs the extra jax")
-    from validation.backends import jax_grid
+    from validation.backends.jax import grid as jax_grid
 
     backend = partial(jax_grid.backend, scheme=scheme)
     certificate = certify(backend, given_cases()[:3], steps=[0.1], scheme=scheme)

@@ -13,14 +13,14 @@ import refsim
 from refsim.cases import make_case
 from validation import NotExpressibleError, certify, cli
 from validation.backends import refsim_grid
-from validation.certificate import GroupVerdict, Lateness
-from validation.certification import table
-from validation.exit_codes import EXIT_FAILED, EXIT_INCONCLUSIVE
+from validation.cli.exit_codes import EXIT_FAILED, EXIT_INCONCLUSIVE
+from validation.comparison import table
+from validation.comparison.certificate import GroupVerdict, Lateness
+from validation.judges.suite import given_cases
 from validation.report import load, write
 from validation.report.contents import Report, overall, worst_group
 from validation.report.junit import junit_text
 from validation.report.markdown import markdown_text
-from validation.suite import given_cases
 
 
 def only(*names):

@@ -9,17 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from test_window_engine import balanced
 
 import adjoint
 import refsim
-from adjoint.checkpoint import first_descent, split
-from adjoint.checkpointed import vjp_in_pieces
-from queues.jit import is_compiled
+from adjoint.checkpoint.pullback import vjp_in_pieces
+from adjoint.checkpoint.schedule import first_descent, split
+from queues.compiled.jit import is_compiled
 from refsim.engine import Run
-from refsim.window_engine import WindowRun
+from refsim.windows.run import WindowRun
 
 
 def active(n=60, seed=0, t_ref=2.0, delay=(1.0, 4.0), i_ext=None, n_inputs=5, duration=60.0):

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from queues.jit import is_compiled
+from queues.compiled.jit import is_compiled
 from refsim.cases import load
-from validation import cli, cli_warmup, suite
+from validation import cli
+from validation.cli import warmup as cli_warmup
+from validation.judges import suite
 
 CASES = Path(__file__).parents[1] / "validation" / "cases"
 CHAIN = str(CASES / "chain.json")
@@ -167,7 +169,7 @@ def test_nothing_is_left_to_compile_after_a_warmup():
     code = (
         "import gc, numpy as np, refsim, adjoint\n"
         "from numba.core.dispatcher import Dispatcher\n"
-        "from validation.cli_warmup import steps\n"
+        "from validation.cli.warmup import steps\n"
         "def compiled():\n"
         "    return sum(len(d.overloads) for d in gc.get_objects() if isinstance(d, Dispatcher))\n"
         "def use(**ports):\n"
@@ -360,7 +362,7 @@ def test_where_json_cannot_be_written_is_said_before_the_work(line, capsys, tmp_
 def test_a_pipe_with_a_name_stays_one(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    line = [sys.executable, "-m", "validation.cli", "run", CHAIN, "--out", str(pipe)]
+    line = [sys.executable, "-m", "refsim", "run", CHAIN, "--out", str(pipe)]
     with subprocess.Popen(line, stdout=subprocess.DEVNULL) as process:
         text = pipe.read_text()
     assert process.returncode == 0
@@ -373,7 +375,7 @@ def test_names_that_a_terminal_cannot_show(tmp_path):
     data["name"] = "\ud800 é"
     path = tmp_path / "odd.json"
     path.write_text(json.dumps(data))
-    line = [sys.executable, "-m", "validation.cli", "validate", str(path)]
+    line = [sys.executable, "-m", "refsim", "validate", str(path)]
     environment = os.environ | {"PYTHONIOENCODING": "ascii"}
     result = subprocess.run(line, capture_output=True, text=True, env=environment, check=False)
     assert result.returncode == 0, result.stderr

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from queues.jit import is_compiled
+from queues.compiled.jit import is_compiled
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.skipif(not is_compiled(), reason="kernels are not compiled")
 CALL = (
-    "from refsim.exponentials import convolve2, convolve3\n"
+    "from refsim.models.lif.exponentials import convolve2, convolve3\n"
     "print(convolve3(1.0, 1.0, 1.0, 1.0), convolve2(1.0, 2.0, 1.0))\n"
     "print(sum(f.stats.cache_hits.total() for f in (convolve2, convolve3)))\n"
 )
@@ -101,7 +101,7 @@ def test_no_folder_for_a_while_and_no_home():
         "tempfile.gettempdir = none\n"
         "os.path.expanduser = lambda path: path\n"
         "import refsim\n"
-        "from queues.code_folder import cache_folder\n"
+        "from queues.compiled.code_folder import cache_folder\n"
         "print(cache_folder())\n" + CALL
     )
     gone = ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "HOME")

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from numba import njit
 
-from queues import heap, jit
-from queues.jit import inner_kernel, keep_apart, kernel, maker, phase_kernel
+from queues.compiled import jit
+from queues.compiled.jit import inner_kernel, keep_apart, kernel, maker, phase_kernel
+from queues.exact import heap
 
 ROOT = Path(__file__).parents[1]
 needs_compiler = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="needs the compiler")
@@ -176,7 +177,7 @@ USE = """
 import sys
 sys.path.insert(0, "tests")
 from test_compilation import in_python, nested, total
-from queues import jit
+from queues.compiled import jit
 assert total(nested(), 4) == in_python(4)
 """
 
@@ -205,5 +206,5 @@ def test_without_ways_of_our_own_kernels_are_compiled_all_the_same(change, tmp_p
 
 
 def test_the_installed_numba_has_been_tried():
-    """Another version needs a look at `queues.compilation`, the tests here, and an entry."""
+    """Another one needs a look at `queues.compiled.compilation`, the tests here, and an entry."""
     assert numba.version_info[:2] in jit._TRIED

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import numba
 import pytest
 
-from queues import compile_notice
-from queues.jit import inner_kernel, kernel
+from queues.compiled import notice as compile_notice
+from queues.compiled.jit import inner_kernel, kernel
 
 pytestmark = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="needs the compiler")
 

@@ -15,8 +15,8 @@ import pytest
 
 import adjoint
 import refsim
-from validation.backends import cuda_event, cuda_target
-from validation.yinyang import to_spikes, yin_yang, yin_yang_network
+from validation.backends.cuda import event as cuda_event, target as cuda_target
+from validation.case_suite.yinyang import to_spikes, yin_yang, yin_yang_network
 
 TESTS = Path(__file__).parent
 # Other tests run in the simulator, or where something else has to be compiled first.
@@ -111,7 +111,7 @@ def test_absence_has_a_reason():
 
 def test_the_simulator_asks_for_plain_python():
     program = (
-        "from validation.backends.cuda_event import cuda_reason_of_absence as why; print(why())"
+        "from validation.backends.cuda.event import cuda_reason_of_absence as why; print(why())"
     )
     printed = python("-c", program, NUMBA_ENABLE_CUDASIM="1", NUMBA_DISABLE_JIT="0")
     assert "needs NUMBA_DISABLE_JIT=1" in printed
@@ -120,7 +120,7 @@ def test_the_simulator_asks_for_plain_python():
 
 def test_nothing_of_cuda_is_loaded_before_it_is_used():
     program = (
-        "import sys, validation.backends.cuda_event; "
+        "import sys, validation.backends.cuda.event; "
         "print([name for name in sys.modules if name.startswith('numba.cuda')])"
     )
     assert python("-c", program).strip() == "[]"

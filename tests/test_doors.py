@@ -10,25 +10,25 @@ from test_policy import ROOT, SOURCES
 
 # Modules that open files, and what the files are.
 OPENING = {
-    "refsim/reading.py": "files of others, within bounds",
-    "refsim/array_files.py": "members of archives that came through refsim/reading.py",
-    "refsim/files.py": "files that are written whole",
-    "refsim/hdf5_file.py": "recordings",
-    "queues/source_digest.py": "our own sources",
-    "queues/code_folder.py": "compiled code, in a folder of our own",
+    "refsim/files/reading.py": "files of others, within bounds",
+    "refsim/files/arrays.py": "members of archives that came through refsim/files/reading.py",
+    "refsim/files/output.py": "files that are written whole",
+    "refsim/files/hdf5.py": "recordings",
+    "queues/compiled/source_digest.py": "our own sources",
+    "queues/compiled/code_folder.py": "compiled code, in a folder of our own",
     "validation/backends/programs.py": "environments of processes",
-    "validation/backends/nest_precise.py": "the device that takes all",
-    "validation/terminal.py": "the same",
-    "validation/case_schema.py": "a file of the package",
-    "validation/cli_cases.py": "files of the package",
+    "validation/peers/nest.py": "the device that takes all",
+    "validation/cli/terminal.py": "the same",
+    "validation/case_suite/schema.py": "a file of the package",
+    "validation/cli/cases.py": "files of the package",
     "validation/report/page.py": "files of the package",
     "validation/report/reading.py": "a file of the package",
 }
 METHODS = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "fromfile"}
 PRINTING = {
-    "validation/terminal.py": "all that the command says",
+    "validation/cli/terminal.py": "all that the command says",
     "refsim/__main__.py": "why the command cannot be loaded",
-    "queues/compile_notice.py": "a line of its own",
+    "queues/compiled/notice.py": "a line of its own",
 }
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from queues import HorizonError, QueueError
-from queues.bounded_dispatch import BOUNDED, OF_ONE
-from queues.drop_rates import drop_rate, expected_drop_rate
-from queues.streams import Streams, run_streams
+from queues.bounded.dispatch import BOUNDED, OF_ONE
+from queues.study.drop_rates import drop_rate, expected_drop_rate
+from queues.study.streams import Streams, run_streams
 
 STEPS = 20_000 if numba.config.DISABLE_JIT else 5_000_000
 RATE = 0.1  # spikes a step

@@ -4,11 +4,10 @@ import itertools
 import math
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from refsim.exponentials import convolve2, convolve3, convolve4
-from refsim.lif import cascade_gain, cascade_gain_derivatives
+from refsim.models.lif.exponentials import convolve2, convolve3, convolve4
+from refsim.models.lif.flow import cascade_gain, cascade_gain_derivatives
 
 mpmath = pytest.importorskip("mpmath")
 

@@ -9,18 +9,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, note, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, assume, given, note, settings, strategies as st
 from naive_grid import Twin
 from test_grid_engine import STEPS, schemes
 
 import adjoint
 import refsim
-from adjoint import grid_pieces
+from adjoint.grid import pieces as grid_pieces
 from refsim import GridScheme
-from refsim.grid_scheme import MEMBRANES
+from refsim.grid.scheme import MEMBRANES
+from validation.case_suite.zoo import balanced, equal_delays, refractory, two_ports
 from validation.strategies import cases
-from validation.zoo import balanced, equal_delays, refractory, two_ports
 
 TOLERANCE = 1e-12  # of the weight of duality; see there
 usual = settings(

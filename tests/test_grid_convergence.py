@@ -11,8 +11,8 @@ import pytest
 import adjoint
 import refsim
 from refsim import GridScheme
-from refsim.grid_scheme import MEMBRANES
-from validation.backend import nth_of_neuron
+from refsim.grid.scheme import MEMBRANES
+from validation.comparison.backend import nth_of_neuron
 
 JITTER = 1.0 + np.arange(24) / 96.0  # steps of nearly the same length
 

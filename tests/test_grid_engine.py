@@ -2,15 +2,14 @@
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, assume, given, settings, strategies as st
 from naive_grid import Twin
 
 import refsim
 from refsim import GridScheme
-from refsim.grid_scheme import MEMBRANES, RECEIVES, RESETS, SPIKE_TIMES
+from refsim.grid.scheme import MEMBRANES, RECEIVES, RESETS, SPIKE_TIMES
+from validation.case_suite.zoo import two_ports
 from validation.strategies import cases, decimals
-from validation.zoo import two_ports
 
 usual = settings(
     deadline=None,

@@ -14,9 +14,9 @@ import adjoint
 import refsim
 from refsim import GridScheme
 from refsim.cases import make_case
-from validation.backend import LossCotangents
 from validation.backends import refsim_grid
-from validation.zoo import double_exponential, two_ports
+from validation.case_suite.zoo import double_exponential, two_ports
+from validation.comparison.backend import LossCotangents
 
 FORWARD = """
 import numpy as np

@@ -12,18 +12,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 import refsim
-from adjoint.snapshots import Snapshots
-from refsim import array_files, json_reader, reading
+from adjoint.checkpoint.snapshots import Snapshots
 from refsim.cases import CaseFileError, from_dict, load
+from refsim.files import arrays as array_files, json_reader, reading
 from refsim.validate import shown
-from validation import case_schema
 from validation.backends import command
 from validation.backends.command import from_command
-from validation.certification.answers import AnswerError
+from validation.case_suite import schema as case_schema
+from validation.comparison.answers import AnswerError
 from validation.report.devices import tables
 
 CHAIN = Path(__file__).parents[1] / "validation" / "cases" / "chain.json"
@@ -238,7 +237,7 @@ def test_an_answer_has_to_be_a_file(program, message):
 
 
 def cotangents(case):
-    from validation.backend import LossCotangents
+    from validation.comparison.backend import LossCotangents
 
     return LossCotangents.of(case, np.zeros(len(case.time_bar), np.int64))
 

@@ -21,7 +21,7 @@ from refsim import (
     simulate,
 )
 from refsim.cases import load, make_case, save
-from refsim.files import OutputError, write_whole
+from refsim.files.output import OutputError, write_whole
 
 NEURONS = ("tau_m", "v_rest", "v_th", "v_reset", "i_ext", "t_ref", "v0")
 

@@ -14,9 +14,9 @@ import pytest
 from signals import handled, obeying
 
 import refsim
-from refsim import recording
+from refsim.long import recording
 from refsim.threads import uninterrupted
-from validation import cli_certify
+from validation.cli import certify as cli_certify
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="SIGINT is sent as on Unix")
 

@@ -6,24 +6,27 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
+from hypothesis import assume, given, settings, strategies as st
 from jax_cases import evaluated, gradient_errors, usual
 
 import refsim
 from adjoint.check import evaluate
-from validation.backend import LossCotangents
+from validation.comparison.backend import LossCotangents
+from validation.judges.suite import generated_names, standard_cases, stored_cases
 from validation.strategies import cases
-from validation.suite import generated_names, standard_cases, stored_cases
 from validation.tolerances import gradient_rounding, time_rounding, voltage_rounding
 
 jax = pytest.importorskip("jax", reason="needs the extra jax")
 import jax.numpy as jnp  # noqa: E402
 
 from refsim.errors import InvalidTypeError, InvalidValueError  # noqa: E402
-from validation.backends import jax_convolutions, jax_event, jax_event_order  # noqa: E402
-from validation.backends.jax_event_structure import problem  # noqa: E402
-from validation.backends.jax_setup import float64  # noqa: E402
+from validation.backends.jax import (  # noqa: E402
+    convolutions as jax_convolutions,
+    event as jax_event,
+    event_order as jax_event_order,
+)
+from validation.backends.jax.event_structure import problem  # noqa: E402
+from validation.backends.jax.setup import float64  # noqa: E402
 
 # Both sides round a few dozen operations an event; of the standard cases the worst was 4e-13.
 GRADIENT = 1e-11
@@ -291,7 +294,7 @@ def test_the_precision_of_the_user_is_left_alone():
 def test_without_jax_the_extra_is_named():
     code = (
         "import sys; sys.modules['jax'] = None\n"
-        "try:\n    import validation.backends.jax_event\n"
+        "try:\n    import validation.backends.jax.event\n"
         "except ImportError as error:\n    print(type(error).__name__, error)"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 from adjoint.check import evaluate
-from refsim.grid_scheme import GridScheme
-from validation.suite import given_cases
+from refsim.grid.scheme import GridScheme
+from validation.judges.suite import given_cases
 
 jax = pytest.importorskip("jax", reason="needs the extra jax")
 
 import test_jax_event  # noqa: E402
 import test_jax_grid  # noqa: E402
 
-from validation.backends import jax_grid  # noqa: E402
+from validation.backends.jax import grid as jax_grid  # noqa: E402
 
 pytestmark = pytest.mark.gpu
 

@@ -6,27 +6,26 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from jax_cases import VOLTAGES, usual
 
 import adjoint
 import refsim
 from adjoint.check import evaluate
 from refsim.errors import InvalidTypeError, InvalidValueError
-from refsim.grid_scheme import MEMBRANES, RECEIVES, RESETS, SPIKE_TIMES, GridScheme
-from validation.backend import LossCotangents, nth_of_neuron
+from refsim.grid.scheme import MEMBRANES, RECEIVES, RESETS, SPIKE_TIMES, GridScheme
+from validation.comparison.backend import LossCotangents, nth_of_neuron
+from validation.judges.suite import given_cases
 from validation.strategies import cases
-from validation.suite import given_cases
 from validation.tolerances import EPS
 
 jax = pytest.importorskip("jax", reason="needs the extra jax")
 import jax.numpy as jnp  # noqa: E402
 
-from validation.backends import jax_grid  # noqa: E402
-from validation.backends.jax_grid_structure import grid_problem  # noqa: E402
-from validation.backends.jax_layout import gradient_of  # noqa: E402
-from validation.backends.jax_setup import float64  # noqa: E402
+from validation.backends.jax import grid as jax_grid  # noqa: E402
+from validation.backends.jax.grid_structure import grid_problem  # noqa: E402
+from validation.backends.jax.layout import gradient_of  # noqa: E402
+from validation.backends.jax.setup import float64  # noqa: E402
 
 SINGLE = 2.0**-24  # unit roundoff of float32
 

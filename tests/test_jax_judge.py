@@ -7,9 +7,9 @@ import pytest
 
 import adjoint
 from adjoint.check import evaluate
-from validation import jax_judge, suite
-from validation.suite import GIVEN, given_cases, run
-from validation.zoo import zoo
+from validation.case_suite.zoo import zoo
+from validation.judges import jax_event as jax_judge, suite
+from validation.judges.suite import GIVEN, given_cases, run
 
 
 @pytest.fixture(autouse=True)

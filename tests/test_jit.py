@@ -34,7 +34,7 @@ def copy_of_sources(folder):
     return folder
 
 
-CALL = "from refsim.exponentials import convolve3; print(convolve3(1.0, 1.0, 1.0, 1.0))"
+CALL = "from refsim.models.lif.exponentials import convolve3; print(convolve3(1.0, 1.0, 1.0, 1.0))"
 
 
 @needs_compiler
@@ -42,12 +42,12 @@ def test_an_edited_callee_in_another_file_is_compiled_again(tmp_path):
     """Numba's own cache would go on serving the old code of ``calls``."""
     root = copy_of_sources(tmp_path)
     (root / "refsim" / "calls.py").write_text(
-        "from queues.jit import kernel\n"
+        "from queues.compiled.jit import kernel\n"
         "from refsim.callee import g\n\n\n"
         "@kernel\ndef f(x):\n    return 10.0 * g(x)\n"
     )
     callee = root / "refsim" / "callee.py"
-    body = "from queues.jit import kernel\n\n\n@kernel\ndef g(x):\n    return x + {}\n"
+    body = "from queues.compiled.jit import kernel\n\n\n@kernel\ndef g(x):\n    return x + {}\n"
     cache = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
     code = "from refsim.calls import f; print(f(1.0))"
     callee.write_text(body.format("1.0"))
@@ -73,7 +73,9 @@ def test_a_read_only_installation_falls_back_to_a_folder_of_the_user(tmp_path):
     home = tmp_path / "home"
     home.mkdir()
     try:
-        code = CALL + "; from queues.code_folder import cache_folder; print(cache_folder())"
+        code = (
+            CALL + "; from queues.compiled.code_folder import cache_folder; print(cache_folder())"
+        )
         value, folder = run(code, root, HOME=str(home), XDG_CACHE_HOME="").split()
         assert float(value) > 0.0
         assert Path(folder).is_relative_to(home)
@@ -88,7 +90,7 @@ def test_without_any_writable_folder_kernels_still_run(tmp_path):
     nowhere.write_text("not a folder")
     code = (
         f"import tempfile; tempfile.tempdir = {str(nowhere)!r}\n"
-        "from queues.code_folder import cache_folder; print(cache_folder())\n" + CALL
+        "from queues.compiled.code_folder import cache_folder; print(cache_folder())\n" + CALL
     )
     folder, value = run(code, ROOT, HOME=str(nowhere), XDG_CACHE_HOME=str(nowhere)).split()
     assert folder == "None"
@@ -105,7 +107,7 @@ def test_few_folders_of_old_code_are_kept(tmp_path):
 
 @needs_compiler
 def test_an_inner_kernel_refuses_calls_from_python():
-    from refsim.event_loop import advance
+    from refsim.events.loop import advance
 
     with pytest.raises(TypeError, match="advance can only be called by compiled kernels"):
         advance(1, 2, 3, 4)
@@ -122,7 +124,7 @@ def test_pairs_grow_as_two_numbers_do(disabled):
     code = (
         "import numpy as np\n"
         "from numba import njit\n"
-        "from queues.vector_pair import add_scaled_pair\n"
+        "from queues.compiled.pairs import add_scaled_pair\n"
         "@njit\n"
         "def grow(sums, place, factor, first, second):\n"
         "    for k in range(len(place)):\n"

@@ -104,7 +104,7 @@ def test_two_workers_compile_a_kernel_once(pytester, monkeypatch):
     pytester.makeini(INI)
     pytester.makeconftest(CONFTEST.read_text(encoding="utf-8"))
     pytester.makepyfile(
-        kernels="from queues.jit import jit\n\n@jit\ndef cubed(x):\n    return x * x * x\n"
+        kernels="from queues.compiled.jit import jit\n\n@jit\ndef cubed(x):\n    return x * x * x\n"
     )
     pytester.makepyfile(KERNELS)
     result = pytester.runpytest_subprocess("-n", "2", "--dist", "load", timeout=300)

@@ -10,9 +10,11 @@ from hypothesis import HealthCheck, assume, given, settings
 from test_window_engine import assert_same, balanced, with_delays
 
 import refsim
-from refsim import continuation, rows, window_engine
-from refsim.window_engine import obstacle
-from refsim.window_types import AWAKE, PHASE
+from refsim.long import continuation
+from refsim.network import rows
+from refsim.windows import run as window_engine
+from refsim.windows.run import obstacle
+from refsim.windows.types import AWAKE, PHASE
 from validation.strategies import cases, decimals
 
 usual = settings(

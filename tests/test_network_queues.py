@@ -10,17 +10,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, assume, given, settings, strategies as st
 from naive import Dropping, Exact, Grid, dense_spikes
 from rounding import rounding_errors
 
 import adjoint
 import refsim
 from adjoint.check import Evaluation
-from queues.dispatch import STRUCTURES
+from queues.exact.dispatch import STRUCTURES
 from refsim.cases import make_case, to_dict
-from validation import zoo
+from validation.case_suite import zoo
 from validation.strategies import cases, decimals
 from validation.tolerances import rounding_weight
 
@@ -423,7 +422,7 @@ def test_wrong_combinations():
 @settings(usual, max_examples=200)
 @given(emitted=decimals(0.0, 50.0), delay=decimals(0.0, 20.0), dt=decimals(0.001, 3.0))
 def test_arrivals_on_a_grid_are_those_of_round(emitted, delay, dt):
-    from refsim.grid import arrival_times
+    from refsim.transit.arrivals import arrival_times
 
     (found,) = arrival_times(dt, np.array([emitted]), delay)
     step = round((emitted + delay) / dt)

@@ -12,7 +12,7 @@ from naive import dense_spikes
 mpmath = pytest.importorskip("mpmath", reason="the oracle needs mpmath")
 
 from validation import oracle  # noqa: E402
-from validation.oracle_model import GROUPS  # noqa: E402
+from validation.oracle.model import GROUPS  # noqa: E402
 
 CASES = importlib.resources.files("validation.cases")
 NAMES = ["chain", "double_exp", "driven", "equal_tau", "refractory", "two_ports", "voltage"]

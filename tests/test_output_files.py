@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 import refsim
-from refsim import files, recording
 from refsim.cases import load, save
-from refsim.files import OutputError, check_writable, write_whole
+from refsim.files import output as files
+from refsim.files.output import OutputError, check_writable, write_whole
+from refsim.long import recording
 
 CHAIN = Path(__file__).parents[1] / "validation" / "cases" / "chain.json"
 posix = pytest.mark.skipif(os.name != "posix", reason="needs links and devices")
@@ -192,7 +193,7 @@ def test_what_hdf5_must_not_see_is_told_afterwards(tmp_path, monkeypatch):
         self.failure = OSError(5, "Input/output error")
         return len(data)
 
-    monkeypatch.setattr("refsim.hdf5_file.RoomFile.write", fails)
+    monkeypatch.setattr("refsim.files.hdf5.RoomFile.write", fails)
     with pytest.raises(OutputError, match="Input/output error") as caught:
         refsim.record(refsim.Network(2, i_ext=2.0), None, 50.0, tmp_path / "spikes.h5")
     assert caught.value.partial == (tmp_path / "spikes.h5", 0, 0.0, 0)

@@ -49,7 +49,7 @@ def test_a_foreign_package_of_the_same_name_is_explained(tmp_path):
 
 def test_lower_layers_do_not_import_upper_ones():
     code = (
-        "import refsim.engine, refsim.trace, sys; "
+        "import refsim.engine, refsim.results.trace, sys; "
         "print([m for m in sys.modules if m.split('.')[0] in ('adjoint', 'validation')])"
     )
     assert run(code).stdout.strip() == "[]"

@@ -6,21 +6,12 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 import adjoint
 import refsim
-from refsim import (
-    InvalidTypeError,
-    InvalidValueError,
-    Network,
-    PackedSynapses,
-    Synapses,
-    connect,
-    rows,
-    sampling,
-)
+from refsim import InvalidTypeError, InvalidValueError, Network, PackedSynapses, Synapses, connect
+from refsim.network import rows, sampling
 from refsim.types import Rows
 from validation.strategies import cases
 

@@ -14,15 +14,14 @@ import pytest
 
 import refsim
 from refsim.errors import InvalidValueError, MissingExtraError
-from validation import peers, zoo
-from validation.backend import Answer, NotExpressibleError
-from validation.backends.adseq_snn import adseq_snn
-from validation.backends.eventax_backend import eventax_backend
-from validation.backends.exact_event_adjoint_backend import exact_event_adjoint_backend
-from validation.backends.jaxsnn_backend import jaxsnn_backend
-from validation.backends.nest_precise import MODELS, nest_precise, on_grid
+from validation import peers
 from validation.backends.optional import modules
-from validation.peer_cases import (
+from validation.case_suite import zoo
+from validation.comparison.backend import Answer, NotExpressibleError
+from validation.judges.suite import given_cases
+from validation.peers import PEERS, available_peers, measure, reference
+from validation.peers.adseq import adseq_snn
+from validation.peers.cases import (
     causality,
     chain_double_exponential,
     chain_exponential,
@@ -35,8 +34,10 @@ from validation.peer_cases import (
     recurrent_delays,
     resets,
 )
-from validation.peers import PEERS, available_peers, measure, reference
-from validation.suite import given_cases
+from validation.peers.eventax import eventax_backend
+from validation.peers.exact_event_adjoint import exact_event_adjoint_backend
+from validation.peers.jaxsnn import jaxsnn_backend
+from validation.peers.nest import MODELS, nest_precise, on_grid
 
 PRESENT = {peer.distribution for peer in available_peers()[0].values()}
 

@@ -9,12 +9,12 @@ from hypothesis import HealthCheck, given, settings
 import refsim
 from adjoint.check import evaluate
 from refsim.cases import make_case
-from refsim.lif import cascade_gain, cascade_gain_derivatives
-from validation.backend import LossCotangents
+from refsim.models.lif.flow import cascade_gain, cascade_gain_derivatives
+from validation.comparison.backend import LossCotangents
 from validation.diagnosis import plain, variants
 from validation.diagnosis.plain_flow import exponential, peak_gain
+from validation.judges.suite import given_cases
 from validation.strategies import cases
-from validation.suite import given_cases
 
 
 def evaluated(case):

@@ -18,7 +18,7 @@ import adjoint  # noqa: E402
 import refsim  # noqa: E402
 from adjoint.plot import sensitivity  # noqa: E402
 from refsim.plot import COLOURS, GREY, between_spikes, raster, traces  # noqa: E402
-from validation.zoo import refractory, two_ports  # noqa: E402
+from validation.case_suite.zoo import refractory, two_ports  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from refsim.cases import load
-from refsim.files import OutputError
-from validation.backend import LossCotangents
+from refsim.files.output import OutputError
 from validation.backends import programs
 from validation.backends.command import from_command
-from validation.certification.answers import AnswerError
+from validation.comparison.answers import AnswerError
+from validation.comparison.backend import LossCotangents
 
 HERE = Path(__file__).parent
 CHAIN = HERE.parent / "validation" / "cases" / "chain.json"

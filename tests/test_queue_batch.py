@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from test_streams import PYTHON, SINGLE
 
 import queues
 from queues import Batch
-from queues.bounded_dispatch import BOUNDED, OF_STEPS
+from queues.bounded.dispatch import BOUNDED, OF_STEPS
 
 N = 3
 ROUNDS = st.lists(

@@ -5,12 +5,11 @@ from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 import queues
 from queues import Keep, Log, Recorder
-from queues.log import CLEARED, DROPPED, QUEUED
+from queues.derivative.log import CLEARED, DROPPED, QUEUED
 from queues.testing import assert_conforms
 
 EXACT = {

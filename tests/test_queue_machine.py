@@ -1,8 +1,7 @@
 """Our queues under the conformance kit, and what they promise beyond it."""
 
 import pytest
-from hypothesis import assume, settings
-from hypothesis import strategies as st
+from hypothesis import assume, settings, strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
@@ -20,10 +19,8 @@ from queues import (
     ItemError,
     QueueError,
     TimeOrderError,
-    fifo,
-    heap,
-    indexed_heap,
 )
+from queues.exact import fifo, heap, indexed_heap
 from queues.testing import ExactModel, FifoModel, QueueMachine, assert_conforms, times
 
 NO_TIMES = st.sampled_from([float("nan"), float("inf"), -float("inf"), "1.0", None, 1j, True])

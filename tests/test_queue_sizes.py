@@ -6,7 +6,7 @@ import pytest
 import adjoint
 import queues
 import refsim
-from queues.streams import Streams, run_streams
+from queues.study.streams import Streams, run_streams
 
 HUGE = (2**41, 2**61, 2**62 + 1)
 

@@ -5,12 +5,12 @@ from bisect import insort
 import numba
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from hypothesis.stateful import initialize, invariant, rule
 
 import queues
-from queues import (
+from queues.compiled.jit import jit
+from queues.exact import (
     batch_heap,
     calendar,
     dary_heap,
@@ -20,7 +20,6 @@ from queues import (
     ring_buffer,
     sorted_array,
 )
-from queues.jit import jit
 from queues.testing import ExactModel, FifoModel, QueueMachine, assert_conforms, times
 from queues.types import EventQueue
 

@@ -10,8 +10,7 @@ import unittest
 from functools import cache, partial
 
 import pytest
-from hypothesis import Phase, given, settings
-from hypothesis import strategies as st
+from hypothesis import Phase, given, settings, strategies as st
 
 import queues.testing
 from queues import Entry

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import queues
-from queues import fifo, heap, indexed_heap
-from queues.jit import jit
+from queues.compiled.jit import jit
+from queues.exact import fifo, heap, indexed_heap
 from queues.types import EventQueue
 
 ROW_KERNELS = [heap, fifo]

@@ -16,16 +16,16 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from certify_tools import ours
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings, strategies as st
 from planted import certificate, certificates, exact, skipped, turned_delays, verdict_of
 
 from adjoint.check import Judgement, evaluate
 from refsim.errors import InvalidTypeError, InvalidValueError
-from refsim.files import OutputError
-from refsim.simulation import Conditioning
-from validation import certify, suite
-from validation.certificate import (
+from refsim.files.output import OutputError
+from refsim.results.simulation import Conditioning
+from validation import certify
+from validation.cli import main
+from validation.comparison.certificate import (
     CaseVerdict,
     Cause,
     Certificate,
@@ -34,7 +34,7 @@ from validation.certificate import (
     SpikeDifference,
     StepErrors,
 )
-from validation.cli import main
+from validation.judges import suite
 from validation.report import FORMAT, Report, ReportFileError, load, write
 from validation.report.contents import OUTPUTS, Counts, ratio, worst_group
 from validation.report.devices import OWN_RECORDS, device_records
@@ -42,7 +42,7 @@ from validation.report.document import to_document
 from validation.report.junit import junit_text
 from validation.report.markdown import markdown_text
 from validation.report.reading import check, schema
-from validation.report.text import markdown, printable
+from validation.text import markdown, printable
 
 ROOT = Path(__file__).parents[1]
 CHAIN = ROOT / "validation" / "cases" / "chain.json"

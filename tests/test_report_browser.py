@@ -21,7 +21,7 @@ from selenium.webdriver.chrome.options import Options  # noqa: E402
 from selenium.webdriver.chrome.service import Service  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 
-from validation import suite  # noqa: E402
+from validation.judges import suite  # noqa: E402
 from validation.report import write  # noqa: E402
 
 FLAGS = (

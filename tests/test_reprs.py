@@ -14,17 +14,18 @@ from adjoint.check import evaluate
 from adjoint.names import AdjointQueue, ParameterName
 from adjoint.pullback import SORTED_PASS
 from queues import names as queue_names
-from queues import streams
-from queues.bounded_dispatch import BOUNDED
-from queues.dispatch import STRUCTURES
-from queues.models import SEMANTICS
+from queues.bounded.dispatch import BOUNDED
+from queues.exact.dispatch import STRUCTURES
+from queues.study import streams
 from queues.summary import shortly, summary
-from refsim import grid_scheme, names
+from queues.testing.models import SEMANTICS
+from refsim import names
 from refsim.cases import make_case
+from refsim.grid import scheme as grid_scheme
 from validation import certify
 from validation.arrivals import arrivals
-from validation.backend import LossCotangents
-from validation.certification.judging import PRECISIONS
+from validation.comparison.backend import LossCotangents
+from validation.comparison.judging import PRECISIONS
 from validation.names import PrecisionName
 from validation.report.contents import Report
 

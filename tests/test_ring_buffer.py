@@ -5,11 +5,11 @@ from functools import partial
 import numba
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from queues import BinaryHeap, Entry, HorizonError, QueueError, RingBuffer, ring_buffer
+from queues import BinaryHeap, Entry, HorizonError, QueueError, RingBuffer
+from queues.exact import ring_buffer
 from queues.testing import QueueMachine, RingBufferModel, assert_conforms
 
 

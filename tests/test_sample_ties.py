@@ -16,8 +16,8 @@ import refsim
 from adjoint.check import GradientCheckError, check_grads, evaluate
 from refsim import DoubleExpPort, ExpPort, IllConditionedWarning, SpikeTrain, connect
 from refsim.cases import make_case, to_dict
-from validation import finite_differences
 from validation.arrivals import arrivals
+from validation.judges import finite_differences
 from validation.perturbation import events_before_samples
 from validation.strategies import cases
 
@@ -484,7 +484,7 @@ def test_windows_compare_own_arrivals_with_releases():
 
 
 def test_judges_see_no_tie_in_it():
-    from validation.margins import Setting, hazards, improved
+    from validation.strategies.margins import Setting, hazards, improved
 
     report = check_grads(autapse(1.0), None, 50.0)
     installed = [said for said in report if "needs " not in said.note]
@@ -500,7 +500,7 @@ def test_judges_see_no_tie_in_it():
 
 def test_the_oracle_has_a_gradient_of_it():
     pytest.importorskip("mpmath", reason="the oracle needs mpmath")
-    from validation.oracle_gradient import differentiate
+    from validation.oracle.derivatives import differentiate
 
     evaluation = evaluate(make_case("autapse", autapse(1.0), None, 20.0, None, [1.0, -2.0], []))
     found = differentiate(to_dict(evaluation.case), 30)
@@ -547,7 +547,7 @@ def test_a_derivative_from_the_left_is_rejected(judge, monkeypatch):
         return gradient
 
     case = make_case("left", network, inputs, duration, samples, [0.0] * 2, [1.0])
-    judged = __import__(f"validation.{judge}", fromlist=["judge"]).judge
+    judged = __import__(f"validation.judges.{judge}", fromlist=["judge"]).judge
     assert judged(evaluate(case)).verdict == "pass"
     monkeypatch.setattr(adjoint.pullback.Pullback, "__call__", left)
     assert judged(evaluate(case)).verdict == "fail"
@@ -591,8 +591,9 @@ def decimal_tie(delay):
 def test_the_oracle_counts_an_event_before_a_sample_of_its_time():
     """In exact decimals, by the rule and by differences, which go to one side."""
     pytest.importorskip("mpmath", reason="the oracle needs mpmath")
-    from validation import oracle, oracle_check
-    from validation.oracle_gradient import differentiate
+    from validation import oracle
+    from validation.oracle import check as oracle_check
+    from validation.oracle.derivatives import differentiate
 
     for delay, expected in ((0.2, -0.03), (0.25, 0.0)):
         data = decimal_tie(delay)
@@ -611,8 +612,8 @@ def test_the_oracle_counts_an_event_before_a_sample_of_its_time():
 @ties
 def test_certification_says_why_it_does_not_decide():
     """A back end with the derivative from the left is excused, by the tie."""
-    from validation.backend import Answer
     from validation.certification import certify as certification
+    from validation.comparison.backend import Answer
 
     network, inputs, duration, samples = tied_at("arrival")
     case = make_case("tie", network, inputs, duration, samples, [0.0] * 2, [1.0])

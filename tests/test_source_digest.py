@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from queues import code_cache
-from queues.jit import is_compiled
+from queues.compiled import code_cache
+from queues.compiled.jit import is_compiled
 
 ROOT = Path(__file__).parents[1]
 needs_compiler = pytest.mark.skipif(not is_compiled(), reason="kernels are not compiled")
@@ -17,20 +17,22 @@ needs_compiler = pytest.mark.skipif(not is_compiled(), reason="kernels are not c
 FILES = {
     "queues/caller.py": (
         '"""Calls."""\n\n'
-        "from queues.jit import jit\n"
+        "from queues.compiled.jit import jit\n"
         "from queues.middle import twice\n\n\n"
         '@jit\ndef f(x):\n    """Return it."""\n    return 10.0 * twice(x)\n'
     ),
     "queues/middle.py": (
         "from queues import callee\n"
-        "from queues.jit import kernel\n\n\n"
+        "from queues.compiled.jit import kernel\n\n\n"
         "@kernel\ndef twice(x):\n    return callee.g(x) + callee.g(x)\n"
     ),
     "queues/callee.py": (
-        "from queues.jit import kernel\n\n\n"
+        "from queues.compiled.jit import kernel\n\n\n"
         '@kernel\ndef g(x):\n    """Return more."""\n    return x + 1.0  # one\n'
     ),
-    "queues/other.py": ("from queues.jit import jit\n\n\n@jit\ndef k(x):\n    return x + 0.5\n"),
+    "queues/other.py": (
+        "from queues.compiled.jit import jit\n\n\n@jit\ndef k(x):\n    return x + 0.5\n"
+    ),
     "mine/__init__.py": "",
     "mine/constants.py": "SHIFT = 1.0\n",
     "mine/pairs.py": (
@@ -42,7 +44,7 @@ FILES = {
         "from typing import TYPE_CHECKING\n"
         "from mine.constants import SHIFT\n"
         "from queues.caller import f\n"
-        "from queues.jit import jit\n"
+        "from queues.compiled.jit import jit\n"
         "if TYPE_CHECKING:\n    from mine.pairs import Pair\n\n\n"
         "@jit\ndef shifted(x):\n    return f(x) + SHIFT\n\n\n"
         "@jit\ndef difference(pair: Pair):\n    return pair.first - pair.second\n"
@@ -124,8 +126,8 @@ def edit(tree, name, old, new):
         ("queues/callee.py", "# one", "# the number that comes first"),
         ("queues/callee.py", '"""Return more."""', '"""Return one more."""'),
         ("queues/middle.py", "\n\n\n", "\n\n\n\n\n\n"),
-        ("queues/jit.py", "Compile a function", "Compile some function"),
-        ("queues/heap.py", "\n\n\n", "\n\n\nUNUSED = 1\n\n\n"),
+        ("queues/compiled/jit.py", "Compile a function", "Compile some function"),
+        ("queues/exact/heap.py", "\n\n\n", "\n\n\nUNUSED = 1\n\n\n"),
         ("queues/__init__.py", "__all__ = [", "UNUSED = 1\n__all__ = ["),
         ("mine/__init__.py", "", "UNUSED = 1\n"),
         ("mine/constants.py", "1.0", "1.0  # mV"),
@@ -196,7 +198,9 @@ def test_every_form_of_import_is_followed(tree, form):
     (tree / "queues/deep/__init__.py").write_text("from .inner import NUMBER\n")
     (tree / "queues/deep/inner.py").write_text("from ..callee import NUMBER\n")
     edit(tree, "queues/__init__.py", "_MODULES = {", '_MODULES = {\n    "NUMBER": "callee",')
-    (tree / "queues/user.py").write_text(f"{form}\n\nfrom queues.jit import jit\ng = jit(g)\n")
+    (tree / "queues/user.py").write_text(
+        f"{form}\n\nfrom queues.compiled.jit import jit\ng = jit(g)\n"
+    )
     use = "from queues.user import g; print('g', g(), g.stats.cache_misses.total())"
     assert outcome(tree, use) == ({"g": 1.0}, {"g"})
     edit(tree, "queues/callee.py", "1.0", "2.0")
@@ -218,7 +222,7 @@ def test_what_lies_beside_modules_of_others_may_differ(tree, tmp_path):
         place.mkdir()
         (place / "numbers_of_mine.py").write_text(f"NUMBER = {number}\n")
         (place / "kernels.py").write_text(
-            "from numbers_of_mine import NUMBER\nfrom queues.jit import jit\n\n\n"
+            "from numbers_of_mine import NUMBER\nfrom queues.compiled.jit import jit\n\n\n"
             "@jit\ndef f():\n    return NUMBER\n"
         )
         path = f"{place}{os.pathsep}{tree}"
@@ -230,7 +234,7 @@ def test_what_lies_beside_modules_of_others_may_differ(tree, tmp_path):
 def test_functions_of_one_name_are_told_apart(tree):
     """Their instructions are the same; constants, names and the sets of a line differ."""
     (tree / "queues/user.py").write_text(
-        "from queues.jit import jit\n\n"
+        "from queues.compiled.jit import jit\n\n"
         "A, B = 3.0, 4.0\n\n\n"
         "@jit\ndef f():\n    return 1.0\n\n\nfirst = f\n\n\n"
         "@jit\ndef f():\n    return 2.0\n\n\nsecond = f\n\n\n"
@@ -298,7 +302,7 @@ def test_sources_in_an_archive(tree, tmp_path):
 @needs_compiler
 @pytest.mark.parametrize("name", ["<string>", "/nowhere/at/all.py"])
 def test_what_has_no_file_is_compiled_each_time(tree, name):
-    text = "from queues.jit import jit\n@jit\ndef f(x):\n    return x + 1.0\n"
+    text = "from queues.compiled.jit import jit\n@jit\ndef f(x):\n    return x + 1.0\n"
     use = (
         f"exec(compile({text!r}, {name!r}, 'exec'))\n"
         "print('f', f(1.0), f.stats.cache_misses.total())"

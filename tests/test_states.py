@@ -4,12 +4,11 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, assume, given, settings, strategies as st
 
 import refsim
-from refsim.event_state import EventState
-from refsim.window_state import WindowState
+from refsim.events.state import EventState
+from refsim.windows.state import WindowState
 from validation.arrivals import arrivals
 from validation.strategies import cases
 

@@ -7,16 +7,23 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, find, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, Phase, find, given, settings, strategies as st
 
 import refsim
 from adjoint.check import evaluate
 from refsim.cases import Case
-from validation import duality, finite_differences, ill_conditioned, margins, strategies
+from validation import strategies
 from validation.arrivals import arrivals
-from validation.margins import MIN_GAP, MIN_MARGIN, MIN_SLOPE, Setting
-from validation.strategies import cases, cotangents, networks, spike_trains
+from validation.judges import duality, finite_differences
+from validation.strategies import (
+    cases,
+    cotangents,
+    ill_conditioned,
+    margins,
+    networks,
+    spike_trains,
+)
+from validation.strategies.margins import MIN_GAP, MIN_MARGIN, MIN_SLOPE, Setting
 
 ROOT = Path(__file__).parents[1]
 # Nothing is filtered, so that check stays; only the time that a simulation takes is let pass.

@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
+from hypothesis import assume, given, settings, strategies as st
 
 import queues
-from queues.dispatch import STRUCTURES
-from queues.streams import BOUNDED, DROPPED, QUEUED, Streams, run_streams
+from queues.exact.dispatch import STRUCTURES
+from queues.study.streams import BOUNDED, DROPPED, QUEUED, Streams, run_streams
 
 PYTHON = {
     "null": queues.Null,

@@ -4,8 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
+from hypothesis import assume, given, settings, strategies as st
 from test_window_pass import (
     TOLERANCE,
     bars_of,
@@ -19,12 +18,12 @@ from test_window_pass import (
 import adjoint
 import refsim
 from adjoint.types import as_parameters
-from adjoint.window_pullback import WindowPass
-from adjoint.window_tangents import window_tangents
-from refsim import window_engine
+from adjoint.windows.forward.run import window_tangents
+from adjoint.windows.run import WindowPass
 from refsim.cases import gradient_sizes
-from refsim.rows import pack
-from validation import zoo
+from refsim.network.rows import pack
+from refsim.windows import run as window_engine
+from validation.case_suite import zoo
 from validation.strategies import cases, decimals
 from validation.tolerances import rounding_weight
 

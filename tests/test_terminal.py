@@ -13,7 +13,7 @@ from validation.printable import printable
 
 CHAIN = Path(__file__).parents[1] / "validation" / "cases" / "chain.json"
 EVIL = "\x1b]0;mine\x07\x1b[2J\r\u202e\x9b31mname\nFAIL"
-COMMAND = [sys.executable, "-m", "validation.cli"]
+COMMAND = [sys.executable, "-m", "refsim"]
 ENVIRONMENT = os.environ | {"NUMBA_DISABLE_JIT": "1", "NO_COLOR": "1"}
 ENVIRONMENT.pop("PYTHONUNBUFFERED", None)  # what waits in a buffer is written once more at exit
 

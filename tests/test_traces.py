@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 
 import refsim
-from refsim import trace
+from refsim.results import trace
 from validation.strategies import cases
 
 GRID = np.linspace(0.0, 20.0, 81)

@@ -5,12 +5,11 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from queues import byte_mask, fused, polynomials, reached
-from queues.jit import is_compiled, jit
-from queues.vector_builder import LANES
+from queues.compiled import fused, masks as byte_mask, polynomials, reached
+from queues.compiled.jit import is_compiled, jit
+from queues.compiled.vectors import LANES
 
 needs_compiler = pytest.mark.skipif(not is_compiled(), reason="kernels are not compiled")
 

@@ -8,13 +8,13 @@ from test_window_engine import balanced, well_conditioned, with_delays
 import adjoint
 import refsim
 from adjoint.pullback import Pullback
-from adjoint.window_pullback import WindowPass, number_of_windows
-from refsim import rows
+from adjoint.windows.run import WindowPass, number_of_windows
 from refsim.engine import Run
-from refsim.window_engine import obstacle
-from validation import zoo
+from refsim.network import rows
+from refsim.windows.run import obstacle
+from validation.case_suite import zoo
+from validation.judges.suite import given_cases
 from validation.strategies import cases, decimals
-from validation.suite import given_cases
 
 usual = settings(
     deadline=None,

@@ -2,17 +2,16 @@
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, event, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, assume, event, given, settings, strategies as st
 
 import adjoint
 import refsim
-from refsim import window_engine
-from refsim.response import polynomial
-from refsim.window_engine import obstacle, time_to_peak, window_length
-from validation import zoo
+from refsim.models.lif.response import polynomial
+from refsim.windows import run as window_engine
+from refsim.windows.run import obstacle, time_to_peak, window_length
+from validation.case_suite import zoo
+from validation.judges.suite import given_cases
 from validation.strategies import cases, decimals
-from validation.suite import given_cases
 
 usual = settings(
     deadline=None,

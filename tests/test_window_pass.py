@@ -5,19 +5,19 @@ import warnings
 import numba
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, assume, given, settings, strategies as st
 
 import adjoint
 import refsim
 from adjoint.check import Evaluation
 from adjoint.pullback import Pullback
-from adjoint.window_pullback import WindowPass, number_of_windows
-from refsim.rows import pack
+from adjoint.windows.run import WindowPass, number_of_windows
+from refsim.network.rows import pack
 from refsim.validate import LARGEST
-from validation import duality, identities, zoo
+from validation.case_suite import zoo
+from validation.judges import duality, identities
+from validation.judges.suite import given_cases
 from validation.strategies import cases, decimals, ports
-from validation.suite import given_cases
 
 usual = settings(
     deadline=None,

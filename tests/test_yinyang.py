@@ -5,8 +5,8 @@ import pytest
 
 import adjoint
 import refsim
-from validation import yinyang
-from validation.yinyang import DOT, YANG, YIN, classify, to_spikes, yin_yang
+from validation.case_suite import yinyang
+from validation.case_suite.yinyang import DOT, YANG, YIN, classify, to_spikes, yin_yang
 
 SAMPLES = range(5)
 

@@ -5,7 +5,7 @@ import pytest
 
 import adjoint
 import refsim
-from validation.zoo import zoo
+from validation.case_suite.zoo import zoo
 
 CASES = {case.name: case for case in zoo()}
 each = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())

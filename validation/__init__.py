@@ -8,17 +8,17 @@ from runpy import run_path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from validation.backend import Answer, LossCotangents, NotExpressibleError
-    from validation.certificate import Certificate, CertificationInterrupted
     from validation.certification.certify import certify
+    from validation.comparison.backend import Answer, LossCotangents, NotExpressibleError
+    from validation.comparison.certificate import Certificate, CertificationInterrupted
 
 # Loaded on first use, as in refsim.
 _HOMES = {
-    "Answer": "backend",
-    "Certificate": "certificate",
-    "CertificationInterrupted": "certificate",
-    "LossCotangents": "backend",
-    "NotExpressibleError": "backend",
+    "Answer": "comparison.backend",
+    "Certificate": "comparison.certificate",
+    "CertificationInterrupted": "comparison.certificate",
+    "LossCotangents": "comparison.backend",
+    "NotExpressibleError": "comparison.backend",
     "certify": "certification.certify",
 }
 

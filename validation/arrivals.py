@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from queues.summary import summary
-from refsim.simulation import Simulation
-from refsim.trace import emissions
+from refsim.results.simulation import Simulation
+from refsim.results.trace import emissions
 
 
 class Arrivals(NamedTuple):

@@ -12,8 +12,8 @@ from adjoint.types import Parameters
 from refsim.cases import Case
 from refsim.engine import simulate
 from refsim.errors import InvalidValueError
-from refsim.inputs import SpikeTrain
-from refsim.simulation import Simulation
+from refsim.network.inputs import SpikeTrain
+from refsim.results.simulation import Simulation
 from validation.arrivals import arrivals
 
 # Parameters that cannot be negative; at zero only the derivative from the right exists.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from validation.certificate import CaseVerdict, Certificate
+    from validation.comparison.certificate import CaseVerdict, Certificate
 
 FIXTURE = "refsim_case"
 _CASES = pytest.StashKey[list[Any]]()

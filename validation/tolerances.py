@@ -27,7 +27,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.simulation import Simulation
+from refsim.results.simulation import Simulation
 
 EPS = float(np.finfo(np.float64).eps)
 ROUNDINGS = 4.0  # of a voltage at a crossing

@@ -1,1 +1,1 @@
-"""Other simulators behind the interface of `validation.backend`, one a module."""
+"""Other simulators behind the interface of `validation.comparison.backend`, one a module."""

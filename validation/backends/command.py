@@ -11,16 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from refsim import json_reader
 from refsim.cases import Case, CaseFileError, from_dict, make_case, save, to_dict
 from refsim.errors import InvalidValueError
-from refsim.inputs import SpikeTrain
-from refsim.network import Network
-from refsim.reading import MOST_BYTES, ReadingError, read_bytes
+from refsim.files import json_reader
+from refsim.files.reading import MOST_BYTES, ReadingError, read_bytes
+from refsim.network.inputs import SpikeTrain
+from refsim.network.network import Network
 from refsim.validate import scalar, shown
-from validation.backend import Answer, LossCotangents, NotExpressibleError
 from validation.backends.programs import check_temporary_folder, run_program, workplace
-from validation.certification.answers import AnswerError
+from validation.comparison.answers import AnswerError
+from validation.comparison.backend import Answer, LossCotangents, NotExpressibleError
 
 SKIPPED = 77  # the exit code by which test programs say that they do not apply
 LONGEST_WAIT = 1e7  # s

@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 
 from queues.summary import summary
 from refsim.errors import InvalidTypeError, MissingExtraError
-from refsim.inputs import Samples, SpikeTrain
-from refsim.network import Network
-from refsim.ports import Port
+from refsim.network.inputs import Samples, SpikeTrain
+from refsim.network.network import Network
+from refsim.network.ports import Port
 from refsim.validate import choice, shown
-from validation.backend import Answer, LossCotangents
-from validation.certification.answers import AnswerError
-from validation.certification.comparison import GROUPS
+from validation.comparison.answers import AnswerError
+from validation.comparison.backend import Answer, LossCotangents
+from validation.comparison.comparison import GROUPS
 from validation.names import PrecisionName
 
 Vector = NDArray[np.float64]

@@ -19,8 +19,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from refsim.files import OutputError, reason_of
-from validation.certification.answers import AnswerError
+from refsim.files.output import OutputError, reason_of
+from validation.comparison.answers import AnswerError
 
 MARK = "REFSIM_PROGRAM"
 _ROUNDS = 50  # of looking for processes; each may have started others meanwhile

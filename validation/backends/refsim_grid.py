@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import adjoint
-from refsim.grid_scheme import GridScheme
-from refsim.inputs import SpikeTrain
-from refsim.network import Network
-from validation.backend import Answer, LossCotangents
+from refsim.grid.scheme import GridScheme
+from refsim.network.inputs import SpikeTrain
+from refsim.network.network import Network
+from validation.comparison.backend import Answer, LossCotangents
 
 
 def backend(
@@ -23,7 +23,7 @@ def backend(
     Parameters
     ----------
     network, inputs, duration, cotangents
-        See `validation.backend`.
+        See `validation.comparison.backend`.
     dt : float
         Time step in ms.
     scheme : GridScheme

@@ -22,10 +22,14 @@ import numpy as np
 from adjoint.check import Evaluation, evaluate
 from refsim.cases import Case
 from refsim.errors import IllConditionedWarning, RefsimError
-from refsim.grid_scheme import GridScheme
-from refsim.simulation import Conditioning
-from validation.backend import LossCotangents, NotExpressibleError
-from validation.certificate import (
+from refsim.grid.scheme import GridScheme
+from refsim.results.simulation import Conditioning
+from validation.certification.convergence import converged
+from validation.certification.deciding import deciding_step
+from validation.certification.request import Request, loaded, name_of, request_of, versions_of
+from validation.comparison.answers import AnswerError, CheckedAnswer, checked_answer
+from validation.comparison.backend import LossCotangents, NotExpressibleError
+from validation.comparison.certificate import (
     NO_REFERENCE,
     NOT_OFFERED,
     WOULD_DECIDE,
@@ -36,26 +40,22 @@ from validation.certificate import (
     GroupVerdict,
     Lateness,
 )
-from validation.certification.answers import AnswerError, CheckedAnswer, checked_answer
-from validation.certification.comparison import first_difference, scales
-from validation.certification.convergence import converged
-from validation.certification.deciding import deciding_step
-from validation.certification.grid_reference import conditioning_of, grid_evaluation
-from validation.certification.judging import (
+from validation.comparison.comparison import first_difference, scales
+from validation.comparison.grid_reference import conditioning_of, grid_evaluation
+from validation.comparison.judging import (
     Yardstick,
     decided,
     is_given,
     judged,
     yardstick,
 )
-from validation.certification.lateness import (
+from validation.comparison.lateness import (
     Evidence,
     evidence_of,
     failing,
     lateness_of,
     of_exact,
 )
-from validation.certification.request import Request, loaded, name_of, request_of, versions_of
 from validation.diagnosis.diagnose import Suspect, diagnose
 from validation.names import PrecisionName
 
@@ -80,8 +80,8 @@ def certify(
     Parameters
     ----------
     backend : callable
-        ``backend(network, inputs, duration, cotangents)``, as `validation.backend` says; it
-        returns an Answer, or a tuple (spikes, gradient) or (spikes, gradient, voltages).
+        ``backend(network, inputs, duration, cotangents)``, as `validation.comparison.backend` says;
+        it returns an Answer, or a tuple (spikes, gradient) or (spikes, gradient, voltages).
     cases : iterable of Case or path, optional
         Cases, case files, folders of them, and names of stored cases; the standard suite if not
         given.

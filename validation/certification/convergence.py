@@ -23,10 +23,10 @@ from itertools import pairwise
 import numpy as np
 
 from adjoint.check import Evaluation
-from validation.certificate import GroupVerdict, StepErrors
-from validation.certification.answers import CheckedAnswer
-from validation.certification.comparison import compared, same_spikes, scales, typical_sizes
-from validation.certification.judging import (
+from validation.comparison.answers import CheckedAnswer
+from validation.comparison.certificate import GroupVerdict, StepErrors
+from validation.comparison.comparison import compared, same_spikes, scales, typical_sizes
+from validation.comparison.judging import (
     DECIDED,
     OTHER_PATTERN,
     Precision,
@@ -35,7 +35,7 @@ from validation.certification.judging import (
     is_given,
     judged,
 )
-from validation.certification.sensitivity import Sensitivity, sensitivity
+from validation.comparison.sensitivity import Sensitivity, sensitivity
 
 # Multiples of what moves do. A correct grid of first order, whichever end of a step it reports, was
 # off by 0.2 of them in the median of 596 networks, by 6 in 99 % of the groups, and converged with

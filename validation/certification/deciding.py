@@ -19,7 +19,7 @@ from validation.certification.convergence import (
     grid_yardstick,
     unstable,
 )
-from validation.certification.judging import Precision
+from validation.comparison.judging import Precision
 
 MOST_HALVINGS = 12
 # Of an error that is not resolved: a few moves of events miss the worst.

@@ -13,10 +13,10 @@ from typing import Any
 from refsim._version import __version__
 from refsim.cases import Case, load
 from refsim.errors import InvalidTypeError, InvalidValueError
-from refsim.grid_scheme import GridScheme, checked_scheme
+from refsim.grid.scheme import GridScheme, checked_scheme
 from refsim.validate import choice, members, scalar, shown
-from validation.certification.judging import PRECISIONS, Precision, checked_groups, checked_rtol
-from validation.certification.lateness import Evidence
+from validation.comparison.judging import PRECISIONS, Precision, checked_groups, checked_rtol
+from validation.comparison.lateness import Evidence
 
 LIBRARIES = ("numpy", "numba")
 
@@ -94,7 +94,7 @@ def _checked_latency(backend: Any, latency: Any, counts: bool) -> float:
 
 def loaded(cases: Any) -> list[Case]:
     """Return cases, reading those that are files; all are read before any is judged."""
-    from validation.suite import paths_of_cases, standard_cases
+    from validation.judges.suite import paths_of_cases, standard_cases
 
     if cases is None:
         return standard_cases()

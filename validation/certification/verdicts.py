@@ -6,7 +6,7 @@ import json
 import math
 from typing import Any, TextIO
 
-from validation.certificate import CaseVerdict, Certificate
+from validation.comparison.certificate import CaseVerdict, Certificate
 
 FORMAT = "refsim-certificate/1"
 

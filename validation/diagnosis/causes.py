@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adjoint.check import Evaluation
-from validation.backend import LossCotangents
-from validation.certificate import Cause, GroupVerdict, Lateness
-from validation.certification.answers import CheckedAnswer
-from validation.certification.comparison import Comparison, compared, largest
-from validation.certification.judging import Yardstick
+from validation.comparison.answers import CheckedAnswer
+from validation.comparison.backend import LossCotangents
+from validation.comparison.certificate import Cause, GroupVerdict, Lateness
+from validation.comparison.comparison import Comparison, compared, largest
+from validation.comparison.judging import Yardstick
 
 Vector = NDArray[np.float64]
 

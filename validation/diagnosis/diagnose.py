@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from validation.certificate import Cause
-from validation.certification.grid_reference import GridEvaluation
+from validation.comparison.certificate import Cause
+from validation.comparison.grid_reference import GridEvaluation
 from validation.diagnosis.causes import CAUSES, PERFECT, Explanation, Suspect
 from validation.diagnosis.groups import of_groups
 from validation.diagnosis.spikes import of_rounding, of_spikes

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from validation.certification.comparison import Comparison, largest
-from validation.certification.shifts import STEPS
+from validation.comparison.comparison import Comparison, largest
+from validation.comparison.shifts import STEPS
 from validation.diagnosis.causes import Explanation, Suspect, explanation, listed
 from validation.perturbation import BOUNDED, value_of
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.network import Network
-from refsim.ports import DoubleExpPort
+from refsim.network.network import Network
+from refsim.network.ports import DoubleExpPort
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]

@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 
 from refsim.engine import simulate
 from refsim.errors import RefsimError
-from refsim.network import Network
-from validation.certificate import in_words
-from validation.certification.comparison import (
+from refsim.network.network import Network
+from validation.comparison.certificate import in_words
+from validation.comparison.comparison import (
     compared,
     first_difference,
     largest,
     same_spikes,
     scales,
 )
-from validation.certification.judging import PRECISIONS, ROUNDINGS
-from validation.certification.lateness import LEFT_BY_ROUNDING
-from validation.certification.shifts import differences, shifts
+from validation.comparison.judging import PRECISIONS, ROUNDINGS
+from validation.comparison.lateness import LEFT_BY_ROUNDING
+from validation.comparison.shifts import differences, shifts
 from validation.diagnosis.causes import Explanation, Suspect, explanation
 
 # Back ends without a step are as exact as the reference: a shift explains all or nothing.

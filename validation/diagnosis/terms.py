@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from refsim.errors import RefsimError
-from validation.backend import LossCotangents
-from validation.certification.comparison import largest
+from validation.comparison.backend import LossCotangents
+from validation.comparison.comparison import largest
 from validation.diagnosis import plain, variants
 from validation.diagnosis.causes import Explanation, Suspect, explanation
 

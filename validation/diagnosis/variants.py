@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from adjoint.types import Parameters
 from refsim.cases import gradient_sizes
-from refsim.network import Network
-from validation.backend import Answer, LossCotangents
+from refsim.network.network import Network
+from validation.comparison.backend import Answer, LossCotangents
 from validation.diagnosis.plain import Arrival, Flow, Log, Release, Sample, Spike, simulate
 from validation.diagnosis.plain_flow import Matrix, Vector, exponential, matrix, peak_time
 
@@ -57,7 +57,7 @@ def gradient(
 def backend(
     network: Network, inputs: object, duration: float, cotangents: LossCotangents
 ) -> Answer:
-    """Answer as `validation.backend` asks, by the plain simulation and its adjoint."""
+    """Answer as `validation.comparison.backend` asks, by the plain simulation and its adjoint."""
     from refsim.cases import make_case
 
     case = make_case("asked", network, inputs, duration, cotangents.samples)  # type: ignore[arg-type]

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refsim.engine import simulate
-from refsim.simulation import Simulation
-from validation.certificate import CaseVerdict, GroupVerdict, SpikeDifference
+from refsim.results.simulation import Simulation
+from validation.comparison.certificate import CaseVerdict, GroupVerdict, SpikeDifference
 from validation.report.contents import OUTPUTS, difference_text
 from validation.report.overview_plots import Picture, drawable, first_order, step_ticks
 from validation.report.svg import (

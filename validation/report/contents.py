@@ -9,9 +9,14 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from refsim.cases import Case
-from validation.certificate import OUTPUTS as OUTPUTS
-from validation.certificate import VERDICTS, CaseVerdict, Certificate, GroupVerdict
-from validation.suite import Row
+from validation.comparison.certificate import (
+    OUTPUTS as OUTPUTS,
+    VERDICTS,
+    CaseVerdict,
+    Certificate,
+    GroupVerdict,
+)
+from validation.judges.suite import Row
 
 _PER_SYNAPSE = ("weight", "delay")
 

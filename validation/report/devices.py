@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from refsim import json_reader
 from refsim.errors import InvalidTypeError, InvalidValueError
-from refsim.files import checked_path
+from refsim.files import json_reader
+from refsim.files.output import checked_path
 from refsim.validate import shown
 
 OWN_RECORDS = Path(__file__).parents[1] / "device_records"  # of refsim, made by its benchmarks

@@ -16,8 +16,8 @@ import numpy as np
 from adjoint.check import Judgement
 from refsim._version import __version__
 from refsim.cases import Case, CaseFileError, from_dict, to_dict
-from refsim.simulation import Conditioning
-from validation.certificate import (
+from refsim.results.simulation import Conditioning
+from validation.comparison.certificate import (
     CaseVerdict,
     Cause,
     Certificate,
@@ -26,8 +26,8 @@ from validation.certificate import (
     SpikeDifference,
     StepErrors,
 )
+from validation.judges.suite import Row
 from validation.report.contents import Report
-from validation.suite import Row
 
 FORMAT = "refsim-report/1"
 _NOT_IN_JSON = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from adjoint.check import Judgement
+from validation.judges.suite import Row
 from validation.report.contents import Counts
-from validation.suite import Row
 
 
 class JudgeSummary(NamedTuple):

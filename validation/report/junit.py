@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from adjoint.check import Judgement
-from validation.certificate import CaseVerdict, Certificate
+from validation.comparison.certificate import CaseVerdict, Certificate
 from validation.report.contents import Counts, Report, difference_text, sentences
 from validation.report.judges import said_by_judge
-from validation.report.text import error_figure, figure, printable
+from validation.text import error_figure, figure, printable
 
 _Element = ElementTree.Element
 ALL_CASES = "all cases together"

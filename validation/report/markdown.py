@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from validation.certificate import CaseVerdict, Certificate
+from validation.comparison.certificate import CaseVerdict, Certificate
 from validation.report.contents import (
     Counts,
     Report,
@@ -16,7 +16,7 @@ from validation.report.contents import (
 )
 from validation.report.devices import plain_figures, tables
 from validation.report.judges import by_judge
-from validation.report.text import SIGNS, error_figure, figure, markdown, seconds_figure
+from validation.text import SIGNS, error_figure, figure, markdown, seconds_figure
 
 NO_DEVICE = "No measurements on an accelerator were given: none of these figures is from a device."
 _CASE_COLUMNS = (

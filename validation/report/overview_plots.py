@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from validation.certificate import Certificate, StepErrors
+from validation.comparison.certificate import Certificate, StepErrors
+from validation.judges.suite import Row
 from validation.report.contents import worst_group
 from validation.report.svg import (
     ANSWER,
@@ -19,7 +20,6 @@ from validation.report.svg import (
     legend,
     log_ticks,
 )
-from validation.suite import Row
 
 FLOOR, CEILING = 1e-17, 1e20  # where errors of zero are drawn, and those beyond any meaning
 

@@ -14,7 +14,7 @@ from importlib.resources import files
 from typing import Any, NamedTuple
 
 from refsim._version import __version__
-from validation.certificate import CaseVerdict, Certificate
+from validation.comparison.certificate import CaseVerdict, Certificate
 from validation.report.case_plots import case_pictures
 from validation.report.contents import (
     Counts,
@@ -28,7 +28,6 @@ from validation.report.contents import (
 from validation.report.devices import plain_figures, tables
 from validation.report.markdown import NO_DEVICE
 from validation.report.overview_plots import Picture, certificate_pictures, judge_pictures
-from validation.report.text import SIGNS, figure, printable
 from validation.report.views import (
     Table,
     case_table,
@@ -37,6 +36,7 @@ from validation.report.views import (
     judgement_table,
     plain_table,
 )
+from validation.text import SIGNS, figure, printable
 
 MOST_DRAWN = 24  # cases that fail and are drawn, in all: about 8 s and 1.2 MB
 _MOST_LISTED = 12  # failures of a back end that are told before the table of all cases

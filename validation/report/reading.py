@@ -8,9 +8,9 @@ from importlib.resources import files
 from itertools import islice
 from typing import Any
 
-from refsim import json_reader
 from refsim.errors import InvalidValueError, MissingExtraError
-from refsim.files import checked_path
+from refsim.files import json_reader
+from refsim.files.output import checked_path
 from refsim.validate import shown
 from validation.report.contents import Report
 from validation.report.document import FORMAT, from_document

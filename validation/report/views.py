@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from validation.certificate import CaseVerdict, Certificate, GroupVerdict
+from validation.comparison.certificate import CaseVerdict, Certificate, GroupVerdict
+from validation.judges.suite import Row
 from validation.report.contents import entry_name, spike_counts, worst_group
 from validation.report.judges import by_judge
-from validation.report.text import (
+from validation.text import (
     SIGNS,
     entry_figure,
     error_figure,
@@ -20,7 +21,6 @@ from validation.report.text import (
     printable,
     seconds_figure,
 )
-from validation.suite import Row
 
 _RANK = {"fail": 0, "inconclusive": 1, "skip": 2, "pass": 3}
 

@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from refsim.errors import InvalidTypeError, InvalidValueError, MissingExtraError
-from refsim.files import json_text, made_folder, write_whole
+from refsim.files.output import json_text, made_folder, write_whole
 from refsim.validate import members, shown
-from validation.certificate import Certificate
+from validation.comparison.certificate import Certificate
+from validation.judges.suite import Row
 from validation.report.contents import Report
-from validation.report.devices import Source
-from validation.report.devices import device_records as read_records
+from validation.report.devices import Source, device_records as read_records
 from validation.report.document import to_document
 from validation.report.junit import junit_text
 from validation.report.markdown import markdown_text
-from validation.suite import Row
 
 FILES = {
     "html": "report.html",

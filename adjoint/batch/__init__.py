@@ -1,0 +1,1 @@
+"""Gradients of many samples of one network."""

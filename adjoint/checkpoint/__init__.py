@@ -1,0 +1,1 @@
+"""Gradients of long runs in bounded memory."""

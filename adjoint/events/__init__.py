@@ -1,0 +1,1 @@
+"""Back through the tape of the event engine, one event after the other."""

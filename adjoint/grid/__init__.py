@@ -1,0 +1,1 @@
+"""Gradients and tangents of the fixed-step engine."""

@@ -1,0 +1,1 @@
+"""Back through a run of a large network, window by window."""

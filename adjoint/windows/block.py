@@ -1,0 +1,250 @@
+"""All arrivals of a window at the neurons of one block."""
+
+import numpy as np
+
+from adjoint.windows.bars import prefetch_bars
+from adjoint.windows.calendar import edge, put
+from adjoint.windows.flow import visit
+from adjoint.windows.reads import read_alike, read_apart, read_listed
+from adjoint.windows.reads_any import read_any, read_found
+from adjoint.windows.responses import SHORT, respond
+from adjoint.windows.segments import CHUNK, evaluate_all, scale, scan
+from adjoint.windows.types import EVENTS, N_PIECES, PENDING, SPARSE
+from queues.compiled.jit import inner_kernel, phase_kernel
+from queues.compiled.prefetch import prefetch
+from refsim.windows.deliver import delay_of
+
+_LONG = 64  # synapses of one delay that are read at once, with one response
+_AHEAD = 128  # synapses to prefetch at most
+
+
+@phase_kernel
+def _find(post, is_special, begin, end, time, place, found, b, size):
+    """List the synapses whose targets have events of their own, after ``size`` others."""
+    synapse, emitted, places = found.synapse[b], found.emitted[b], found.place[b]
+    g = np.uint64(size)
+    k = np.uint64(begin)
+    while k < np.uint64(end):
+        synapse[g] = k
+        g += np.uint64(is_special[np.uint64(post[k])])
+        k += np.uint64(1)
+    for i in range(np.uint64(size), g):
+        emitted[i] = time
+        places[i] = np.uint64(place)
+    return np.int64(g)
+
+
+@phase_kernel
+def _find_in_chunk(post, is_special, chunk, n_segments, found, b, size):
+    """Do what `_find` does, for the segments of a chunk."""
+    synapse, emitted, places = found.synapse[b], found.emitted[b], found.place[b]
+    g = np.uint64(size)
+    i = np.uint64(0)
+    for s in range(np.uint64(0), np.uint64(n_segments)):
+        k = chunk.end[b, s]
+        before = g
+        while i < chunk.start[b, s + np.uint64(1)]:
+            k -= np.uint64(1)
+            synapse[g] = k
+            g += np.uint64(is_special[np.uint64(post[k])])
+            i += np.uint64(1)
+        for f in range(before, g):
+            emitted[f] = chunk.emitted[b, s]
+            places[f] = chunk.place[b, s]
+    return np.int64(g)
+
+
+@phase_kernel
+def _list_pieces(rows, pieces, found, b, begin, end):
+    """Write the pieces from which some of the synapses found are read, and how long before."""
+    piece, since = found.piece[b], found.since[b]
+    i = np.uint64(0)
+    for g in range(np.uint64(begin), np.uint64(end)):
+        k = found.synapse[b, g]
+        arrival = found.emitted[b, g] + delay_of(rows, k)
+        j = np.uint64(pieces.first[np.uint64(rows.post[k])])
+        while arrival < pieces.below[b, j]:
+            j += np.uint64(1)
+        piece[i] = j
+        since[i] = pieces.time[b, j] - arrival
+        i += np.uint64(1)
+
+
+@inner_kernel
+def _evaluate_soon(tables, since, size, response, out):
+    """Evaluate the responses after next to no time again: see `respond`."""
+    for i in range(size):
+        if since[i] < SHORT * tables.length:
+            respond(tables, 0, 0, since[i], out)
+            for q in range(out.shape[0]):
+                response[q, i] = out[q]
+
+
+@phase_kernel
+def _read_found(problem, work, b, size):
+    """Read the synapses that were found."""
+    rows, tables, adjoints, bars = problem.rows, problem.tables, work.adjoints, work.bars
+    chunk, found, out = work.chunk, work.found, work.once.out[b]
+    since, scaled, response = found.since[b], chunk.scaled[b], chunk.response[b]
+    synapse, place, piece = found.synapse[b], found.place[b], found.piece[b]
+    row, spike_bar, rate_bar = work.pieces.row[b], work.calendar.bar[b], work.port_rate[b]
+    for begin in range(0, size, CHUNK):
+        end = min(begin + CHUNK, size)
+        _list_pieces(rows, work.pieces, found, b, begin, end)
+        if problem.is_plain:
+            scale(since, tables.length, end - begin, scaled)
+            evaluate_all(adjoints, tables.poly[0, 0], scaled, end - begin, response)
+            _evaluate_soon(tables, since, end - begin, response, out)
+            read_listed(
+                adjoints, bars, row, piece, rows.weight, synapse, place, begin, end, response,
+                since, tables.rate[0], tables.decay_rate[0], spike_bar, rate_bar,
+            )  # fmt: skip
+        else:
+            read_found(
+                tables, rows, adjoints, bars, row, piece, out, synapse, place, begin, end, since,
+                spike_bar, rate_bar,
+            )  # fmt: skip
+
+
+@phase_kernel
+def _visit_segment(tables, adjoints, at, post, begin, end, window, out):
+    """Bring all targets of a segment to the begin of ``window``."""
+    for k in range(np.uint64(begin), np.uint64(end)):
+        visit(tables, adjoints, at, np.int64(post[k]), window, out)
+
+
+@phase_kernel
+def _read_chunk(problem, work, b, n_segments, size, n_found):
+    """Read the segments of a chunk; return the number of synapses that were found."""
+    rows, tables, adjoints, bars = problem.rows, problem.tables, work.adjoints, work.bars
+    chunk, spike_bar, rate_bar = work.chunk, work.calendar.bar[b], work.port_rate[b]
+    if problem.is_plain:
+        scale(chunk.since[b], tables.length, size, chunk.scaled[b])
+        evaluate_all(adjoints, tables.poly[0, 0], chunk.scaled[b], size, chunk.response[b])
+        a, r = tables.rate[0], tables.decay_rate[0]
+        read_apart(
+            adjoints, bars, rows.post, rows.weight, chunk, b, n_segments, a, r, spike_bar, rate_bar
+        )
+    else:
+        read_any(tables, rows, adjoints, bars, work.once, chunk, b, n_segments, spike_bar, rate_bar)
+    if work.counts[b, N_PIECES] > 0:
+        is_special = work.pieces.is_special
+        n_found = _find_in_chunk(rows.post, is_special, chunk, n_segments, work.found, b, n_found)
+    return _read_if_many(problem, work, b, n_found)
+
+
+@inner_kernel
+def _read_if_many(problem, work, b, n_found):
+    """Read the synapses that were found, once they are many; return how many are left."""
+    if n_found < CHUNK:
+        return n_found
+    _read_found(problem, work, b, n_found)
+    return np.int64(0)
+
+
+@inner_kernel
+def _prefetch(bars, post, weight, begin, end):
+    """Tell the processor that some synapses come next."""
+    prefetch(post, begin, end)
+    prefetch(weight, begin, end)
+    prefetch_bars(bars, begin, end)
+
+
+@inner_kernel
+def _is_alike(problem, first, end):
+    """Return whether what is left of a row is long and has one delay and one response."""
+    if not problem.is_plain or end - first < _LONG:
+        return False
+    return delay_of(problem.rows, first) == delay_of(problem.rows, end - 1)
+
+
+@inner_kernel
+def _prefetch_next(rows, emissions, calendar, b, e, size):
+    """Prefetch what emission ``e`` will need first, where segments have about this size.
+
+    Return the first synapse of its row.
+    """
+    first = rows.start[emissions.source[e] * calendar.head.shape[0] + b]
+    end = calendar.end[b, e & calendar.mask[0]]
+    if rows.group.shape[0] > 0:
+        prefetch(rows.group, max(first, end - size), end)
+    elif rows.delay.shape[0] > 1:
+        prefetch(rows.delay, max(first, end - size), end)
+    return first
+
+
+@inner_kernel
+def _add_segment(chunk, b, s, end, used, time, place):
+    """Add the segment before ``end`` to a chunk, of which ``used`` arrivals are used with it."""
+    chunk.end[b, s] = np.uint64(end)
+    chunk.start[b, s + 1] = np.uint64(used)
+    chunk.emitted[b, s] = time
+    chunk.place[b, s] = np.uint64(place)
+
+
+@phase_kernel
+def read_block(problem, work, b):
+    """Read all arrivals of this window at the neurons of a block."""
+    rows, tables, windows = problem.rows, problem.tables, problem.windows
+    emissions, calendar, chunk = problem.emissions, work.calendar, work.chunk
+    adjoints, bars, out = work.adjoints, work.bars, work.once.out[b]
+    n_blocks, n_lists = calendar.head.shape
+    is_sparse, has_pieces = work.counts[b, SPARSE] == 1, work.counts[b, N_PIECES] > 0
+    since, w = chunk.since[b], work.now[0]
+    t0, t1 = edge(windows, w), edge(windows, w + 1)
+    e = np.int64(calendar.head[b, w % n_lists])
+    calendar.head[b, w % n_lists] = -1
+    events, n_segments, size, n_found = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
+    usual = np.int64(16)
+    while e >= 0:
+        place = e & calendar.mask[0]
+        following = np.int64(calendar.link[b, place])
+        first = rows.start[emissions.source[e] * n_blocks + b]
+        end, time = calendar.end[b, place], emissions.time[e]
+        next_first = first
+        if following >= 0:
+            next_first = _prefetch_next(rows, emissions, calendar, b, following, usual)
+        if _is_alike(problem, first, end):
+            begin = first
+            if is_sparse:
+                _visit_segment(tables, adjoints, work.at, rows.post, begin, end, w + 1, out)
+            respond(tables, 0, 0, t1 - (time + delay_of(rows, first)), out)
+            calendar.bar[b, place] += read_alike(
+                adjoints, bars, rows.post, rows.weight, begin, end, next_first - first, out,
+                tables.rate[0], tables.decay_rate[0], work.port_rate[b],
+            )  # fmt: skip
+            if has_pieces:
+                n_found = _find(
+                    rows.post, work.pieces.is_special, begin, end, time, place, work.found, b,
+                    n_found,
+                )  # fmt: skip
+                n_found = _read_if_many(problem, work, b, n_found)
+            events += end - begin
+        else:
+            begin = end
+            while True:
+                top = begin
+                begin, used = scan(rows, first, top, time, t0, t1, since, size)
+                if used > size:
+                    _add_segment(chunk, b, n_segments, top, used, time, place)
+                    if is_sparse:
+                        _visit_segment(tables, adjoints, work.at, rows.post, begin, top, w + 1, out)
+                    _prefetch(bars, rows.post, rows.weight, begin, top)
+                    n_segments += 1
+                    events += used - size
+                    size = used
+                if size < CHUNK:
+                    break
+                n_found = _read_chunk(problem, work, b, n_segments, size, n_found)
+                n_segments, size = np.int64(0), np.int64(0)
+        usual = min(end - begin + 8, np.int64(_AHEAD))
+        if begin > first:
+            put(windows, calendar, b, e, begin, time + delay_of(rows, begin - 1))
+        else:
+            work.counts[b, PENDING] -= 1
+        e = following
+    if size > 0:
+        n_found = _read_chunk(problem, work, b, n_segments, size, n_found)
+    if n_found > 0:
+        _read_found(problem, work, b, n_found)
+    work.counts[b, EVENTS] = events

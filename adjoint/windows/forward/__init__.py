@@ -1,0 +1,1 @@
+"""Tangents of a large network, window by window."""

@@ -1,0 +1,1 @@
+"""Queues of a fixed capacity, which lose what has no room."""

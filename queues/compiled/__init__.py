@@ -1,0 +1,1 @@
+"""How kernels are compiled and kept, and instructions that Numba does not emit by itself."""

@@ -1,0 +1,1 @@
+"""What a queue remembers to be walked back through."""

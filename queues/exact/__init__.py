@@ -1,0 +1,1 @@
+"""Queues that lose nothing, one structure a file."""

@@ -1,0 +1,1 @@
+"""Many queues at once, and how much bounded ones lose."""

@@ -1,0 +1,1 @@
+"""The reference engine: one event after the other."""

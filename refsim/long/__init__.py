@@ -1,0 +1,1 @@
+"""Runs in parts, and runs whose spikes go to disk."""

@@ -1,0 +1,1 @@
+"""Neuron models, a folder each."""

@@ -1,0 +1,50 @@
+"""The neuron model as the event loop and the adjoint see it.
+
+LIF is the first model. Another one brings its own flow, slope, crossing and arrival with their
+tangents and adjoints, and is chosen here, by an integer in the model and one ``if`` a function
+(functions passed to kernels would miss the disk cache); the loops stay as they are.
+"""
+
+from refsim.models.lif.adjoint import (
+    adjoint_state,
+    arrive_vjp,
+    fire_vjp,
+    flow_vjp,
+    membrane_vjp,
+    release_vjp,
+    sample_vjp,
+    start_vjp,
+)
+from refsim.models.lif.crossing import earliest_crossing, next_crossing, scratch
+from refsim.models.lif.flow import (
+    arrive,
+    arrive_jvp,
+    flow_current,
+    flow_current_jvp,
+    flow_excursion,
+    flow_voltage,
+    flow_voltage_jvp,
+    slope,
+)
+
+__all__ = [
+    "adjoint_state",
+    "arrive",
+    "arrive_jvp",
+    "arrive_vjp",
+    "earliest_crossing",
+    "fire_vjp",
+    "flow_current",
+    "flow_current_jvp",
+    "flow_excursion",
+    "flow_vjp",
+    "flow_voltage",
+    "flow_voltage_jvp",
+    "membrane_vjp",
+    "next_crossing",
+    "release_vjp",
+    "sample_vjp",
+    "scratch",
+    "slope",
+    "start_vjp",
+]

@@ -1,0 +1,99 @@
+"""The voltage that kernels take for zero, of each neuron: its drive, or its threshold.
+
+Kernels do not hold V, but V - datum, since what decides whether and when a neuron fires are small
+distances: that of the voltage from its drive v_rest + i_ext, which decays to nothing, and that from
+the threshold. Next to the datum such a distance has all its digits, while V would have lost them:
+a voltage that approaches the drive for long rounds to it.
+
+* Where the drive is at or below the threshold the datum is the drive. V - drive decays by factors
+  alone, and keeps its digits however small it becomes.
+* Where the drive is above the threshold the datum is the threshold, which V reaches. A drive of
+  10^9 thresholds would leave no digits to the distances that count; the same holds for one that
+  far below.
+
+Differences of parameters are computed as if in twice the precision: T. Ogita, S. M. Rump and
+S. Oishi, SIAM J. Sci. Comput. 26 (2005) 1955, algorithm 4.4 (Sum2).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refsim.types import Float
+
+if TYPE_CHECKING:
+    from refsim.network.network import Network
+
+# A drive below the threshold is far from it if that is so many times the other voltages: distances
+# from the drive would have three digits less than those from the threshold, where V spikes.
+_FAR = 2.0**10
+# Where the threshold is the datum it lies higher by this share of the way from the reset: what has
+# underflowed is not a crossing.
+_TRACE = 1e-290
+
+
+class Datum(NamedTuple):
+    """Voltages of neurons, each the sum of two numbers."""
+
+    high: Float  # (n,)
+    low: Float  # (n,) what rounding has left of the sum
+
+
+def _two_sum(a: Float, b: Float) -> tuple[Float, Float]:
+    """Return a + b as a rounded sum and its error (D. E. Knuth, TAOCP 2, section 4.2.2)."""
+    total = a + b
+    part = total - a
+    return total, (a - (total - part)) + (b - part)
+
+
+def _sum(*terms: Float) -> Float:
+    """Return a sum of vectors, rounded about once."""
+    total, errors = terms[0], np.zeros_like(terms[0])
+    for term in terms[1:]:
+        total, error = _two_sum(total, term)
+        errors = errors + error
+    return total + errors
+
+
+def datum_of(v_rest: Float, i_ext: Float, v_th: Float, v_reset: Float) -> Datum:
+    """Return the datum of neurons with these parameters, each (n,) in the unit of the voltage."""
+    high, low = _two_sum(v_rest, i_ext)
+    excess = _sum(v_rest, i_ext, -v_th)
+    size = np.maximum(v_th - v_reset, np.maximum(np.abs(v_th), np.abs(v_rest)))
+    at_threshold = (excess > 0.0) | (-excess > _FAR * size)
+    return Datum(np.where(at_threshold, v_th, high), np.where(at_threshold, 0.0, low))
+
+
+def above(datum: Datum, *terms: Float) -> Float:
+    """Return how far the sum of ``terms``, each (n,), is above the datum."""
+    return _sum(*terms, -datum.high, -datum.low)
+
+
+def level_of(network: Network) -> Float:
+    """Return the thresholds as kernels take them that look for crossings."""
+    level = above(network.datum, network.v_th)
+    return np.where(level == 0.0, _TRACE * (network.v_th - network.v_reset), level)
+
+
+def moved(distance: Float, before: Datum, now: Datum) -> Float:
+    """Return distances from ``now`` of voltages at a ``distance`` above the datum ``before``."""
+    return above(now, distance, before.high, before.low)
+
+
+def start_of(network: Network) -> Float:
+    """Return the voltages at time 0 as kernels take them."""
+    return above(network.datum, network.v0)
+
+
+def voltages_of(network: Network, distance: Float, neurons: NDArray[np.integer]) -> Float:
+    """Return the voltages of ``neurons`` at a ``distance`` above the datum, both of one shape.
+
+    What is held at the reset has that voltage to the last bit.
+    """
+    datum = network.datum
+    voltage = datum.high[neurons] + (datum.low[neurons] + distance)
+    is_reset = distance == network.model.neurons.v_reset[neurons]
+    return np.where(is_reset, network.v_reset[neurons], voltage)

@@ -1,0 +1,1 @@
+"""What is connected to what, and in which order it lies in memory."""

@@ -1,0 +1,1 @@
+"""When a spike arrives, and whether it does."""

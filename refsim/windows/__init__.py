@@ -1,0 +1,1 @@
+"""The engine of large networks, a window of time at a time."""

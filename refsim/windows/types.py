@@ -1,0 +1,210 @@
+"""Arrays of the window engine.
+
+Sizes: n neurons, K synaptic states, B blocks of targets. Each block belongs to one thread at a
+time, and everything that a thread writes while others work lies in the part of its block. Arrays
+over neurons are flat: entry k of neuron i of a table with K columns is K i + k.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refsim.models.lif.response import Responses
+from refsim.types import Float, InputArrays, Int, Model, Rows, SampleArrays, Tape
+
+
+class Propagator(NamedTuple):
+    """What m windows without events do to a neuron; class c is that of one time constant tau_m.
+
+    Over one window v becomes v + leak (drive - v): the rounding of a factor ``decay`` is the same
+    in every window, and over millions of them it would add up.
+    """
+
+    kind: Int  # (n,) class of each neuron
+    decay: Float  # (C, M) of the voltage
+    leak: Float  # (C, M) 1 - decay
+    lift: Float  # (C, M, K) voltage for synaptic states of 1
+    fade: Float  # (M, K) of the synaptic states
+    loss: Float  # (K,) 1 - fade of one window
+    feed: Float  # (M, K) of the first state of a cascade into the next
+    reach: Float  # (C, K) most of the voltage that states of 1 bring about
+
+
+class OneExp(NamedTuple):
+    """Networks with one exponential port, one tau_m, and time constants that are well apart.
+
+    Neither is so long that next to nothing happens in a window.
+    """
+
+    rate_v: float  # 1/tau_m
+    rate_x: float  # 1/tau of the port
+    ratio: float  # rate_v / (rate_x - rate_v)
+    reach: float  # most of the voltage that a state of 1 brings about
+    leak: float  # what voltage and state lose in a window, and the lift of the one by the other
+    loss: float
+    lift: float
+    lift_terms: Float  # polynomials as in Responses
+    fade_terms: Float
+
+
+class AnyPorts(NamedTuple):
+    """All other networks."""
+
+    n_states: int
+    n_sums: int  # 2 + K
+    has_kinds: bool  # whether responses of the voltage are tabulated by class
+
+
+class WindowProblem(NamedTuple):
+    """What a run is given."""
+
+    model: Model
+    rows: Rows
+    inputs: InputArrays
+    samples: SampleArrays
+    responses: Responses
+    propagator: Propagator
+    shape: Any  # OneExp or AnyPorts: chooses kernels by its type
+    length: float  # of a window, ms
+    turn: int  # windows between two meetings of the blocks
+    t_end: float
+    max_spikes: int
+
+
+class Flights(NamedTuple):
+    """Spikes under way."""
+
+    time: Float  # ms, of emission
+    source: Int
+    number: Int  # of the spike; -1 - i for input spike i
+    begin: Int  # (B, room) first synapse that is reached in this window, in each block
+    end: Int  # (B, room) the one after the last that is
+
+
+class Hits(NamedTuple):
+    """Arrivals of a window at the neurons to be replayed, of one block for each of T threads.
+
+    ``synapse`` holds them as found, by flight; ``arrival`` and ``origin`` by neuron.
+    """
+
+    synapse: NDArray[np.int32]  # (T, events + 1)
+    stop: Int  # (T, flights) end of the hits of each flight
+    begin: Int  # (T, n + 1) by place in the list of replays: its first arrival
+    arrival: Float  # (T, room, 4) see the columns below
+    origin: NDArray[np.int32]  # (T, room, 2) flight and synapse
+    order: NDArray[np.int32]  # (T, room) arrivals of each neuron, sorted
+    spare: NDArray[np.int32]  # (T, room) whose arrivals those found are; scratch of the sort
+
+
+# Columns of ``Hits.arrival``: time in ms; what voltage and state lose from the begin of the window
+# to then, as a share; weight.
+TIME, LEAK, LOSS, WEIGHT = range(4)
+
+
+class Neurons(NamedTuple):
+    """State of the neurons, at the beginning of window ``reached``, or of this one if dense."""
+
+    v: Float  # (n,)
+    x: Float  # (n K,)
+    v_low: Float  # (n,) what rounding has cut off the voltage, and off the states; see add_to
+    x_low: Float  # (n K,); both (0,) with OneExp
+    reached: Int  # (n,)
+    release: Float  # (n,) end of refractoriness, -1 for a neuron that is free
+    last_spike: Int  # (n,) number of its last spike, -1 before the first, -2 - row if of this turn
+    carried: Float  # (n,) slope at the release from a spike whose row has left the tape
+    awake: Int  # (n,) neurons that the next window must visit, a part for each block
+
+
+class Limits(NamedTuple):
+    """Limits of the window at work."""
+
+    t0: float  # ms
+    t1: float
+    length: float
+    t_end: float  # of the run
+    max_spikes: int
+
+
+class Findings(NamedTuple):
+    """Where replays write what they find."""
+
+    tape: Tape
+    found: Tape  # (B, room) spikes of this turn
+    counts: Int  # of the run; see the names below
+    tally: Int  # (B, WIDTH) of each block
+    gap: Float  # (B, 8) ms, least distance of arrivals from crossings, releases, samples
+
+
+class Lists(NamedTuple):
+    """Neurons of this window; a part of each list for each block, from its first neuron on."""
+
+    visited: Int  # (n,)
+    stamp: Int  # (n,) 1 + window in which a neuron was last visited
+    flag: NDArray[np.uint8]  # (n,) 1 for a neuron to be replayed
+    replays: Int  # (n,)
+    place: NDArray[np.int32]  # (n,) in the list of replays
+
+
+class WindowWork(NamedTuple):
+    """What a run changes; it can stop between windows, and between replays, and go on."""
+
+    neurons: Neurons
+    sums: Float  # what the arrivals of a window add up to, by neuron
+    lists: Lists
+    flights: Flights
+    hits: Hits
+    tape: Tape
+    found: Tape
+    counts: Int
+    tally: Int
+    gap: Float  # these five as in Findings
+    order: Int  # (B, 2 room) of what was found, and scratch of the sort
+    state: Float  # (B, 2, K) synaptic states of the neuron that is replayed, and scratch
+    roots: Float  # (B, 2, K + 2) scratch of the search for crossings
+    response: Float  # (B, 4, LANES) two to a group of arrivals, apart from those of other threads
+    claims: Int  # blocks that threads have taken on in this turn
+
+
+# Indices of ``counts``.
+(
+    NOW,  # number of the first window of the turn
+    TURN_END,  # and of the one after the last
+    PHASE,  # 0: the turn is to be opened; 1: blocks are at work; 2: spikes are to be recorded
+    SPIKES,
+    BASE,  # number of the first spike on the tape
+    FLIGHTS,
+    FRESH,  # first of the flights of input spikes of this turn
+    INPUTS,
+    SAMPLES,  # samples taken
+    LAST_SAMPLE,  # and those of this turn, which is one window then
+    FOUND,  # spikes of this turn
+    STATUS,
+    N_COUNTS,
+) = range(13)
+
+# Indices of a row of ``tally``.
+(
+    AT,  # number of the window that this block is at
+    DENSE,  # windows until this block may go over to visits of single neurons; 0 if it does them
+    STEP,  # of the work in a window; see below
+    EVENTS,  # arrivals of this window
+    VISITED,
+    AWAKE,
+    REPLAYS,
+    REPLAYED,  # neurons of this window that have been replayed
+    ROWS,  # spikes found in this turn
+    TAKEN,  # those that are on the tape
+    WORK,  # arrivals and visits that have not been counted yet
+    ARRIVALS,  # in all
+    SEARCHES,
+    DRIVEN,  # neurons that fire without any input
+    LACK,  # what ran out of room
+    N_TALLIES,
+) = range(16)
+# Steps: arrivals are to be found, delivered, gathered; marked neurons are to be replayed; the turn
+# is done.
+FINDING, DELIVERING, GATHERING, REPLAYING, WAITING = range(5)
+WIDTH = 16  # of a row of tally: two lines of the cache
+
+CHUNK = 256  # neurons that are swept at once

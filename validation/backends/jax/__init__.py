@@ -1,0 +1,1 @@
+"""Simulation and gradients by JAX."""

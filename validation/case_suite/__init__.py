@@ -1,0 +1,1 @@
+"""Where the stored cases come from, and other networks to try."""

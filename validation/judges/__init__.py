@@ -1,0 +1,1 @@
+"""Judges of gradients, one a file, and the table of all."""

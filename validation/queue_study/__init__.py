@@ -1,0 +1,1 @@
+"""Our queues beside those of adseq."""
