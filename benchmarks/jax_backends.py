@@ -29,8 +29,8 @@ import refsim
 from adjoint.check import evaluate
 from refsim.errors import MissingExtraError
 from refsim.grid.scheme import GridScheme
+from validation.case_suite.stored import standard_cases
 from validation.comparison.backend import LossCotangents
-from validation.judges.suite import standard_cases
 
 try:
     import jax

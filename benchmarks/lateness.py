@@ -26,10 +26,10 @@ from refsim.cases import load
 from refsim.errors import RefsimError
 from validation import Answer
 from validation.backends import refsim_grid
+from validation.case_suite.stored import given_cases, paths_of_cases
 from validation.certification.certify import _cotangents
 from validation.comparison.answers import checked_answer
 from validation.comparison.lateness import Evidence, evidence_of, lateness_of
-from validation.judges.suite import given_cases, paths_of_cases
 from validation.strategies import cases
 
 STEPS = ((0.1, 0.05, 0.025), (0.02, 0.01, 0.005), (0.2, 0.13, 0.07), (0.05,))

@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 from common import machine, options, show_machine, write_json
 
-from validation.judges.suite import given_cases
+from validation.case_suite.stored import given_cases
 from validation.peers import available_peers, measure, reference
 from validation.peers.cases import causality, near_threshold, peer_cases
 from validation.peers.eventax import eventax_backend

@@ -15,8 +15,8 @@ import adjoint
 import refsim
 from validation.backends.cuda import event as cuda_event, queues as cuda_queues
 from validation.backends.cuda.target import is_simulated
+from validation.case_suite.stored import given_cases
 from validation.comparison.backend import LossCotangents
-from validation.judges.suite import given_cases
 from validation.strategies import DURATION, cases, spike_trains
 
 usual = settings(

@@ -9,8 +9,8 @@ import sys
 import numpy as np
 
 import adjoint
+from validation.case_suite.stored import given_cases
 from validation.case_suite.zoo import zoo
-from validation.judges.suite import given_cases
 
 
 def digest_of(case):

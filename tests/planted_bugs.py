@@ -12,7 +12,7 @@ import numpy as np
 
 import adjoint
 from refsim.models import lif as model
-from validation.judges.suite import given_cases
+from validation.case_suite.stored import given_cases
 
 FIRE, ARRIVE = model.fire_vjp, model.arrive_vjp
 

@@ -12,8 +12,8 @@ import refsim
 from adjoint.check import evaluate
 from refsim.cases import Case, gradient_sizes
 from refsim.results.trace import emissions
+from validation.case_suite.stored import given_cases
 from validation.judges import duality, finite_differences, high_precision, identities
-from validation.judges.suite import given_cases
 from validation.strategies import cases
 
 usual = settings(

@@ -12,7 +12,7 @@ from adjoint.check import evaluate
 from refsim.cases import gradient_sizes, load
 from refsim.windows.run import obstacle
 from validation import cli, tolerances
-from validation.case_suite import generate as case_suite
+from validation.case_suite import generate as case_suite, stored
 from validation.case_suite.generate import definition, definitions, stored_files
 from validation.judges import jax_event as jax_judge, known_values as case_files, suite
 
@@ -40,8 +40,8 @@ SMALL = [name for name in MADE if is_small(name)]
 def test_the_suite_is_whole():
     assert len(MADE) >= 60
     assert len(set(MADE)) == len(MADE)
-    assert set(FILES) == set(MADE) | set(suite.GIVEN)
-    assert suite.generated_names() == set(MADE)
+    assert set(FILES) == set(MADE) | set(stored.GIVEN)
+    assert stored.generated_names() == set(MADE)
     assert sum(path.stat().st_size for path in FILES.values()) < 1.5e6
 
 
@@ -124,7 +124,7 @@ def test_more_digits_change_no_digit():
         assert text == FILES[name].read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", suite.GIVEN)
+@pytest.mark.parametrize("name", stored.GIVEN)
 def test_the_gradient_of_the_oracle_is_that_of_given_files(name):
     """They come from central differences of another program, right to 24 digits or more."""
     mpmath = pytest.importorskip("mpmath", reason="the oracle needs mpmath")
@@ -198,8 +198,8 @@ PUBLISHED = {
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_digits(name):
-    for known, stored in zip(PUBLISHED[name], read(name)["expected"]["spike_times"], strict=False):
-        assert abs(Decimal(known) - Decimal(stored)) <= Decimal(10) ** -(len(known) - 3)
+    for known, ours in zip(PUBLISHED[name], read(name)["expected"]["spike_times"], strict=False):
+        assert abs(Decimal(known) - Decimal(ours)) <= Decimal(10) ** -(len(known) - 3)
 
 
 def test_silence_and_lossless_detection():
@@ -261,7 +261,7 @@ def test_generate_needs_a_known_name_and_mpmath(capsys, tmp_path, monkeypatch):
 
 def test_validate_says_what_it_leaves_out(capsys, monkeypatch):
     chosen = [case_of("chain"), case_of("i_ext_alone")]
-    monkeypatch.setattr(suite, "standard_cases", lambda: chosen)
+    monkeypatch.setattr(stored, "standard_cases", lambda: chosen)
     monkeypatch.delitem(suite.JUDGES, jax_judge.NAME)  # it compiles for each case
     assert cli.main(["validate"]) == 0
     text = capsys.readouterr().out

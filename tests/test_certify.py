@@ -16,10 +16,10 @@ import refsim
 import validation
 from refsim.cases import make_case, save
 from validation import Answer, CertificationInterrupted, NotExpressibleError, certify
+from validation.case_suite.stored import given_cases
 from validation.case_suite.zoo import feed_forward_chain
 from validation.certification.request import checked_steps
 from validation.diagnosis import variants
-from validation.judges.suite import given_cases
 from validation.strategies import cases
 
 CASE = given_cases()[0]

@@ -17,8 +17,8 @@ import refsim
 from refsim.cases import make_case, save
 from validation import certify, cli
 from validation.backends.command import from_command
+from validation.case_suite.stored import given_cases
 from validation.cli.exit_codes import EXIT_INCONCLUSIVE
-from validation.judges.suite import given_cases
 
 HERE = Path(__file__).parent
 CASE = given_cases()[0]

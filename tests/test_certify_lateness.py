@@ -17,11 +17,11 @@ from refsim import GridScheme
 from refsim.cases import load, make_case
 from validation import Answer, certify, cli
 from validation.backends import refsim_grid
+from validation.case_suite.stored import given_cases, paths_of_cases
 from validation.certification.certify import _cotangents
 from validation.comparison.answers import checked_answer
 from validation.comparison.intervals import intervals
 from validation.comparison.lateness import Evidence, evidence_of, lateness_of
-from validation.judges.suite import given_cases, paths_of_cases
 from validation.strategies import cases
 
 STEPS = (0.1, 0.05, 0.025)

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from refsim import GridScheme, InvalidTypeError, InvalidValueError
 from validation import certify, cli
 from validation.backends import refsim_grid
-from validation.judges.suite import given_cases
+from validation.case_suite.stored import given_cases
 from validation.strategies import cases
 
 SCHEMES = [GridScheme(), GridScheme(membrane="euler", spike_time="end"), GridScheme.adseq()]

@@ -13,12 +13,12 @@ import refsim
 from refsim.cases import make_case
 from validation import NotExpressibleError, certify, cli
 from validation.backends import refsim_grid
+from validation.case_suite.stored import given_cases
 from validation.cli.exit_codes import EXIT_FAILED, EXIT_INCONCLUSIVE
 from validation.comparison import table
-from validation.comparison.certificate import GroupVerdict, Lateness
-from validation.judges.suite import given_cases
+from validation.comparison.certificate import GroupVerdict, Lateness, worst_group
 from validation.report import load, write
-from validation.report.contents import Report, overall, worst_group
+from validation.report.contents import Report, overall
 from validation.report.junit import junit_text
 from validation.report.markdown import markdown_text
 

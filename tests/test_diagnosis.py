@@ -28,12 +28,12 @@ import refsim
 from refsim.cases import make_case
 from refsim.grid.scheme import GridScheme
 from validation.backends import refsim_grid
+from validation.case_suite.stored import given_cases
 from validation.case_suite.zoo import feed_forward_chain, two_ports
 from validation.certification.certify import certify
 from validation.comparison.backend import Answer, LossCotangents
 from validation.diagnosis.diagnose import CAUSES
 from validation.diagnosis.spikes import step_of
-from validation.judges.suite import given_cases
 
 HERE = Path(__file__).parent
 CASES = [*given_cases(), feed_forward_chain(), two_ports()]

@@ -18,7 +18,7 @@ OPENING = {
     "queues/compiled/code_folder.py": "compiled code, in a folder of our own",
     "validation/backends/programs.py": "environments of processes",
     "validation/peers/nest.py": "the device that takes all",
-    "validation/cli/terminal.py": "the same",
+    "validation/terminal.py": "the same",
     "validation/case_suite/schema.py": "a file of the package",
     "validation/cli/cases.py": "files of the package",
     "validation/report/page.py": "files of the package",
@@ -26,7 +26,7 @@ OPENING = {
 }
 METHODS = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "fromfile"}
 PRINTING = {
-    "validation/cli/terminal.py": "all that the command says",
+    "validation/terminal.py": "all that the command says",
     "refsim/__main__.py": "why the command cannot be loaded",
     "queues/compiled/notice.py": "a line of its own",
 }

@@ -11,8 +11,8 @@ from jax_cases import evaluated, gradient_errors, usual
 
 import refsim
 from adjoint.check import evaluate
+from validation.case_suite.stored import generated_names, standard_cases, stored_cases
 from validation.comparison.backend import LossCotangents
-from validation.judges.suite import generated_names, standard_cases, stored_cases
 from validation.strategies import cases
 from validation.tolerances import gradient_rounding, time_rounding, voltage_rounding
 

@@ -5,7 +5,7 @@ import pytest
 
 from adjoint.check import evaluate
 from refsim.grid.scheme import GridScheme
-from validation.judges.suite import given_cases
+from validation.case_suite.stored import given_cases
 
 jax = pytest.importorskip("jax", reason="needs the extra jax")
 

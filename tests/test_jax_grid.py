@@ -14,8 +14,8 @@ import refsim
 from adjoint.check import evaluate
 from refsim.errors import InvalidTypeError, InvalidValueError
 from refsim.grid.scheme import MEMBRANES, RECEIVES, RESETS, SPIKE_TIMES, GridScheme
+from validation.case_suite.stored import given_cases
 from validation.comparison.backend import LossCotangents, nth_of_neuron
-from validation.judges.suite import given_cases
 from validation.strategies import cases
 from validation.tolerances import EPS
 

@@ -7,9 +7,10 @@ import pytest
 
 import adjoint
 from adjoint.check import evaluate
+from validation.case_suite.stored import GIVEN, given_cases
 from validation.case_suite.zoo import zoo
 from validation.judges import jax_event as jax_judge, suite
-from validation.judges.suite import GIVEN, given_cases, run
+from validation.judges.suite import run
 
 
 @pytest.fixture(autouse=True)

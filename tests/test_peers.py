@@ -17,8 +17,8 @@ from refsim.errors import InvalidValueError, MissingExtraError
 from validation import peers
 from validation.backends.optional import modules
 from validation.case_suite import zoo
+from validation.case_suite.stored import given_cases
 from validation.comparison.backend import Answer, NotExpressibleError
-from validation.judges.suite import given_cases
 from validation.peers import PEERS, available_peers, measure, reference
 from validation.peers.adseq import adseq_snn
 from validation.peers.cases import (

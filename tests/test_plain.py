@@ -10,10 +10,10 @@ import refsim
 from adjoint.check import evaluate
 from refsim.cases import make_case
 from refsim.models.lif.flow import cascade_gain, cascade_gain_derivatives
+from validation.case_suite.stored import given_cases
 from validation.comparison.backend import LossCotangents
 from validation.diagnosis import plain, variants
 from validation.diagnosis.plain_flow import exponential, peak_gain
-from validation.judges.suite import given_cases
 from validation.strategies import cases
 
 

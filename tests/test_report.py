@@ -24,6 +24,7 @@ from refsim.errors import InvalidTypeError, InvalidValueError
 from refsim.files.output import OutputError
 from refsim.results.simulation import Conditioning
 from validation import certify
+from validation.case_suite import stored
 from validation.cli import main
 from validation.comparison.certificate import (
     CaseVerdict,
@@ -33,10 +34,12 @@ from validation.comparison.certificate import (
     Lateness,
     SpikeDifference,
     StepErrors,
+    ratio,
+    worst_group,
 )
 from validation.judges import suite
 from validation.report import FORMAT, Report, ReportFileError, load, write
-from validation.report.contents import OUTPUTS, Counts, ratio, worst_group
+from validation.report.contents import OUTPUTS, Counts
 from validation.report.devices import OWN_RECORDS, device_records
 from validation.report.document import to_document
 from validation.report.junit import junit_text
@@ -60,7 +63,7 @@ needs_page = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def cases():
     """Return the stored cases, one of them with a name that is a trap."""
-    first, *others = suite.given_cases()
+    first, *others = stored.given_cases()
     return [replace(first, name=EVIL), *others]
 
 
@@ -441,8 +444,8 @@ def test_what_is_drawn_is_limited(both, monkeypatch):
 @needs_page
 @pytest.mark.slow
 def test_sixty_cases_fit_in_five_megabytes(tmp_path):
-    generated = suite.generated_names()
-    twenty = [case for case in suite.standard_cases() if case.name not in generated]
+    generated = stored.generated_names()
+    twenty = [case for case in stored.standard_cases() if case.name not in generated]
     (first,) = certificates(twenty)[1:]
     sixty = replace(first, cases=first.cases * 3)
     assert len(sixty.cases) == 60
@@ -827,7 +830,7 @@ def test_numbers_at_the_ends_of_float64_cost_no_page(tmp_path):
         weight[:2], delay[:] = (1.7e308, -1.7e308), 5e-324
         return answer._replace(gradient={**answer.gradient, "weight": weight, "delay": delay})
 
-    case = suite.given_cases()[0]
+    case = stored.given_cases()[0]
     found = [certify(backend, [case]), certify(backend, [case], steps=[0.2, 0.1])]
     text = write(found, tmp_path, forms=["html"])["html"].read_text(encoding="utf-8")
     assert "Errors above 1e+20 are drawn there." in text

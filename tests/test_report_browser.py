@@ -21,6 +21,7 @@ from selenium.webdriver.chrome.options import Options  # noqa: E402
 from selenium.webdriver.chrome.service import Service  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 
+from validation.case_suite import stored  # noqa: E402
 from validation.judges import suite  # noqa: E402
 from validation.report import write  # noqa: E402
 
@@ -55,7 +56,7 @@ def driver():
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory):
-    first, *others = suite.given_cases()
+    first, *others = stored.given_cases()
     cases = [replace(first, name='<img src="x" onerror="alert(1)">' + "long" * 20), *others]
     rows = list(suite.run(cases[:2], {"duality": suite.JUDGES["duality"]}))
     paths = write(certificates(cases), tmp_path_factory.mktemp("report"), rows=rows, forms=["html"])

@@ -13,7 +13,7 @@ from refsim.engine import Run
 from refsim.network import rows
 from refsim.windows.run import obstacle
 from validation.case_suite import zoo
-from validation.judges.suite import given_cases
+from validation.case_suite.stored import given_cases
 from validation.strategies import cases, decimals
 
 usual = settings(

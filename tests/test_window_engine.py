@@ -10,7 +10,7 @@ from refsim.models.lif.response import polynomial
 from refsim.windows import run as window_engine
 from refsim.windows.run import obstacle, time_to_peak, window_length
 from validation.case_suite import zoo
-from validation.judges.suite import given_cases
+from validation.case_suite.stored import given_cases
 from validation.strategies import cases, decimals
 
 usual = settings(

@@ -15,8 +15,8 @@ from adjoint.windows.run import WindowPass, number_of_windows
 from refsim.network.rows import pack
 from refsim.validate import LARGEST
 from validation.case_suite import zoo
+from validation.case_suite.stored import given_cases
 from validation.judges import duality, identities
-from validation.judges.suite import given_cases
 from validation.strategies import cases, decimals, ports
 
 usual = settings(

@@ -94,7 +94,7 @@ def _checked_latency(backend: Any, latency: Any, counts: bool) -> float:
 
 def loaded(cases: Any) -> list[Case]:
     """Return cases, reading those that are files; all are read before any is judged."""
-    from validation.judges.suite import paths_of_cases, standard_cases
+    from validation.case_suite.stored import paths_of_cases, standard_cases
 
     if cases is None:
         return standard_cases()

@@ -17,9 +17,9 @@ from validation.cli import (
     warmup as cli_warmup,
 )
 from validation.cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
-from validation.cli.terminal import complain, flush_output, put, say, show_all_signs
 from validation.names import given_name
 from validation.printable import printable
+from validation.terminal import complain, flush_output, put, say, show_all_signs
 
 
 class _Parser(argparse.ArgumentParser):

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 from refsim.errors import MissingExtraError, RefsimError
 from validation.cli.exit_codes import EXIT_USAGE
-from validation.cli.terminal import complain, say
+from validation.terminal import complain, say
 
 
 def add_parser(commands: Any) -> None:

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from refsim.errors import InvalidValueError, RefsimError
 from refsim.grid.scheme import GridScheme
 from validation.cli.exit_codes import EXIT_FAILED, EXIT_INCONCLUSIVE, EXIT_INTERRUPTED, EXIT_USAGE
-from validation.cli.terminal import complain, say
 from validation.names import given_name
+from validation.terminal import complain, say
 
 if TYPE_CHECKING:
     from refsim.cases import Case

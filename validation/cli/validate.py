@@ -12,8 +12,8 @@ from typing import Any, TextIO
 from refsim._version import __version__
 from refsim.errors import RefsimError
 from validation.cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
-from validation.cli.terminal import complain, say, show_progress
 from validation.names import given_name
+from validation.terminal import complain, say, show_progress
 
 
 def add_parser(commands: Any) -> None:
@@ -139,10 +139,10 @@ def _print_counts(rows: Sequence[Any], judged: int, seconds: float) -> int:
 def _readable_cases(paths: Sequence[str]) -> tuple[list[tuple[str, Any]], int]:
     """Return cases with their files, or the standard ones, and how many files are none."""
     from refsim.cases import load
-    from validation.judges import suite
+    from validation.case_suite import stored
 
     if not paths:
-        return [("", case) for case in suite.standard_cases()], 0
+        return [("", case) for case in stored.standard_cases()], 0
     cases = []
     for path in paths:
         try:

@@ -13,7 +13,7 @@ from functools import partial
 from threading import Lock
 from typing import Any
 
-from validation.cli.terminal import say
+from validation.terminal import say
 
 Step = tuple[str, Callable[[], object]]
 Chain = Callable[[], Iterator[Step]]

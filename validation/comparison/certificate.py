@@ -289,3 +289,26 @@ def _early_or_late(row: Lateness) -> str:
 def _size(row: Lateness) -> str:
     digits = ".2f" if row.unit == "steps" else ".1e"
     return f"{abs(row.late):{digits}} ± {row.error:{digits}} {row.unit}"
+
+
+def ratio(group: GroupVerdict) -> float:
+    """Return the error as a multiple of the tolerance; a failure without a number is inf."""
+    if math.isnan(group.error):
+        return math.inf if group.verdict == "fail" else 0.0
+    if group.tolerance > 0.0:
+        return group.error / group.tolerance
+    return math.inf if group.error > 0.0 else 0.0
+
+
+def worst_group(case: CaseVerdict) -> GroupVerdict | None:
+    """Return the group with the largest error for its tolerance.
+
+    Groups that fail come first, those without a number before all others; then those that leave a
+    case open, as it is they that it is skipped for. Groups that were not compared are none of them.
+    """
+    judged = [row for row in case.groups if row.verdict == "fail" or not math.isnan(row.error)]
+    return max(
+        judged,
+        key=lambda row: (row.verdict == "fail", row.verdict == case.verdict, ratio(row)),
+        default=None,
+    )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from validation.comparison.certificate import CaseVerdict
+from validation.comparison.certificate import CaseVerdict, worst_group
 from validation.printable import printable
-from validation.report.contents import worst_group
 from validation.text import figure
 
 _HEADER = ("case", "verdict", "spikes", "error", "tolerance", "worst in", "cause or note")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from refsim.errors import MissingExtraError
-from validation.cli.terminal import complain, say
 from validation.comparison.certificate import Certificate
 from validation.judges.suite import Row
 from validation.report.devices import Source
 from validation.report.writing import FILES, require_page, write
+from validation.terminal import complain, say
 
 
 def write_report(

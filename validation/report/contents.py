@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from validation.comparison.certificate import (
     VERDICTS,
     CaseVerdict,
     Certificate,
-    GroupVerdict,
 )
 from validation.judges.suite import Row
 
@@ -97,29 +95,6 @@ def overall(verdicts: Iterable[str]) -> str:
     """Return the worst of verdicts; something that passes is better than nothing."""
     said = set(verdicts)
     return next((word for word in VERDICTS if word in said), "skip")
-
-
-def ratio(group: GroupVerdict) -> float:
-    """Return the error as a multiple of the tolerance; a failure without a number is inf."""
-    if math.isnan(group.error):
-        return math.inf if group.verdict == "fail" else 0.0
-    if group.tolerance > 0.0:
-        return group.error / group.tolerance
-    return math.inf if group.error > 0.0 else 0.0
-
-
-def worst_group(case: CaseVerdict) -> GroupVerdict | None:
-    """Return the group with the largest error for its tolerance.
-
-    Groups that fail come first, those without a number before all others; then those that leave a
-    case open, as it is they that it is skipped for. Groups that were not compared are none of them.
-    """
-    judged = [row for row in case.groups if row.verdict == "fail" or not math.isnan(row.error)]
-    return max(
-        judged,
-        key=lambda row: (row.verdict == "fail", row.verdict == case.verdict, ratio(row)),
-        default=None,
-    )
 
 
 def sentences(certificate: Certificate) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from validation.comparison.certificate import CaseVerdict, Certificate
+from validation.comparison.certificate import CaseVerdict, Certificate, worst_group
 from validation.report.contents import (
     Counts,
     Report,
@@ -12,7 +12,6 @@ from validation.report.contents import (
     overall,
     sentences,
     spike_counts,
-    worst_group,
 )
 from validation.report.devices import plain_figures, tables
 from validation.report.judges import by_judge

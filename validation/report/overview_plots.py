@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from validation.comparison.certificate import Certificate, StepErrors
+from validation.comparison.certificate import Certificate, StepErrors, worst_group
 from validation.judges.suite import Row
-from validation.report.contents import worst_group
 from validation.report.svg import (
     ANSWER,
     FAINT,

@@ -14,16 +14,14 @@ from importlib.resources import files
 from typing import Any, NamedTuple
 
 from refsim._version import __version__
-from validation.comparison.certificate import CaseVerdict, Certificate
+from validation.comparison.certificate import CaseVerdict, Certificate, ratio, worst_group
 from validation.report.case_plots import case_pictures
 from validation.report.contents import (
     Counts,
     Report,
     difference_text,
     overall,
-    ratio,
     sentences,
-    worst_group,
 )
 from validation.report.devices import plain_figures, tables
 from validation.report.markdown import NO_DEVICE

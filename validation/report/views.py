@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from validation.comparison.certificate import CaseVerdict, Certificate, GroupVerdict
+from validation.comparison.certificate import CaseVerdict, Certificate, GroupVerdict, worst_group
 from validation.judges.suite import Row
-from validation.report.contents import entry_name, spike_counts, worst_group
+from validation.report.contents import entry_name, spike_counts
 from validation.report.judges import by_judge
 from validation.text import (
     SIGNS,
