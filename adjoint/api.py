@@ -17,22 +17,16 @@ from adjoint.names import AdjointQueue, Wrt
 from adjoint.pullback import Pullback, check_finite, checked_names, choose_adjoint_queue
 from adjoint.types import Cotangents, Parameters, Tangents, as_cotangents, as_parameters
 from adjoint.windows.forward.run import window_tangents
-from refsim.engine import (
-    MAX_SPIKES,
-    Run,
-    checked_duration,
-    checked_network,
-    no_state,
-    refuse_event_engine,
-)
+from refsim.engine import Run, no_state, refuse_event_engine
 from refsim.errors import IllConditionedWarning, InvalidTypeError, InvalidValueError
 from refsim.names import EngineName, QueueChoice
 from refsim.network.inputs import Samples, SpikeTrain, checked_inputs
 from refsim.network.network import Network
+from refsim.question import MAX_SPIKES, checked_duration, checked_network
 from refsim.results.simulation import Conditioning, Simulation, Spikes
 from refsim.transit.lossy import Lossy
 from refsim.validate import choice, shown
-from refsim.windows.run import obstacle
+from refsim.windows.plan import obstacle
 
 # A slope this small against (v_th - v_reset)/tau_m moves a spike a million times as far as the
 # parameter that moves it: half of the digits of a finite difference are gone.

@@ -20,11 +20,11 @@ from adjoint.api import vjp
 from adjoint.pullback import Pullback
 from adjoint.types import Parameters
 from refsim.cases import Case, make_case
-from refsim.engine import checked_duration, checked_network
 from refsim.errors import InvalidValueError, RefsimError
 from refsim.neighbours import loaded
 from refsim.network.inputs import Samples, SpikeTrain, checked_samples
 from refsim.network.network import Network
+from refsim.question import checked_duration, checked_network
 from refsim.results.simulation import Simulation
 
 JUDGES = "refsim.judges"

@@ -11,7 +11,7 @@ from adjoint.api import simulated_along, warn_of_conditioning
 from adjoint.names import ParameterName
 from adjoint.types import as_parameters
 from refsim.cases import gradient_sizes
-from refsim.engine import MAX_SPIKES, Run, simulate
+from refsim.engine import Run, simulate
 from refsim.errors import InvalidValueError
 from refsim.network.inputs import Samples, SpikeTrain
 from refsim.network.network import Network
@@ -26,6 +26,7 @@ from refsim.plot import (
     between_spikes,
     draw_threshold,
 )
+from refsim.question import MAX_SPIKES
 from refsim.results.simulation import Simulation
 from refsim.validate import choice, integer, scalar
 

@@ -16,9 +16,10 @@ from adjoint.names import AdjointQueue, Wrt
 from adjoint.types import Outcome, Parameters
 from adjoint.windows.run import WindowPass, number_of_windows
 from queues.exact.dispatch import STRUCTURES
-from refsim.engine import Run, choose_queue
+from refsim.engine import Run
 from refsim.errors import InvalidValueError, UndefinedGradientError
 from refsim.network.network import Network
+from refsim.question import choose_queue
 from refsim.results.simulation import Simulation, Spikes
 from refsim.types import Tape
 from refsim.validate import choice, members, shown, vector

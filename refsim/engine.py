@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from queues.bounded.dispatch import BOUNDED
 from queues.exact import dispatch, indexed_heap
 from queues.exact.dispatch import STRUCTURES
 from refsim.errors import (
@@ -20,11 +19,20 @@ from refsim.errors import (
 from refsim.events import loop as event_loop
 from refsim.events.loop import Counts, Margins, Problem, Transit, Work
 from refsim.models import lif as model
-from refsim.models.lif.datum import start_of, voltages_of
 from refsim.names import EngineName, QueueChoice
 from refsim.network.inputs import Samples, SpikeTrain, checked_inputs, checked_samples
 from refsim.network.network import Network
+from refsim.network.voltages import start_of, voltages_of
 from refsim.progress import no_progress, no_report, progress_bar
+from refsim.question import (
+    MAX_SPIKES,
+    SHARE,
+    checked_dt,
+    checked_duration,
+    checked_losses,
+    checked_network,
+    choose_queue,
+)
 from refsim.results.sample_gaps import gap_to_own_events
 from refsim.results.simulation import Conditioning, EventCounts, Simulation, Spikes
 from refsim.status import DONE, FULL, RUNNING, SPIKE_LIMIT
@@ -43,23 +51,18 @@ from refsim.types import (
     Wiring,
     WiringTangent,
 )
-from refsim.validate import LONGEST, boolean, checked_threads, choice, integer, scalar, shown
-from refsim.windows import run as window_engine
+from refsim.validate import boolean, checked_threads, choice, integer, shown
+from refsim.windows import plan, run as window_engine
 from refsim.windows.state import WindowState
 
 if TYPE_CHECKING:
     from refsim.events.state import EventState
 
-# Events between two looks at the keyboard: some hundredths of a second.
-SHARE = 100_000
 _EMPTY = np.zeros(0)
 _NO_INTS = np.zeros(0, dtype=np.int64)
 _NO_WIRING = Wiring(np.zeros(1, dtype=np.int64), _NO_INTS, _NO_INTS, _EMPTY, _EMPTY, _NO_INTS)
 _ROOM = 256  # rows, to begin with; from 16, growth took half of the time of 200 spikes
 _MOST_SLOTS = 10_000_000  # of a ring buffer
-
-MAX_SPIKES = 1_000_000
-_MOST_STEPS = 2.0**50  # the multiples of a step up to here are distinct, and so are their halves
 
 
 def simulate(
@@ -144,73 +147,6 @@ def simulate(
     return run.execute()
 
 
-def checked_network(network: Any) -> Network:
-    """Return ``network``, which must be one."""
-    if not isinstance(network, Network):
-        raise InvalidTypeError(f"network is a {type(network).__name__}; expected Network")
-    return network
-
-
-def checked_duration(duration: Any) -> float:
-    """Return ``duration``, which has no default: a simulation has to end somewhere."""
-    if duration is None:
-        raise InvalidTypeError("duration is missing; expected the end of the simulation in ms")
-    return scalar("duration", duration, 0.0, LONGEST, strict=True)
-
-
-def choose_queue(queue: Any, network: Network, name: str = "queue") -> str:
-    """Return the name of an exact structure; equal delays keep arrivals in the order of spikes."""
-    if isinstance(queue, Lossy):
-        queue = "auto"
-    if isinstance(queue, str) and queue in BOUNDED:
-        raise InvalidValueError(
-            f"queue is {queue!r}, which drops spikes; expected refsim.Lossy({queue!r}, ...), or an "
-            f"exact structure: {', '.join(STRUCTURES)}"
-        )
-    choice(name, queue, ("auto", *STRUCTURES))
-    if queue == "auto":
-        return "fifo" if network.has_equal_delays else "heap"
-    if STRUCTURES[queue].in_order and not network.has_equal_delays:
-        low, high = network.delay.min(), network.delay.max()
-        raise InvalidValueError(
-            f"{name} is {queue!r} and delays run from {low:.17g} to {high:.17g} ms; "
-            f"expected equal delays, or {name}='heap'"
-        )
-    return str(queue)
-
-
-def checked_dt(dt: Any, network: Network, duration: float) -> float:
-    """Return the step of the grid of arrivals, or 0.0 for none."""
-    if dt is None:
-        return 0.0
-    step = scalar("dt", dt, 0.0, LONGEST, strict=True)
-    longest = duration + float(network.delay.max(initial=0.0))
-    if longest / step > _MOST_STEPS:
-        raise InvalidValueError(
-            f"dt is {step:g} ms, and the last arrivals may come at {longest:g} ms; expected a step "
-            f"that gives at most {_MOST_STEPS:g} steps"
-        )
-    return step
-
-
-def checked_losses(queue: Any, network: Network, dt: float) -> Lossy | None:
-    """Return the bounded queues asked for, if any, which must suit the grid."""
-    if not isinstance(queue, Lossy):
-        return None
-    if queue.needs_steps and dt == 0.0:
-        raise InvalidTypeError(
-            f"dt is missing; expected a step in ms, since {queue.structure!r} has a slot a step"
-        )
-    longest = float(network.delay.max(initial=0.0))
-    steps = (queue.capacity or 1) - 1
-    if queue.structure == "bit_array" and longest > steps * dt:
-        raise InvalidValueError(
-            f"capacity is {queue.capacity} for 'bit_array', with dt = {dt:g} and delays up to "
-            f"{longest:g} ms; expected delays of at most {steps} steps"
-        )
-    return queue
-
-
 def choose_engine(
     engine: Any, network: Network, duration: float, needs_events: list[str], keep_state: bool
 ) -> tuple[str, str]:
@@ -223,23 +159,23 @@ def choose_engine(
         return "window", "it was asked for"
     if needs_events:
         return "event", needs_events[0]
-    if keep_state and not window_engine.obstacle(network, duration):
+    if keep_state and not plan.obstacle(network, duration):
         return "window", "a state is kept"
     # The size comes first: the other questions lay synapses out for windows.
     size = f"there are {len(network.synapses)} synapses"
-    if not window_engine.is_large(network):
+    if not plan.is_large(network):
         return "event", f"{size}, too few for windows to be worth their compilation"
-    why_not = window_engine.obstacle(network, duration)
+    why_not = plan.obstacle(network, duration)
     if why_not:
         return "event", why_not
-    if not window_engine.is_worthwhile(network, duration):
+    if not plan.is_worthwhile(network, duration):
         return "event", f"{size}, too few for so many windows"
     return "window", size
 
 
 def _check_windows(network: Network, duration: float, needs_events: list[str]) -> None:
     """Raise if the window engine, which is asked for, cannot be had."""
-    why_not = needs_events[0] if needs_events else window_engine.obstacle(network, duration)
+    why_not = needs_events[0] if needs_events else plan.obstacle(network, duration)
     if why_not:
         raise InvalidValueError(f"engine is 'window', and {why_not}; expected engine='event'")
 

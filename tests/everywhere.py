@@ -10,7 +10,7 @@ import numpy as np
 
 import adjoint
 import refsim
-from refsim.windows.run import obstacle
+from refsim.windows.plan import obstacle, window_tables
 from validation import tolerances
 
 _OF_EVENTS = ("engine", "queue", "dt", "keep_state", "progress")
@@ -71,7 +71,7 @@ def check_everywhere(network, inputs, duration, found, is_cut=False, samples=Non
     inputs = inputs if network.n_inputs else None
     _check_batch(network, inputs, duration, samples, limit, found, is_cut)
     suits = obstacle(network, duration) is None and not _hangs_on_rounding(found)
-    if suits and duration / network.window_tables.length < _MOST_WINDOWS:
+    if suits and duration / window_tables(network).length < _MOST_WINDOWS:
         _check_windows(network, inputs, duration, samples, limit, found, is_cut)
 
 

@@ -10,7 +10,7 @@ import pytest
 import refsim
 from adjoint.check import evaluate
 from refsim.cases import gradient_sizes, load
-from refsim.windows.run import obstacle
+from refsim.windows.plan import obstacle
 from validation import cli, tolerances
 from validation.case_suite import generate as case_suite, stored
 from validation.case_suite.generate import definition, definitions, stored_files

@@ -12,8 +12,8 @@ from test_window_engine import assert_same, balanced, with_delays
 import refsim
 from refsim.long import continuation
 from refsim.network import rows
-from refsim.windows import run as window_engine
-from refsim.windows.run import obstacle
+from refsim.windows import room, run as window_engine
+from refsim.windows.plan import obstacle
 from refsim.windows.types import AWAKE, PHASE
 from validation.strategies import cases, decimals
 
@@ -141,7 +141,7 @@ def test_an_interrupted_run_keeps_a_state_wherever_it_was(monkeypatch, end):
     options = {"engine": "window", "keep_state": True}
     for looks in range(200):
         with monkeypatch.context() as patch:
-            patch.setattr(window_engine, "_ROOM", 1)
+            patch.setattr(room, "ROOM", 1)
             patch.setattr(window_engine, "_SHARE", 2000)
             run = refsim.engine.Run(network, None, end, samples, "auto", None, 10**6, **options)
             partial = interrupted(run, looks)
@@ -196,7 +196,7 @@ def test_threads_change_no_bit(monkeypatch, changes):
 def test_threads_whose_room_runs_out(monkeypatch):
     network = in_blocks(monkeypatch)
     plain = refsim.simulate(network, None, 20.0, engine="window", threads=3)
-    monkeypatch.setattr(window_engine, "_ROOM", 1)
+    monkeypatch.setattr(room, "ROOM", 1)
     monkeypatch.setattr(window_engine, "_SHARE", 3000)
     assert_same(refsim.simulate(network, None, 20.0, engine="window", threads=3), plain)
 

@@ -7,6 +7,7 @@ from certain import EPS, Leeway, Undecided, bounds_of, objections
 from hypothesis import assume, given, settings
 
 from refsim import simulate, simulate_batch
+from refsim.windows.plan import window_tables
 from validation.strategies import near_threshold
 
 
@@ -27,7 +28,7 @@ def leeway(case, windows):
     roundings = 32.0 + 8.0 * len(case.inputs)
     if not windows:
         return Leeway(roundings * EPS, 0.0, 4.0)
-    length = case.network.window_tables.length
+    length = window_tables(case.network).length
     roundings += 4.0 * math.sqrt(case.duration / length)
     # Responses are polynomials, good to the last bits of their largest value in a window.
     response = 8.0 * EPS * length / (length + float(case.network.tau_m.min()))
@@ -41,7 +42,7 @@ def check(case):
     except Undecided:
         assume(False)
     # Windows solve for crossings to the last bits of their own length.
-    of_length = EPS * case.network.window_tables.length
+    of_length = EPS * window_tables(case.network).length
     for run, bounds, rounding in (
         (by_events, exact, 0.0),
         (in_a_batch, exact, 0.0),

@@ -22,7 +22,7 @@ from adjoint.windows.forward.run import window_tangents
 from adjoint.windows.run import WindowPass
 from refsim.cases import gradient_sizes
 from refsim.network.rows import pack
-from refsim.windows import run as window_engine
+from refsim.windows import plan
 from validation.case_suite import zoo
 from validation.strategies import cases, decimals
 from validation.tolerances import rounding_weight
@@ -125,7 +125,7 @@ def test_threads_and_packed_synapses_give_the_same(delays, names, monkeypatch):
     sizes = gradient_sizes(network, 0)
     rng = np.random.default_rng(1)
     tangents = {name: rng.normal(size=sizes[name]) for name in names}
-    monkeypatch.setattr(window_engine, "_WORTHWHILE", 10_000)
+    monkeypatch.setattr(plan, "_WORTHWHILE", 10_000)
     run, dot = adjoint.jvp(network, None, 30.0, tangents, threads=1)
     assert run.engine == "window"
     assert len(run.spikes.time) > 300

@@ -11,7 +11,7 @@ from adjoint.pullback import Pullback
 from adjoint.windows.run import WindowPass, number_of_windows
 from refsim.engine import Run
 from refsim.network import rows
-from refsim.windows.run import obstacle
+from refsim.windows.plan import obstacle
 from validation.case_suite import zoo
 from validation.case_suite.stored import given_cases
 from validation.strategies import cases, decimals

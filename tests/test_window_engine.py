@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, assume, event, given, settings, strategies a
 import adjoint
 import refsim
 from refsim.models.lif.response import polynomial
-from refsim.windows import run as window_engine
-from refsim.windows.run import obstacle, time_to_peak, window_length
+from refsim.windows import plan, room as room_of_windows
+from refsim.windows.plan import obstacle, time_to_peak, window_length, window_tables
 from validation.case_suite import zoo
 from validation.case_suite.stored import given_cases
 from validation.strategies import cases, decimals
@@ -118,12 +118,12 @@ def test_samples_and_limits_of_memory_change_nothing(case, seed):
         plain = refsim.simulate(*arguments, engine="window", max_spikes=300)
     except refsim.SpikeLimitError:
         assume(False)
-    room = window_engine._ROOM
+    usual_room = room_of_windows.ROOM
     try:
-        window_engine._ROOM = 1
+        room_of_windows.ROOM = 1
         tight = refsim.simulate(*arguments, engine="window", max_spikes=300)
     finally:
-        window_engine._ROOM = room
+        room_of_windows.ROOM = usual_room
     for a, b in zip(plain.spikes, tight.spikes, strict=True):
         assert np.array_equal(a, b)
     rng = np.random.default_rng(seed)
@@ -156,9 +156,9 @@ def runs_of_turns(network, inputs, duration):
     """Simulate with turns of at most 1, 3 and 4 windows."""
     for most in (1, 3, 4):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(window_engine, "_MOST_IN_TURN", most)
+            patch.setattr(plan, "_MOST_IN_TURN", most)
             fresh = network.replace()  # whose windows are not known yet
-            assert fresh.window_tables.turn <= most
+            assert window_tables(fresh).turn <= most
             yield refsim.simulate(fresh, inputs, duration, engine="window")
 
 
@@ -181,7 +181,7 @@ def test_turns_of_any_length_give_the_same_to_the_last_bit(case, least):
         one, *others = runs_of_turns(network, case.inputs, case.duration)
     except refsim.SpikeLimitError:
         assume(False)
-    event(f"turns of {network.window_tables.turn}")
+    event(f"turns of {window_tables(network).turn}")
     for run in others:
         assert_same(run, one)
 
@@ -204,7 +204,7 @@ def test_turns_add_arrivals_in_one_order():
     times = np.sort(rng.uniform(0.0, 50.0, 800))
     inputs = refsim.SpikeTrain(times, rng.integers(0, n_inputs, 800), n_inputs)
     one, *others = runs_of_turns(network, inputs, 50.0)
-    assert network.window_tables.turn > 1
+    assert window_tables(network).turn > 1
     assert len(one.spikes.time) > 300
     for run in others:
         assert_same(run, one)
@@ -214,7 +214,7 @@ def test_turns_add_arrivals_in_one_order():
 def test_a_limit_within_a_turn_keeps_the_first_spikes(max_spikes):
     """Every neuron spikes some dozen times in a window, of which a turn has four."""
     network = balanced(i_ext=4000.0, t_ref=0.0, delay=4.0)
-    assert network.window_tables.turn == 4
+    assert window_tables(network).turn == 4
     partial = []
     for engine in ("event", "window"):
         with pytest.raises(refsim.SpikeLimitError) as error:
@@ -229,7 +229,7 @@ def test_a_release_in_the_turn_of_its_spike():
     """Refractoriness of less than a window, of a window, and of more than a turn of four."""
     for t_ref in (0.1, 0.5, 1.0, 6.0):
         network = balanced(t_ref=t_ref, delay=4.0)
-        assert network.window_tables.turn == 4
+        assert window_tables(network).turn == 4
         a, b = (refsim.simulate(network, None, 40.0, engine=name) for name in ("event", "window"))
         assert len(a.spikes.time) > 300
         np.testing.assert_allclose(b.spikes.slope_after, a.spikes.slope_after, rtol=1e-9)
@@ -285,7 +285,7 @@ def shower(n):
 def test_a_replay_that_runs_out_of_room_begins_again_held(monkeypatch):
     inputs = refsim.SpikeTrain([0.3987], [0], 1)
     for room in (1, 7, 64):
-        monkeypatch.setattr(window_engine, "_ROOM", room)
+        monkeypatch.setattr(room_of_windows, "ROOM", room)
         a, b = (refsim.simulate(shower(40), inputs, 1.2, engine=e) for e in ("event", "window"))
         assert_equal(a, b, 1e-9)
         assert len(a.spikes.time) == 160
@@ -323,7 +323,7 @@ def test_a_partial_result_holds_the_first_spikes_and_ends_with_the_last(limit):
 
 
 def test_the_choice_of_engine_and_its_reason(monkeypatch):
-    monkeypatch.setattr(window_engine, "_WORTHWHILE", 20_000)
+    monkeypatch.setattr(plan, "_WORTHWHILE", 20_000)
     small, large = zoo.recurrent(), balanced()
     run = refsim.simulate(small.network, small.inputs, 5.0)
     assert (run.engine, "synapses" in run.engine_reason) == ("event", True)

@@ -18,10 +18,11 @@ from queues.exact.dispatch import STRUCTURES
 from queues.types import HeapOrRingArrays
 from refsim.batch.events import EventBatch
 from refsim.batch.simulate import batch_run
-from refsim.engine import MAX_SPIKES, Run, checked_network
+from refsim.engine import Run
 from refsim.errors import IllConditionedWarning, InvalidTypeError
 from refsim.names import EngineName, QueueChoice
 from refsim.network.network import Network
+from refsim.question import MAX_SPIKES, checked_network
 from refsim.results.batch import BatchResult
 from refsim.results.simulation import Simulation
 from refsim.transit.lossy import Lossy

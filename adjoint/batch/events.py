@@ -18,7 +18,7 @@ from queues.exact.dispatch import STRUCTURES
 from refsim.batch.events import EventBatch
 from refsim.models import lif as neuron
 from refsim.models.lif.adjoint import ModelBar
-from refsim.models.lif.datum import start_of
+from refsim.network.voltages import start_of
 from refsim.results.batch import BatchResult
 from refsim.results.simulation import EventCounts
 from refsim.status import DONE, RUNNING

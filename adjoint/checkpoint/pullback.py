@@ -19,9 +19,9 @@ from adjoint.windows.run import WayBack, WindowPass, number_of_windows
 from adjoint.windows.section import samples_of, section_of, window_edge, windows_of
 from refsim.engine import Run
 from refsim.errors import InvalidValueError
-from refsim.models.lif.datum import voltages_of
 from refsim.network.inputs import Samples, SpikeTrain
 from refsim.network.network import Network
+from refsim.network.voltages import voltages_of
 from refsim.results.simulation import Conditioning, EventCounts, Spikes
 from refsim.status import SPIKE_LIMIT
 from refsim.types import Float

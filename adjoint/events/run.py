@@ -22,7 +22,7 @@ from queues.exact import dispatch
 from queues.exact.dispatch import STRUCTURES
 from refsim.engine import Run
 from refsim.models import lif as neuron
-from refsim.models.lif.datum import start_of
+from refsim.network.voltages import start_of
 from refsim.results.simulation import Simulation
 from refsim.results.trace import emissions
 from refsim.status import DONE, FULL, RUNNING

@@ -13,12 +13,12 @@ from adjoint.grid.pullback import GridPullback
 from adjoint.layout import kernel_tangents
 from adjoint.pullback import check_finite
 from adjoint.types import Parameters, Tangents, as_parameters
-from refsim.engine import MAX_SPIKES, checked_network
 from refsim.grid.result import GridSimulation
 from refsim.grid.run import GridRun
 from refsim.grid.scheme import GridScheme
 from refsim.network.inputs import Samples, SpikeTrain, checked_inputs
 from refsim.network.network import Network
+from refsim.question import MAX_SPIKES, checked_network
 
 
 def grid_vjp(

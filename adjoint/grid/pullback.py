@@ -12,13 +12,13 @@ from adjoint.layout import as_given, gradient
 from adjoint.names import Wrt
 from adjoint.pullback import check_finite, checked_names
 from adjoint.types import Outcome, Parameters
-from refsim.engine import SHARE
 from refsim.grid.calendar import empty_calendar
 from refsim.grid.result import GridSimulation
 from refsim.grid.run import GridRun
 from refsim.grid.tables import step_derivatives
 from refsim.models.lif.adjoint import ModelBar
 from refsim.network.network import Network
+from refsim.question import SHARE
 from refsim.validate import vector
 
 

@@ -41,8 +41,8 @@ from queues.compiled.barrier import claims
 from queues.compiled.jit import kernel
 from refsim.engine import Run
 from refsim.models.lif.adjoint import ModelBar
-from refsim.models.lif.datum import start_of
 from refsim.network.network import Network
+from refsim.network.voltages import start_of
 from refsim.status import DONE, RUNNING
 from refsim.threads import Crew
 from refsim.types import Float, Rows

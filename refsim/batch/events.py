@@ -20,9 +20,10 @@ from refsim.batch.loop import (
     run_samples,
 )
 from refsim.batch.run import BatchRun
-from refsim.engine import SHARE, Run, grown_transit, grown_work
-from refsim.models.lif.datum import start_of, voltages_of
+from refsim.engine import Run, grown_transit, grown_work
 from refsim.network.inputs import Samples, SpikeTrain
+from refsim.network.voltages import start_of, voltages_of
+from refsim.question import SHARE
 from refsim.results.batch import BatchResult, starts
 from refsim.results.sample_gaps import Moments, gaps_to_own_events
 from refsim.results.simulation import Spikes

@@ -8,10 +8,11 @@ from typing import Any
 from queues.types import HeapOrRingArrays
 from refsim.batch.events import EventBatch
 from refsim.batch.run import SingleRuns
-from refsim.engine import MAX_SPIKES, Run
+from refsim.engine import Run
 from refsim.names import EngineName, QueueChoice
 from refsim.network.inputs import Samples, SpikeTrain
 from refsim.network.network import Network
+from refsim.question import MAX_SPIKES
 from refsim.results.batch import BatchResult
 from refsim.transit.lossy import Lossy
 

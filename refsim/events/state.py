@@ -17,15 +17,17 @@ from numpy.typing import NDArray
 
 from queues.exact import ring_buffer
 from queues.types import RingBufferArrays
-from refsim.engine import MAX_SPIKES, Run
+from refsim.engine import Run
 from refsim.errors import InvalidValueError
 from refsim.events import loop as event_loop
 from refsim.events.loop import Margins
 from refsim.files.saved_columns import check, check_columns, check_finite, check_within, copies
-from refsim.models.lif.datum import moved, voltages_of
+from refsim.models.lif.datum import moved
 from refsim.network.inputs import Samples, SpikeTrain
 from refsim.network.network import Network
 from refsim.network.synapses import Synapses
+from refsim.network.voltages import voltages_of
+from refsim.question import MAX_SPIKES
 from refsim.results.sample_gaps import gap_to_own_events
 from refsim.results.simulation import Conditioning, Simulation, Spikes
 from refsim.transit.arrivals import arrival_times

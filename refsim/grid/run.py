@@ -7,15 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.engine import (
-    MAX_SPIKES,
-    SHARE,
-    Tangents as KernelTangents,
-    checked_dt,
-    checked_duration,
-    checked_network,
-    no_tangents,
-)
+from refsim.engine import Tangents as KernelTangents, no_tangents
 from refsim.errors import (
     InvalidTypeError,
     InvalidValueError,
@@ -38,9 +30,11 @@ from refsim.grid.types import (
     Recorder,
     Rules,
 )
-from refsim.models.lif.datum import above, start_of, voltages_of
+from refsim.models.lif.datum import above
 from refsim.network.inputs import Samples, SpikeTrain, checked_inputs, checked_samples
 from refsim.network.network import Network
+from refsim.network.voltages import start_of, voltages_of
+from refsim.question import MAX_SPIKES, SHARE, checked_dt, checked_duration, checked_network
 from refsim.results.simulation import Trace
 from refsim.status import DONE, FULL, RUNNING, SPIKE_LIMIT
 from refsim.types import InputArrays

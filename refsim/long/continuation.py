@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from queues.exact.dispatch import STRUCTURES
-from refsim.engine import MAX_SPIKES, Run, checked_dt, checked_duration, checked_network
+from refsim.engine import Run
 from refsim.errors import InvalidTypeError, InvalidValueError
 from refsim.events.state import (
     EventRun,
@@ -26,6 +26,7 @@ from refsim.files.output import checked_path, write_whole
 from refsim.files.saved_columns import check
 from refsim.network.inputs import Samples, SpikeTrain, checked_inputs, checked_samples
 from refsim.network.network import Network
+from refsim.question import MAX_SPIKES, checked_dt, checked_duration, checked_network
 from refsim.results.simulation import Conditioning, EventCounts, Simulation, Spikes
 from refsim.transit.lossy import NoLosses
 from refsim.types import Tape

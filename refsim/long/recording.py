@@ -11,13 +11,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.engine import Run, checked_duration
+from refsim.engine import Run
 from refsim.errors import InvalidValueError, SimulationInterrupted, SpikeLimitError
 from refsim.files.hdf5 import growing_columns
 from refsim.files.output import OutputError, checked_path, made_folder, write_whole
 from refsim.files.reading import memory
 from refsim.network.inputs import SpikeTrain
 from refsim.network.network import Network
+from refsim.question import checked_duration
 from refsim.status import SPIKE_LIMIT
 from refsim.threads import uninterrupted
 from refsim.validate import LONGEST, scalar

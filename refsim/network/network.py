@@ -28,7 +28,6 @@ from refsim.validate import (
 
 if TYPE_CHECKING:
     from refsim.network.packed import PackedSynapses
-    from refsim.windows.run import WindowTables
 
 AnySynapses: TypeAlias = "Synapses | PackedSynapses | Sequence[Synapses]"
 
@@ -206,7 +205,7 @@ class Network(ReadOnlyArrays):
         neurons = NeuronArrays(
             rate=1.0 / self.tau_m,
             drive=above(self.datum, self.v_rest, self.i_ext),
-            v_th=level_of(self),
+            v_th=level_of(self.datum, self.v_th, self.v_reset),
             v_reset=above(self.datum, self.v_reset),
             t_ref=self.t_ref,
         )
@@ -238,16 +237,9 @@ class Network(ReadOnlyArrays):
     @cached_property
     def shortest_delay(self) -> float:
         """Shortest delay between neurons in ms, inf if there is none."""
-        from refsim.windows.run import shortest_delay
+        from refsim.network.rows import shortest_delay
 
-        return shortest_delay(self)
-
-    @cached_property
-    def window_tables(self) -> WindowTables:
-        """What the window engine computes once for a network."""
-        from refsim.windows.run import window_tables
-
-        return window_tables(self)
+        return shortest_delay(self.rows[0], self.n_neurons)
 
     @cached_property
     def wiring(self) -> Wiring:

@@ -235,3 +235,13 @@ def ports(port: NDArray[Any], number: NDArray[np.int32] | None = None) -> dict[s
         made = port.astype(np.uint16) if number is None else gathered(port, number, np.uint16)
     only = np.array([low if low == high else -1], np.int64)
     return {"port": frozen(made), "only_port": frozen(only)}
+
+
+def shortest_delay(rows: Rows, n_neurons: int) -> float:
+    """Return the shortest delay between neurons in ms, inf if there is none."""
+    between = rows.start[n_neurons * (len(rows.edge) - 1)]
+    if between == 0:
+        return np.inf
+    if len(rows.group):
+        return float(rows.delay[rows.group[:between].min()])
+    return float(rows.delay[:between].min())

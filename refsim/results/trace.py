@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from queues.compiled.jit import jit
 from refsim.models import lif as neuron
-from refsim.models.lif.datum import start_of, voltages_of
+from refsim.network.voltages import start_of, voltages_of
 from refsim.transit.arrivals import arrival_times
 from refsim.transit.lossy import NoLosses, lost_bits
 from refsim.types import Float, Int

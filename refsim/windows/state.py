@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from refsim.files.saved_columns import check, check_columns, check_finite, check_within, copies
 from refsim.types import Float, Int
 from refsim.validate import LARGEST_INT, LONGEST
+from refsim.windows.plan import window_tables
 from refsim.windows.types import (
     AWAKE,
     BASE,
@@ -159,7 +160,7 @@ def checked_state(
     rows = network.rows[0]
     n, n_blocks, flights = network.n_neurons, len(rows.edge) - 1, len(np.atleast_1d(state.time))
     n_states = len(network.model.ports.rate)
-    kept = 0 if isinstance(network.window_tables.shape, OneExp) else 1
+    kept = 0 if isinstance(window_tables(network).shape, OneExp) else 1
     shapes: dict[str, tuple[int, ...]] = {"v_low": (kept * n,), "x_low": (kept * n * n_states,)}
     shapes |= {"x": (n * n_states,), "counts": (N_COUNTS,), "tally": (n_blocks, WIDTH)}
     shapes |= {"gap": (n_blocks, 8), "end": (n_blocks, flights)}
@@ -167,7 +168,7 @@ def checked_state(
     check_columns(state, shapes, (n,), _FLOATS)
     check_finite(state, ("v", "x", "v_low", "x_low", "release", "time"))
     _check_counts(state, n_spikes, n_inputs, n_samples)
-    windows = duration / network.window_tables.length  # of which the last may be a part
+    windows = duration / window_tables(network).length  # of which the last may be a part
     if not -1e-9 * windows <= windows - state.n_windows < 1.0:
         raise ValueError(
             f"counts[{NOW}] is {state.n_windows}; expected {int(windows)} windows in {duration} ms"
@@ -204,7 +205,7 @@ def _check_places(state: WindowState, network: Network, n_inputs: int) -> None:
 
 def _check_times(state: WindowState, network: Network) -> None:
     """Refuse what would have been due, but for rounding, before the window that comes next."""
-    begin = state.n_windows * network.window_tables.length
+    begin = state.n_windows * window_tables(network).length
     check_within("time", state.time, 0.0, begin * (1.0 + _ROUNDING))
     held = (state.last_spike >= 0) & (state.release >= begin * (1.0 - _ROUNDING))
     is_right = (state.release == -1.0) | (held & (state.release <= begin + 2.0 * LONGEST))

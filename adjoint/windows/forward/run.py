@@ -15,8 +15,8 @@ from adjoint.windows.run import WindowPass
 from adjoint.windows.section import Before, Section, most_together, room_of_pieces, section_of
 from queues.compiled.barrier import claims
 from refsim.engine import Run
-from refsim.models.lif.datum import start_of
 from refsim.network.network import Network
+from refsim.network.voltages import start_of
 from refsim.status import DONE, RUNNING
 from refsim.threads import Crew
 from refsim.types import Float

@@ -17,15 +17,11 @@ S. Oishi, SIAM J. Sci. Comput. 26 (2005) 1955, algorithm 4.4 (Sum2).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from refsim.types import Float
-
-if TYPE_CHECKING:
-    from refsim.network.network import Network
 
 # A drive below the threshold is far from it if that is so many times the other voltages: distances
 # from the drive would have three digits less than those from the threshold, where V spikes.
@@ -72,28 +68,12 @@ def above(datum: Datum, *terms: Float) -> Float:
     return _sum(*terms, -datum.high, -datum.low)
 
 
-def level_of(network: Network) -> Float:
+def level_of(datum: Datum, v_th: Float, v_reset: Float) -> Float:
     """Return the thresholds as kernels take them that look for crossings."""
-    level = above(network.datum, network.v_th)
-    return np.where(level == 0.0, _TRACE * (network.v_th - network.v_reset), level)
+    level = above(datum, v_th)
+    return np.where(level == 0.0, _TRACE * (v_th - v_reset), level)
 
 
 def moved(distance: Float, before: Datum, now: Datum) -> Float:
     """Return distances from ``now`` of voltages at a ``distance`` above the datum ``before``."""
     return above(now, distance, before.high, before.low)
-
-
-def start_of(network: Network) -> Float:
-    """Return the voltages at time 0 as kernels take them."""
-    return above(network.datum, network.v0)
-
-
-def voltages_of(network: Network, distance: Float, neurons: NDArray[np.integer]) -> Float:
-    """Return the voltages of ``neurons`` at a ``distance`` above the datum, both of one shape.
-
-    What is held at the reset has that voltage to the last bit.
-    """
-    datum = network.datum
-    voltage = datum.high[neurons] + (datum.low[neurons] + distance)
-    is_reset = distance == network.model.neurons.v_reset[neurons]
-    return np.where(is_reset, network.v_reset[neurons], voltage)

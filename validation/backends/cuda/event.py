@@ -24,10 +24,11 @@ from queues.exact.dispatch import STRUCTURES
 from queues.types import HeapOrRingArrays
 from refsim.batch.events import EventBatch
 from refsim.batch.loop import EMITTED, SPIKES
-from refsim.engine import MAX_SPIKES, Run, choose_queue
+from refsim.engine import Run
 from refsim.errors import IllConditionedWarning, InvalidValueError
 from refsim.network.inputs import Samples, SpikeTrain
 from refsim.network.network import Network
+from refsim.question import MAX_SPIKES, choose_queue
 from refsim.results.batch import BatchResult
 from refsim.status import FULL, SPIKE_LIMIT
 from refsim.transit.lossy import Lossy
