@@ -17,16 +17,18 @@ from adjoint.names import AdjointQueue, Wrt
 from adjoint.pullback import Pullback, check_finite, checked_names, choose_adjoint_queue
 from adjoint.types import Cotangents, Parameters, Tangents, as_cotangents, as_parameters
 from adjoint.windows.forward.run import window_tangents
-from refsim.engine import Run, no_state, refuse_event_engine
+from refsim.engine import choose_engine, no_state, refuse_event_engine, run_of
 from refsim.errors import IllConditionedWarning, InvalidTypeError, InvalidValueError
+from refsim.events.run import EventRun
 from refsim.names import EngineName, QueueChoice
 from refsim.network.inputs import Samples, SpikeTrain, checked_inputs
 from refsim.network.network import Network
-from refsim.question import MAX_SPIKES, checked_duration, checked_network
+from refsim.question import MAX_SPIKES, Question, checked_duration, checked_network
 from refsim.results.simulation import Conditioning, Simulation, Spikes
 from refsim.transit.lossy import Lossy
 from refsim.validate import choice, shown
 from refsim.windows.plan import obstacle
+from refsim.windows.run import WindowRun
 
 # A slope this small against (v_th - v_reset)/tau_m moves a spike a million times as far as the
 # parameter that moves it: half of the digits of a finite difference are gone.
@@ -134,17 +136,16 @@ def vjp(
     if plan is not None:
         _check_windows(checked_network(network), duration, queue, dt)
         engine = "window"
-    run = Run(
-        network, inputs, duration, samples, queue, dt, max_spikes, engine=engine, threads=threads
-    )
+    question = Question(network, inputs, duration, samples, queue, dt, max_spikes, threads)
     if plan is not None:
-        result, back = vjp_in_pieces(run, plan)
+        choose_engine(question, engine)
+        result, back = vjp_in_pieces(question, plan)
         _warn_of_pieces(result)
         return result, back
-    choose_adjoint_queue(adjoint_queue, run.network)
-    simulation = run.execute()
+    choose_adjoint_queue(adjoint_queue, question.network)
+    simulation = run_of(question, engine).execute()
     warn_of_conditioning(simulation)
-    return simulation, Pullback(run, simulation, adjoint_queue)
+    return simulation, Pullback(question, simulation, adjoint_queue)
 
 
 def _checked_plan(checkpoint: Any, engine: Any, adjoint_queue: Any) -> Checkpoint:
@@ -276,23 +277,26 @@ def jvp(
     direction = as_parameters(
         "tangents", {} if tangents is None else tangents, network, n_input_spikes
     )
-    run = Run(
-        network, inputs, duration, samples, queue, dt, max_spikes, engine=engine, threads=threads
-    )
-    simulation, tangents_of = simulated_along(run, direction)
+    question = Question(network, inputs, duration, samples, queue, dt, max_spikes, threads)
+    simulation, tangents_of = simulated_along(run_of(question, engine), direction)
     warn_of_conditioning(simulation)
     return simulation, tangents_of()
 
 
-def simulated_along(run: Run, direction: Parameters) -> tuple[Simulation, Callable[[], Tangents]]:
+def simulated_along(
+    run: EventRun | WindowRun, direction: Parameters
+) -> tuple[Simulation, Callable[[], Tangents]]:
     """Simulate along a direction, without warnings; tangents are there when they are called for."""
-    by_windows = run.engine == "window"
-    if not by_windows:
-        run.carry(kernel_tangents(run.network, direction), direction.v0)
+    question = run.question
+    if isinstance(run, EventRun):
+        run.carry(kernel_tangents(question.network, direction), direction.v0)
     simulation = run.execute()
 
     def tangents_of() -> Tangents:
-        result = Tangents(*(window_tangents(run, direction) if by_windows else run.carried()))
+        if isinstance(run, EventRun):
+            result = Tangents(*run.carried())
+        else:
+            result = Tangents(*window_tangents(question, simulation.spikes, direction))
         check_finite("tangents", result._asdict().items())
         return result
 

@@ -8,10 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adjoint.types import Outcome, Parameters
-from refsim.engine import Tangents as KernelTangents
 from refsim.models.lif.flow import cascade_gain_derivatives
 from refsim.network.network import Network
-from refsim.types import ModelTangent, NeuronArrays, PortArrays, Wiring, WiringTangent
+from refsim.types import (
+    ModelTangent,
+    NeuronArrays,
+    PortArrays,
+    Tangents as KernelTangents,
+    Wiring,
+    WiringTangent,
+)
 
 
 def model_tangent(network: Network, direction: Parameters) -> ModelTangent:

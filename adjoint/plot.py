@@ -11,7 +11,7 @@ from adjoint.api import simulated_along, warn_of_conditioning
 from adjoint.names import ParameterName
 from adjoint.types import as_parameters
 from refsim.cases import gradient_sizes
-from refsim.engine import Run, simulate
+from refsim.engine import run_of, simulate
 from refsim.errors import InvalidValueError
 from refsim.network.inputs import Samples, SpikeTrain
 from refsim.network.network import Network
@@ -26,7 +26,7 @@ from refsim.plot import (
     between_spikes,
     draw_threshold,
 )
-from refsim.question import MAX_SPIKES
+from refsim.question import Question
 from refsim.results.simulation import Simulation
 from refsim.validate import choice, integer, scalar
 
@@ -139,9 +139,9 @@ def _dense(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return times, voltages and their tangents, with a nan at the jump of each spike."""
     samples = Samples(np.full(len(pieces.time), neuron), pieces.time)
-    run = Run(plain.network, plain.inputs, plain.duration, samples, "auto", None, MAX_SPIKES)
+    question = Question(plain.network, plain.inputs, plain.duration, samples)
     direction = as_parameters("tangents", tangents, plain.network, len(plain.inputs))
-    simulation, tangents_of = simulated_along(run, direction)
+    simulation, tangents_of = simulated_along(run_of(question), direction)
     dot = tangents_of()
     voltage, voltage_dot = simulation.voltages.copy(), dot.voltage.copy()
     # V(t_k) = v_th for every p, hence the voltage at a fixed time just before the spike moves so.

@@ -16,10 +16,9 @@ from adjoint.names import AdjointQueue, Wrt
 from adjoint.types import Outcome, Parameters
 from adjoint.windows.run import WindowPass, number_of_windows
 from queues.exact.dispatch import STRUCTURES
-from refsim.engine import Run
 from refsim.errors import InvalidValueError, UndefinedGradientError
 from refsim.network.network import Network
-from refsim.question import choose_queue
+from refsim.question import Question, choose_queue
 from refsim.results.simulation import Simulation, Spikes
 from refsim.types import Tape
 from refsim.validate import choice, members, shown, vector
@@ -37,22 +36,25 @@ class Pullback:
     """
 
     def __init__(
-        self, run: Run, simulation: Simulation, adjoint_queue: AdjointQueue | Keep = "auto"
+        self,
+        question: Question,
+        simulation: Simulation,
+        adjoint_queue: AdjointQueue | Keep = "auto",
     ):
-        self._run = run
+        self._question = question
         self._simulation = simulation
-        queue = choose_adjoint_queue(adjoint_queue, run.network)
+        queue = choose_adjoint_queue(adjoint_queue, question.network)
         self.by_windows = (
             simulation.engine == "window"
             and adjoint_queue == "auto"
-            and number_of_windows(run.network, run.duration) > 0
+            and number_of_windows(question.network, question.duration) > 0
         )
         self._pass: WindowPass | EventPass
         if self.by_windows:
-            self._pass = WindowPass(run)
+            self._pass = WindowPass(question, simulation.spikes)
         else:
             keep = adjoint_queue if isinstance(adjoint_queue, Keep) else None
-            self._pass = EventPass(run, simulation, queue, keep)
+            self._pass = EventPass(question, simulation, queue, keep)
         self.dropped = 0
 
     def __repr__(self) -> str:
@@ -78,7 +80,9 @@ class Pullback:
             together, and those by delays a part of the rest.
         """
         wanted = checked_names(wrt)
-        return finished(self._run, self._backward(time_bar, voltage_bar, *parts_of(wanted)), wanted)
+        return finished(
+            self._question, self._backward(time_bar, voltage_bar, *parts_of(wanted)), wanted
+        )
 
     def spike_cotangents(
         self, time_bar: ArrayLike | None = None, voltage_bar: ArrayLike | None = None
@@ -100,7 +104,7 @@ class Pullback:
         n_spikes, n_samples = len(spikes.time), len(self._simulation.samples)
         spike_bar = vector("time_bar", 0.0 if time_bar is None else time_bar, n_spikes)
         sample_bar = vector("voltage_bar", 0.0 if voltage_bar is None else voltage_bar, n_samples)
-        sorted_bar = sample_bar[self._run.sample_order]
+        sorted_bar = sample_bar[self._question.sample_order]
         found = self._pass(spike_bar.copy(), sorted_bar, with_delays, with_rates)
         self.dropped = found.dropped
         check_slopes(spikes, found.spike_bar)
@@ -112,11 +116,11 @@ def parts_of(wanted: set[str]) -> tuple[bool, bool]:
     return "delay" in wanted, not wanted.isdisjoint(("tau_m", "tau"))
 
 
-def finished(run: Run, found: Outcome, wanted: set[str]) -> Parameters:
+def finished(question: Question, found: Outcome, wanted: set[str]) -> Parameters:
     """Return what a pass has found as a gradient by the parameters wanted."""
-    input_bar = np.zeros(len(run.inputs))
-    input_bar[run.input_order] = found.input_bar
-    result = gradient(run.network, found, input_bar).only(wanted)
+    input_bar = np.zeros(len(question.inputs))
+    input_bar[question.input_order] = found.input_bar
+    result = gradient(question.network, found, input_bar).only(wanted)
     unknown = wanted
     if found.bound < np.finfo(float).max:  # to look at each takes a tenth of a pass by windows
         unknown = wanted - {"weight", "delay"}

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from queues.bounded.dispatch import BOUNDED
 from queues.exact.dispatch import STRUCTURES
-from refsim.errors import InvalidTypeError, InvalidValueError
+from refsim.errors import (
+    InvalidTypeError,
+    InvalidValueError,
+    SimulationInterrupted,
+    SpikeLimitError,
+)
+from refsim.network.inputs import Samples, SpikeTrain, checked_inputs, checked_samples
 from refsim.network.network import Network
+from refsim.progress import no_progress, no_report, progress_bar
 from refsim.transit.lossy import Lossy
-from refsim.validate import LONGEST, choice, scalar
+from refsim.types import InputArrays, SampleArrays
+from refsim.validate import LONGEST, boolean, checked_threads, choice, integer, scalar, shown
 
-# Events between two looks at the keyboard: some hundredths of a second.
-SHARE = 100_000
+_MOST_SLOTS = 10_000_000  # of a ring buffer
+
 MAX_SPIKES = 1_000_000
 _MOST_STEPS = 2.0**50  # the multiples of a step up to here are distinct, and so are their halves
 
@@ -82,3 +93,126 @@ def checked_losses(queue: Any, network: Network, dt: float) -> Lossy | None:
             f"{longest:g} ms; expected delays of at most {steps} steps"
         )
     return queue
+
+
+class Question:
+    """What is asked of a simulation, checked once, and in order of time.
+
+    Attributes
+    ----------
+    network, inputs, duration, samples, max_spikes, threads, keep_state, dt
+        As for :func:`refsim.simulate`.
+    queue : str
+        An exact structure.
+    lossy : Lossy or None
+        The bounded queues asked for.
+    needs_events : str
+        Why the event engine alone can answer; "" if others can.
+    engine, reason : str
+        Which engine answers, and why; chosen by `refsim.engine`.
+    input_order, sample_order : (k,) and (V,) int
+        Input spikes up to the end, and samples, in order of time.
+    input_arrays, sample_arrays : InputArrays, SampleArrays
+        These as kernels take them, without voltages and tangents.
+    progress : callable
+        Opens the progress bar, whose ``report`` engines call with the time that they have reached.
+    is_stopped : callable
+        Whether another thread asks for an end.
+    """
+
+    def __init__(
+        self,
+        network: Any,
+        inputs: Any,
+        duration: Any,
+        samples: Any = None,
+        queue: Any = "auto",
+        dt: Any = None,
+        max_spikes: Any = MAX_SPIKES,
+        threads: Any = None,
+        keep_state: Any = False,
+        progress: Any = False,
+    ):
+        self.network = checked_network(network)
+        self.inputs: SpikeTrain = checked_inputs(inputs, self.network.n_inputs)
+        self.duration = checked_duration(duration)
+        self.samples: Samples = checked_samples(samples, self.network.n_neurons, self.duration)
+        self.max_spikes = integer("max_spikes", max_spikes, 1)
+        self.threads = checked_threads(threads)
+        self.keep_state = boolean("keep_state", keep_state)
+        self.progress = progress_bar if boolean("progress", progress) else no_progress
+        self.report: Callable[[float], None] = no_report
+        self.is_stopped: Callable[[], bool] = bool  # never, but where other threads can ask for it
+        self.queue = choose_queue(queue, self.network)
+        self.dt = checked_dt(dt, self.network, self.duration)
+        self._check_slots()
+        self.lossy = checked_losses(queue, self.network, self.dt)
+        if self.keep_state and self.lossy:
+            raise InvalidValueError(
+                f"keep_state is True and queue is {shown(self.lossy)}; expected an exact queue, "
+                "since what bounded queues have lost is not kept"
+            )
+        self.needs_events = ""
+        if queue != "auto":
+            self.needs_events = "a queue is chosen"
+        elif self.dt > 0.0:
+            self.needs_events = "arrivals are on a grid"
+        self.engine, self.reason = "event", "it was asked for"
+        self._sort()
+
+    def _sort(self) -> None:
+        order = np.argsort(self.inputs.times, kind="stable")
+        self.input_order = order[self.inputs.times[order] <= self.duration]
+        self.sample_order = np.argsort(self.samples.times, kind="stable")
+        nothing = np.zeros(0)
+        self.input_arrays = InputArrays(
+            time=self.inputs.times[self.input_order],
+            source=self.network.n_neurons + self.inputs.sources[self.input_order],
+            tangent=nothing,
+        )
+        self.sample_arrays = SampleArrays(
+            time=self.samples.times[self.sample_order],
+            neuron=self.samples.neurons[self.sample_order],
+            voltage=nothing,
+            tangent=nothing,
+        )
+
+    def samples_to_read(self) -> SampleArrays:
+        """Return samples in order of time with room for their voltages."""
+        return self.sample_arrays._replace(voltage=np.full(len(self.samples), np.nan))
+
+    def _check_slots(self) -> None:
+        """Refuse a queue of steps without a step, or with more slots than memory is for."""
+        if not STRUCTURES[self.queue].in_steps:
+            return
+        if self.dt == 0.0:
+            raise InvalidTypeError(
+                f"dt is missing; expected a step in ms, since {self.queue!r} has a slot a step"
+            )
+        if self.steps_ahead > _MOST_SLOTS:
+            raise InvalidValueError(
+                f"dt is {self.dt:g} for delays up to {self.network.delay.max():g} ms; expected at "
+                f"most {_MOST_SLOTS} steps for {self.queue!r}"
+            )
+
+    @property
+    def steps_ahead(self) -> int:
+        """Number of steps among which the arrivals under way lie."""
+        return int(self.network.delay.max(initial=0.0) / self.dt) + 3
+
+    def interrupted(self, partial: Any, does: str) -> SimulationInterrupted:
+        """Return the error of a run that Ctrl-C has stopped; ``partial`` holds or counts spikes."""
+        return SimulationInterrupted(
+            f"interrupted at {partial.duration:g} of {self.duration:g} ms; "
+            f"the attribute partial {does} what was simulated",
+            partial,
+        )
+
+    def has_too_many_spikes(self, partial: Any, does: str) -> SpikeLimitError:
+        """Return the error of a run that has come to its limit; see ``interrupted``."""
+        return SpikeLimitError(
+            f"max_spikes is {self.max_spikes} and was reached at {partial.duration:.6g} of "
+            f"{self.duration:g} ms; expected fewer spikes. If this activity is meant, raise "
+            f"max_spikes; the attribute partial {does} the spikes so far",
+            partial,
+        )

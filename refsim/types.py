@@ -6,7 +6,7 @@ Sizes: n neurons, m input channels, S synapses, P ports, K synaptic states (one 
 two for a ``double_exp`` port).
 """
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -147,3 +147,31 @@ class Scratch(NamedTuple):
     current_tangent: Float  # (K,)
     roots: Float  # (K + 2,)
     roots_next: Float  # (K + 2,)
+
+
+class Tangents(NamedTuple):
+    """Tangents in the layout of the kernels; none are given by the arrays of no elements."""
+
+    model_dot: ModelTangent
+    wiring_dot: WiringTangent
+    inputs_dot: Float
+
+
+def no_tangents() -> Tangents:
+    """Return the tangents of a plain simulation."""
+    empty, no_ints = np.zeros(0), np.zeros(0, dtype=np.int64)
+    neurons = NeuronArrays(empty, empty, empty, empty, empty)
+    ports = PortArrays(first=no_ints, order=no_ints, rate=empty, gain=empty)
+    return Tangents(ModelTangent(neurons, ports), WiringTangent(empty, empty), empty)
+
+
+class KeptState(Protocol):
+    """What a run can go on from; each engine has its own."""
+
+    @property
+    def n_spikes(self) -> int:
+        """Number of spikes so far."""
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the state takes, in bytes."""

@@ -182,9 +182,9 @@ def cell_spikes(cell, arrivals, duration, leeway, way):
     def shift(t):
         return way * Decimal(leeway.ulps * math.ulp(float(t)))
 
-    def rises_after(currents):
+    def slope_at_release(currents):
         forced = sum(c * i for c, i in zip(cell.factors, currents, strict=True))
-        return 1 if cell.excess - cell.reset + forced > 0 else -1
+        return (cell.excess - cell.reset + forced) / cell.tau_m
 
     end = Decimal(duration) + shift(duration)
     while True:
@@ -208,12 +208,10 @@ def cell_spikes(cell, arrivals, duration, leeway, way):
         now += elapsed
         if found is not None:
             spikes.append(max(now - shift(now), Decimal(0)))
-            # A voltage that rises after the reset is higher for a reset that comes sooner.
-            back = min(shift(now) * rises_after(currents), now)
-            currents = [i * _exp(r * back) for r, i in zip(cell.rates, currents, strict=True)]
-            now -= back
             below, held_until = cell.reset, now + cell.t_ref
         elif held_until is not None and following == held_until:
+            # The release may be a few last bits sooner or later, whichever is the higher voltage.
+            below += shift(now) * abs(slope_at_release(currents))
             held_until = None
         else:
             _, p, w = pending.pop(0)

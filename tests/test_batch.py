@@ -13,9 +13,9 @@ from test_interrupts import interrupted
 
 import adjoint
 import refsim
-import refsim.engine
 from refsim import ExpPort, InvalidTypeError, InvalidValueError, Network, SpikeTrain, connect
 from refsim.batch import events as event_batch
+from refsim.events import run as event_run
 from refsim.threads import share_out
 from validation.case_suite.yinyang import to_spikes, yin_yang, yin_yang_network
 from validation.strategies import DURATION, cases, spike_trains
@@ -136,7 +136,7 @@ def test_arrays_that_grow_change_no_bit(monkeypatch, yin_yang_batch, queue):
     network, inputs = yin_yang_batch
     options = {"queue": queue, "samples": ([120, 0], [30.0, 20.0])}
     roomy = refsim.simulate_batch(network, inputs[:3], 60.0, threads=1, **options)
-    monkeypatch.setattr(refsim.engine, "_ROOM", 1)
+    monkeypatch.setattr(event_run, "_ROOM", 1)
     grown = refsim.simulate_batch(network, inputs[:3], 60.0, threads=1, **options)
     assert all(map(same_bits, grown, roomy))
     for train, run in zip(inputs, roomy, strict=False):

@@ -17,7 +17,8 @@ import refsim
 from adjoint.checkpoint.pullback import vjp_in_pieces
 from adjoint.checkpoint.schedule import first_descent, split
 from queues.compiled.jit import is_compiled
-from refsim.engine import Run
+from refsim.engine import choose_engine
+from refsim.question import Question
 from refsim.windows.run import WindowRun
 
 
@@ -366,15 +367,16 @@ def test_what_an_interrupted_run_keeps_are_its_own_pieces(plan):
     samples = ([3, 5, 7], [1.0, 12.0, 19.9])
     whole = refsim.simulate(network, None, 40.0, samples=samples, engine="window")
     for looks in range(1, 200):
-        run = Run(network, None, 40.0, samples, "auto", None, 10**6, engine="window")
+        question = Question(network, None, 40.0, samples)
+        choose_engine(question, "window")
         left = iter(range(looks))
-        run.is_stopped = lambda left=left: next(left, None) is None
+        question.is_stopped = lambda left=left: next(left, None) is None
         try:
-            vjp_in_pieces(run, plan)
+            vjp_in_pieces(question, plan)
             break
         except refsim.SimulationInterrupted as stop:
             partial = stop.partial
-        run.is_stopped = bool
+        question.is_stopped = bool
         pieces = list(partial.pieces())
         time = np.concatenate([np.zeros(0), *(piece.spikes.time for piece in pieces)])
         assert np.array_equal(time, whole.spikes.time[: partial.n_spikes])

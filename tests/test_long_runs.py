@@ -12,8 +12,10 @@ from test_window_engine import assert_same, balanced, with_delays
 import refsim
 from refsim.long import continuation
 from refsim.network import rows
+from refsim.question import Question
 from refsim.windows import room, run as window_engine
 from refsim.windows.plan import obstacle
+from refsim.windows.run import WindowRun
 from refsim.windows.types import AWAKE, PHASE
 from validation.strategies import cases, decimals
 
@@ -117,7 +119,7 @@ def test_a_limit_below_the_spikes_so_far_is_refused(monkeypatch):
 def interrupted(run, looks):
     """Return what is left of a run that is stopped at its look number ``looks``, or None."""
     left = iter(range(looks))
-    run.is_stopped = lambda: next(left, None) is None
+    run.question.is_stopped = lambda: next(left, None) is None
     try:
         run.execute()
     except refsim.SimulationInterrupted as stop:
@@ -131,19 +133,18 @@ def test_an_interrupted_run_keeps_a_state_wherever_it_was(monkeypatch, end):
     network, samples = balanced(), ([3, 5, 7], [1.0, 12.0, 19.9])
     whole = refsim.simulate(network, None, 40.0, samples=samples, engine="window")
     phases = set()
-    finish = window_engine.WindowRun.finish_turn
+    finish = WindowRun.finish_turn
 
     def watched(self):
         phases.add(int(self.work.counts[PHASE]))
         return finish(self)
 
-    monkeypatch.setattr(window_engine.WindowRun, "finish_turn", watched)
-    options = {"engine": "window", "keep_state": True}
+    monkeypatch.setattr(WindowRun, "finish_turn", watched)
     for looks in range(200):
         with monkeypatch.context() as patch:
             patch.setattr(room, "ROOM", 1)
             patch.setattr(window_engine, "_SHARE", 2000)
-            run = refsim.engine.Run(network, None, end, samples, "auto", None, 10**6, **options)
+            run = WindowRun(Question(network, None, end, samples, keep_state=True))
             partial = interrupted(run, looks)
         if partial is None:
             break

@@ -7,7 +7,10 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings, strategies as st
 
 import refsim
+from refsim.events import run as event_run
+from refsim.events.run import EventRun
 from refsim.events.state import EventState
+from refsim.question import Question
 from refsim.windows.state import WindowState
 from validation.arrivals import arrivals
 from validation.strategies import cases
@@ -398,12 +401,10 @@ def test_what_is_to_be_read_later_does_not_hinder_another_network(monkeypatch):
     """Samples that an interrupted run has not come to are left to what goes on."""
     network = refsim.Network(1, i_ext=1.5, tau_m=10.0)
     read = ([0, 0], [1.0, 50.0])
-    run = refsim.engine.Run(
-        network, None, 60.0, read, "auto", None, 10**6, engine="event", keep_state=True
-    )
-    monkeypatch.setattr(refsim.engine, "SHARE", 1)
+    run = EventRun(Question(network, None, 60.0, read, keep_state=True))
+    monkeypatch.setattr(event_run, "SHARE", 1)
     left = iter(range(5))
-    run.is_stopped = lambda: next(left, None) is None
+    run.question.is_stopped = lambda: next(left, None) is None
     with pytest.raises(refsim.SimulationInterrupted) as caught:
         run.execute()
     partial = caught.value.partial
@@ -528,12 +529,11 @@ def test_an_interrupted_run_of_events_goes_on(monkeypatch):
     network, inputs = chain(), drive()
     samples = ([0, 0], [50.0, 1.0])
     whole = refsim.simulate(network, inputs, 60.0, samples=samples, engine="event")
-    monkeypatch.setattr(refsim.engine, "SHARE", 1)
-    options = {"engine": "event", "keep_state": True}
+    monkeypatch.setattr(event_run, "SHARE", 1)
     for looks in range(5, 60, 9):
-        run = refsim.engine.Run(network, inputs, 60.0, samples, "auto", None, 10**6, **options)
+        run = EventRun(Question(network, inputs, 60.0, samples, keep_state=True))
         left = iter(range(looks))
-        run.is_stopped = lambda left=left: next(left, None) is None
+        run.question.is_stopped = lambda left=left: next(left, None) is None
         with pytest.raises(refsim.SimulationInterrupted) as caught:
             run.execute()
         partial = caught.value.partial

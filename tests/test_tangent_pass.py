@@ -50,11 +50,12 @@ def by_events(case, direction):
 
 def in_windows(pullback, direction, longest=np.inf, n_blocks=None, dtype=np.float64):
     """Return tangents by windows along the simulation of a pullback."""
-    run = pullback._run
-    network = run.network
+    question, spikes = pullback._question, pullback._simulation.spikes
+    network = question.network
     n_sources = network.n_neurons + network.n_inputs
     rows = pack(network.n_neurons, n_sources, network.synapses, dtype, n_blocks)
-    return window_tangents(run, direction, WindowPass(run, longest, rows))
+    windows = WindowPass(question, None, longest, rows)
+    return window_tangents(question, spikes, direction, windows)
 
 
 def assert_same(found, expected, tolerance=TOLERANCE):

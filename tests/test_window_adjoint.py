@@ -9,8 +9,9 @@ import adjoint
 import refsim
 from adjoint.pullback import Pullback
 from adjoint.windows.run import WindowPass, number_of_windows
-from refsim.engine import Run
+from refsim.events.run import EventRun
 from refsim.network import rows
+from refsim.question import Question
 from refsim.windows.plan import obstacle
 from validation.case_suite import zoo
 from validation.case_suite.stored import given_cases
@@ -25,11 +26,11 @@ usual = settings(
 
 def pullbacks(network, inputs, duration, samples=None, longest=None):
     """Return a simulation and its pullbacks event by event and by windows."""
-    run = Run(network, inputs, duration, samples, "auto", None, 100_000, engine="event")
-    simulation = run.execute()
-    by_events = Pullback(run, simulation)
-    by_windows = Pullback(run, simulation)
-    by_windows._pass = WindowPass(run, longest or np.inf)
+    question = Question(network, inputs, duration, samples, max_spikes=100_000)
+    simulation = EventRun(question).execute()
+    by_events = Pullback(question, simulation)
+    by_windows = Pullback(question, simulation)
+    by_windows._pass = WindowPass(question, simulation.spikes, longest or np.inf)
     return simulation, by_events, by_windows
 
 

@@ -52,12 +52,12 @@ def simulated(case, **options):
 
 def by_windows(pullback, longest=np.inf, n_blocks=None, dtype=np.float64):
     """Return a pullback by windows of the same simulation."""
-    run, simulation = pullback._run, pullback._simulation
-    network = run.network
+    question, simulation = pullback._question, pullback._simulation
+    network = question.network
     n_sources = network.n_neurons + network.n_inputs
     rows = pack(network.n_neurons, n_sources, network.synapses, dtype, n_blocks)
-    other = Pullback(run, simulation)
-    other._pass = WindowPass(run, longest, rows)
+    other = Pullback(question, simulation)
+    other._pass = WindowPass(question, simulation.spikes, longest, rows)
     return other
 
 
@@ -132,7 +132,7 @@ def test_no_entry_is_larger_than_what_events_inject(case, least):
     case = with_delays(case, least)
     simulation, pullback = simulated(case)
     time_bar, voltage_bar = bars_of(case, simulation)
-    sample_bar = voltage_bar[pullback._run.sample_order]
+    sample_bar = voltage_bar[pullback._question.sample_order]
     found = by_windows(pullback)._pass(time_bar.copy(), sample_bar, True, False)
     assume(np.isfinite(found.bound))
     bound = found.bound / LARGEST

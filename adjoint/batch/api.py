@@ -18,12 +18,12 @@ from queues.exact.dispatch import STRUCTURES
 from queues.types import HeapOrRingArrays
 from refsim.batch.events import EventBatch
 from refsim.batch.simulate import batch_run
-from refsim.engine import Run
 from refsim.errors import IllConditionedWarning, InvalidTypeError
 from refsim.names import EngineName, QueueChoice
 from refsim.network.network import Network
 from refsim.question import MAX_SPIKES, checked_network
 from refsim.results.batch import BatchResult
+from refsim.results.outcome import EngineRun
 from refsim.results.simulation import Simulation
 from refsim.transit.lossy import Lossy
 from refsim.validate import choice
@@ -86,8 +86,8 @@ def vjp_batch(
         return batch, EventPullback(run, batch, name)
     pullbacks: list[Any] = [None] * len(run)
 
-    def finished(i: int, one: Run, simulation: Simulation) -> None:
-        pullbacks[i] = Pullback(one, simulation, adjoint_queue)
+    def finished(i: int, one: EngineRun, simulation: Simulation) -> None:
+        pullbacks[i] = Pullback(one.question, simulation, adjoint_queue)
 
     run.finished = finished
     batch = run.execute()

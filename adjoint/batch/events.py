@@ -89,7 +89,7 @@ class EventPullback(BatchPullback):
             origin_start=batch.origin_start,
             arrivals=batch.counts_of[:, EventCounts._fields.index("arrivals")].copy(),
             v0=start_of(batch.network),
-            t_end=np.array([run.template.duration]),
+            t_end=np.array([run.question.duration]),
             group=np.array([group]),
             sums=np.zeros((-(-len(batch) // group), int(self._stops[-1]))),
             is_finite=np.zeros(len(batch), dtype=np.int64),

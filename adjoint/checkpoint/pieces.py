@@ -11,13 +11,14 @@ import numpy as np
 from adjoint.checkpoint.schedule import Checkpoint, first_descent, split
 from adjoint.checkpoint.snapshots import Snapshot, Snapshots
 from adjoint.windows.section import Before
-from refsim.engine import Run
 from refsim.errors import InvalidValueError
+from refsim.network.network import Network
+from refsim.question import Question
 from refsim.results.sample_gaps import gap_to_own_events
 from refsim.results.simulation import Conditioning, Spikes
 from refsim.status import DONE
 from refsim.threads import uninterrupted
-from refsim.types import Float
+from refsim.types import Float, SampleArrays
 from refsim.windows.run import WindowRun
 from refsim.windows.state import restore, snapshot
 from refsim.windows.types import ARRIVALS, BASE, NOW, SEARCHES, SPIKES
@@ -52,13 +53,13 @@ class PieceRun:
         Pieces that have been run again.
     """
 
-    def __init__(self, run: Run, plan: Checkpoint, reach: float):
-        _check_memory(plan, run)
-        self.run = run
+    def __init__(self, question: Question, plan: Checkpoint, reach: float):
+        _check_memory(plan, question.network)
+        self.question = question
         self.snapshots = Snapshots(plan.folder)
         self._plan = plan
         self._reach = reach  # ms, for how long a spike may matter after its emission
-        self._windows = WindowRun(run)
+        self._windows = WindowRun(question)
         self.length = self._windows.problem.length
         self.starts = [0]
         self.repeated = 0
@@ -82,6 +83,11 @@ class PieceRun:
     def reached(self) -> float:
         """Time in ms up to which the run has come."""
         return self._windows.reached
+
+    @property
+    def samples(self) -> SampleArrays:
+        """Samples in order of time, with the voltages read so far."""
+        return self._windows.problem.samples
 
     @property
     def n_arrivals(self) -> int:
@@ -114,7 +120,7 @@ class PieceRun:
     def _forwards(self) -> int:
         n_pieces = self._plan.pieces or self._plan.snapshots
         places = first_descent(n_pieces, self._plan.snapshots or 1) if n_pieces else []
-        total = int(self.run.duration / self.length) + 1
+        total = int(self.question.duration / self.length) + 1
         for piece in itertools.count():
             if not n_pieces:
                 self._keep_some(piece)
@@ -161,7 +167,7 @@ class PieceRun:
     def _take(self, before: Before) -> PieceTape:
         spikes = self._windows.take()
         now = float(self._windows.work.counts[NOW]) * self.length
-        end = math.inf if now > self.run.duration else now
+        end = math.inf if now > self.question.duration else now
         return PieceTape(spikes, before, self._windows.work.neurons.carried.copy(), end)
 
     def _go_to(self, piece: int) -> None:
@@ -246,8 +252,8 @@ class PieceRun:
         rows = slice(len(slopes))
         of_samples = gap_to_own_events(
             Spikes(tape.time, tape.neuron, tape.slope_before, tape.slope_after).part(rows),
-            self.run.network.t_ref,
-            self.run.problem.samples,
+            self.question.network.t_ref,
+            self.question.sample_arrays,
         )
         sample_gap = min(sample_gap, of_samples, self.conditioning.min_sample_gap)
         self.conditioning = Conditioning(slope, k, gap, release_gap, sample_gap)
@@ -266,12 +272,12 @@ class PieceRun:
             step = min(2 * step, max(1, (most - rows) * windows // (2 * max(1, rows))))
 
 
-def _check_memory(plan: Checkpoint, run: Run) -> None:
+def _check_memory(plan: Checkpoint, network: Network) -> None:
     """Refuse a budget that holds no two snapshots and no piece."""
     if plan.memory is None:
         return
-    n = run.network.n_neurons
-    state = n * (40 + 8 * len(run.network.model.ports.rate))
+    n = network.n_neurons
+    state = n * (40 + 8 * len(network.model.ports.rate))
     least = 2 * max(2 * state, _FEWEST * _BYTES_PER_SPIKE)
     if plan.memory < least:
         raise InvalidValueError(

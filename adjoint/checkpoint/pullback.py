@@ -17,11 +17,11 @@ from adjoint.pullback import check_slopes, checked_names, finished, parts_of
 from adjoint.types import Cotangents, Parameters, as_cotangents
 from adjoint.windows.run import WayBack, WindowPass, number_of_windows
 from adjoint.windows.section import samples_of, section_of, window_edge, windows_of
-from refsim.engine import Run
 from refsim.errors import InvalidValueError
 from refsim.network.inputs import Samples, SpikeTrain
 from refsim.network.network import Network
 from refsim.network.voltages import voltages_of
+from refsim.question import Question
 from refsim.results.simulation import Conditioning, EventCounts, Spikes
 from refsim.status import SPIKE_LIMIT
 from refsim.types import Float
@@ -86,21 +86,23 @@ class Checkpointed:
 
     engine = "window"
 
-    def __init__(self, run: Run, pieces: PieceRun, windows: WindowPass, duration: float):
-        self.network: Network = run.network
-        self.inputs: SpikeTrain = run.inputs
-        self.samples: Samples = run.samples
+    def __init__(self, question: Question, pieces: PieceRun, windows: WindowPass, duration: float):
+        self.network: Network = question.network
+        self.inputs: SpikeTrain = question.inputs
+        self.samples: Samples = question.samples
         self.duration = duration
         self.n_spikes = pieces.n_spikes
-        self.voltages = np.full(len(run.samples), np.nan)
-        read = run.problem.samples
-        self.voltages[run.sample_order] = voltages_of(run.network, read.voltage, read.neuron)
+        self.voltages = np.full(len(question.samples), np.nan)
+        read = pieces.samples
+        self.voltages[question.sample_order] = voltages_of(
+            question.network, read.voltage, read.neuron
+        )
         self.conditioning: Conditioning = pieces.conditioning
         self.counts = EventCounts(
-            self.n_spikes, len(run.problem.inputs.time), pieces.n_arrivals, pieces.n_searches, 0
+            self.n_spikes, len(question.input_arrays.time), pieces.n_arrivals, pieces.n_searches, 0
         )
         self.n_pieces = pieces.n_pieces
-        self._run = run
+        self._question = question
         self._pieces = pieces
         self._pass = windows
         self._first = _first_windows(pieces, windows)
@@ -171,14 +173,14 @@ class Checkpointed:
 
     def _read(self, number: int) -> NDArray[np.int64]:
         """Return the samples, in order of time, that belong to a piece."""
-        read = samples_of(self._run, self._pass.windows, self._span(number))
+        read = samples_of(self._question, self._pass.windows, self._span(number))
         if self._pieces.is_interrupted:
-            read = read[self._run.problem.samples.time[read] < self.duration]
+            read = read[self._question.sample_arrays.time[read] < self.duration]
         return read
 
     def _piece(self, number: int, tape: PieceTape, rows: slice, read: NDArray[np.int64]) -> Piece:
         """Return a piece, which has these rows of its tape, and these samples."""
-        span, given = self._span(number), self._run.sample_order[read]
+        span, given = self._span(number), self._question.sample_order[read]
         return Piece(
             network=self.network,
             begin=self._edge(span[0]),
@@ -259,7 +261,7 @@ class CheckpointedPullback:
             return self._backward(bars, wanted)
 
     def _backward(self, bars: Any, wanted: set[str]) -> Parameters:
-        simulation, run = self._simulation, self._simulation._run
+        simulation, question = self._simulation, self._simulation._question
         windows = simulation._pass
         way = WayBack(windows, *parts_of(wanted))
         sample_bar = np.zeros(len(simulation.samples))
@@ -277,11 +279,11 @@ class CheckpointedPullback:
             spike_bar[rows] = _of_piece("time", given.time, len(piece.spikes.time))
             sample_bar[read] = _of_piece("voltage", given.voltage, len(read))
             section = section_of(
-                run, windows.windows, windows.rows.edge, span, tape.spikes, tape.before
+                question, windows.windows, windows.rows.edge, span, tape.spikes, tape.before
             )
             way.go(section, spike_bar, sample_bar)
             check_slopes(piece.spikes, spike_bar[rows])
-        return finished(run, way.outcome(np.zeros(0)), wanted)
+        return finished(question, way.outcome(np.zeros(0)), wanted)
 
     def _complete(self, tape: PieceTape, first: int, later: Float) -> Float:
         """Write the slopes at releases that come after what was run again.
@@ -316,25 +318,27 @@ def _of_piece(kind: str, given: Any, size: int) -> Float:
     return vector(f"dL/d({kind}) of a piece", 0.0 if given is None else given, size)
 
 
-def vjp_in_pieces(run: Run, plan: Checkpoint) -> tuple[Checkpointed, CheckpointedPullback]:
+def vjp_in_pieces(
+    question: Question, plan: Checkpoint
+) -> tuple[Checkpointed, CheckpointedPullback]:
     """Simulate and keep snapshots; return the result and its vector-Jacobian product."""
-    if number_of_windows(run.network, run.duration) == 0:
+    if number_of_windows(question.network, question.duration) == 0:
         raise InvalidValueError(
             "checkpoint is given, and windows shorter than the shortest delay would be too many; "
             "expected longer delays, or no checkpoint"
         )
-    windows = WindowPass(run)
+    windows = WindowPass(question)
     reach = (windows.ring + 2) * windows.windows.length
-    pieces = PieceRun(run, plan, reach)
+    pieces = PieceRun(question, plan, reach)
 
     def result(duration: float) -> Checkpointed:
-        return Checkpointed(run, pieces, windows, duration)
+        return Checkpointed(question, pieces, windows, duration)
 
     try:
         status = pieces.forwards()
     except KeyboardInterrupt:
-        raise run.interrupted(result(pieces.reached), "counts") from None
+        raise question.interrupted(result(pieces.reached), "counts") from None
     if status == SPIKE_LIMIT:
-        raise run.has_too_many_spikes(result(pieces.reached), "counts")
-    simulation = result(run.duration)
+        raise question.has_too_many_spikes(result(pieces.reached), "counts")
+    simulation = result(question.duration)
     return simulation, CheckpointedPullback(simulation)

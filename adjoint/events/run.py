@@ -20,9 +20,9 @@ from adjoint.layout import as_given
 from adjoint.types import Outcome
 from queues.exact import dispatch
 from queues.exact.dispatch import STRUCTURES
-from refsim.engine import Run
 from refsim.models import lif as neuron
 from refsim.network.voltages import start_of
+from refsim.question import Question
 from refsim.results.simulation import Simulation
 from refsim.results.trace import emissions
 from refsim.status import DONE, FULL, RUNNING
@@ -37,15 +37,16 @@ SORTED_PASS = "sorted_pass"  # all arrivals sorted before the pass, in place of 
 class EventPass:
     """Backward passes event by event over one simulation."""
 
-    def __init__(self, run: Run, simulation: Simulation, queue: str, keep: Keep | None):
-        self._run = run
+    def __init__(self, question: Question, simulation: Simulation, queue: str, keep: Keep | None):
+        self._question = question
         self._simulation = simulation
-        self._wiring = run.network.wiring
-        self._tape = run.tape()
+        self._wiring = question.network.wiring
+        # A copy, for kernels are compiled for what is not read-only.
+        self._tape = Tape(*simulation.spikes.part(slice(None)), np.zeros(0))
         self._queue = queue
         self._keep = keep
         self._pending = self._arrivals_back()
-        self._before, self._last = _spike_before(self._tape, run.network.n_neurons)
+        self._before, self._last = _spike_before(self._tape, question.network.n_neurons)
 
     def __call__(
         self, spike_bar: Float, sample_bar: Float, with_delays: bool, with_rates: bool
@@ -54,26 +55,26 @@ class EventPass:
 
         All parameters are served, whatever is asked for.
         """
-        run, problem = self._run, self._run.problem
+        question = self._question
         reverse = ReverseProblem(
-            model=problem.model,
+            model=question.network.model,
             wiring=self._wiring,
-            inputs=problem.inputs,
-            samples=problem.samples,
+            inputs=question.input_arrays,
+            samples=question.sample_arrays,
             sample_bar=sample_bar,
             tape=self._tape,
             before=self._before,
             origin=self._simulation.origin,
-            dt=run.dt,
+            dt=question.dt,
             pending=self._pending,
             walks=self._queue != SORTED_PASS,
         )
-        work = _reverse_work(run, spike_bar, self._last)
+        work = _reverse_work(question, spike_bar, self._last)
         structure = STRUCTURES["fifo" if self._queue == SORTED_PASS else self._queue]
         transit = ReverseTransit(
             queue=structure.empty(16, 1, 1),
             losses=self._simulation.losses,
-            kept=kept_arrays(self._keep, len(run.network.synapses), self._simulation.origin),
+            kept=kept_arrays(self._keep, len(question.network.synapses), self._simulation.origin),
         )
         _execute(reverse, work, transit, self._simulation)
         return Outcome(
@@ -87,7 +88,7 @@ class EventPass:
 
     def _arrivals_back(self) -> Pending:
         """Return the arrivals that enter the queue by themselves, the latest first."""
-        run, simulation = self._run, self._simulation
+        question, simulation = self._question, self._simulation
         wiring = self._wiring
         last_only = self._queue != SORTED_PASS
         room = len(simulation.origin)
@@ -96,9 +97,9 @@ class EventPass:
             room = int(np.diff(wiring.start)[source].sum())
         ints = np.zeros((2, room), dtype=np.int64)
         rows = Pending(time=np.zeros(room), order=ints[0], synapse=ints[1])
-        inputs, origin = run.problem.inputs, simulation.origin
+        inputs, origin = question.input_arrays, simulation.origin
         used = arrivals_up_to(
-            wiring, inputs, self._tape, origin, run.dt, run.duration, last_only, rows
+            wiring, inputs, self._tape, origin, question.dt, question.duration, last_only, rows
         )
         time, order, synapse = (column[:used] for column in (rows.time, *ints))
         sequence = np.lexsort((-synapse, -order, -time))
@@ -116,21 +117,25 @@ def _spike_before(tape: Tape, n: int) -> tuple[NDArray[np.int64], NDArray[np.int
     return before, last
 
 
-def _reverse_work(run: Run, spike_bar: NDArray[np.float64], last: NDArray[np.int64]) -> ReverseWork:
-    network = run.network
+def _reverse_work(
+    question: Question, spike_bar: NDArray[np.float64], last: NDArray[np.int64]
+) -> ReverseWork:
+    network = question.network
     ports = network.model.ports
     size = len(network.synapses)
     n = network.n_neurons
-    adjoint, model_bar = neuron.adjoint_state(n, len(ports.rate), len(ports.order), run.duration)
+    adjoint, model_bar = neuron.adjoint_state(
+        n, len(ports.rate), len(ports.order), question.duration
+    )
     adjoint.spike[:] = last
     return ReverseWork(
         adjoint=adjoint,
         model_bar=model_bar,
         wiring_bar=WiringBar(weight=np.zeros(size), delay=np.zeros(size)),
         spike_bar=spike_bar.copy(),
-        input_bar=np.zeros(len(run.problem.inputs.time)),
+        input_bar=np.zeros(len(question.input_arrays.time)),
         spikes=np.array([len(spike_bar)]),
-        samples=np.array([len(run.problem.samples.time)]),
+        samples=np.array([len(question.sample_arrays.time)]),
         pending=np.zeros(1, dtype=np.int64),
     )
 

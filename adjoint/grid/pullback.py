@@ -18,7 +18,7 @@ from refsim.grid.run import GridRun
 from refsim.grid.tables import step_derivatives
 from refsim.models.lif.adjoint import ModelBar
 from refsim.network.network import Network
-from refsim.question import SHARE
+from refsim.status import SHARE
 from refsim.validate import vector
 
 

@@ -39,10 +39,11 @@ from adjoint.windows.types import (
 )
 from queues.compiled.barrier import claims
 from queues.compiled.jit import kernel
-from refsim.engine import Run
 from refsim.models.lif.adjoint import ModelBar
 from refsim.network.network import Network
 from refsim.network.voltages import start_of
+from refsim.question import Question
+from refsim.results.simulation import Spikes
 from refsim.status import DONE, RUNNING
 from refsim.threads import Crew
 from refsim.types import Float, Rows
@@ -69,24 +70,26 @@ def number_of_windows(network: Network, duration: float, longest: float = math.i
 
 
 class WindowPass:
-    """Backward passes by windows over one run.
+    """Backward passes by windows over one simulation; without its spikes, piece by piece.
 
     Windows no longer than ``longest`` and another division of ``rows`` give the same, to rounding.
     """
 
     def __init__(
         self,
-        run: Run,
+        question: Question,
+        spikes: Spikes | None = None,
         longest: float = math.inf,
         rows: tuple[Rows, NDArray[np.int32]] | None = None,
     ):
-        network = run.network
-        self.run = run
+        network, duration = question.network, question.duration
+        self.question = question
+        self._spikes = spikes
         self.rows, self.number = network.rows if rows is None else rows
-        total = number_of_windows(network, run.duration, longest)
-        self.windows = Windows(run.duration / total, total, run.duration, 0)
+        total = number_of_windows(network, duration, longest)
+        self.windows = Windows(duration / total, total, duration, 0)
         longest_delay = float(self.rows.delay.max(initial=0.0))
-        self.ring = int(min(longest_delay, run.duration) / self.windows.length) + 4
+        self.ring = int(min(longest_delay, duration) / self.windows.length) + 4
         self._whole: Section | None = None
         self._tables: dict[bool, Tables] = {}
         self._inverse = np.zeros(0, dtype=np.int32)
@@ -100,8 +103,11 @@ class WindowPass:
         """
         if self._whole is None:
             span = (0, self.windows.total)
-            tape = self.run.tape()
-            self._whole = section_of(self.run, self.windows, self.rows.edge, span, tape, Before())
+            assert self._spikes is not None
+            # A copy, for kernels are compiled for what is not read-only.
+            spikes = self._spikes.part(slice(None))
+            edge, before = self.rows.edge, Before()
+            self._whole = section_of(self.question, self.windows, edge, span, spikes, before)
         way = WayBack(self, with_delays, with_rates)
         way.go(self._whole, spike_bar, sample_bar)
         return way.outcome(spike_bar)
@@ -109,7 +115,7 @@ class WindowPass:
     def tables(self, with_rates: bool) -> Tables:
         """Return the responses of the model, computed once."""
         if with_rates not in self._tables:
-            model = self.run.network.model
+            model = self.question.network.model
             self._tables[with_rates] = window_tables(model, self.windows.length, with_rates)
         return self._tables[with_rates]
 
@@ -143,7 +149,7 @@ class WayBack:
         self._pass = windows
         self._tables = windows.tables(with_rates)
         self._bars = windows.cleared_bars(with_delays)
-        self._input_bar = np.zeros(len(windows.run.problem.inputs.time))
+        self._input_bar = np.zeros(len(windows.question.input_arrays.time))
         self._work: WindowWork | None = None
         self._number = self._first_input = 0  # of the section before
 
@@ -159,7 +165,7 @@ class WayBack:
         sample_bar : (V,) float
             Cotangents of all samples in order of time; those of the section are read.
         """
-        windows, model = self._pass, self._pass.run.network.model
+        windows, model = self._pass, self._pass.question.network.model
         tables = self._tables
         problem = WindowReverse(
             model=Membranes(model.neurons),
@@ -178,14 +184,14 @@ class WayBack:
             self._work = self._moved_on(self._work, section, spike_bar)
         self._number, self._first_input = section.number, section.first_input
         status = RUNNING
-        with Crew(min(windows.run.threads, len(windows.rows.edge) - 1)) as crew:
+        with Crew(min(windows.question.threads, len(windows.rows.edge) - 1)) as crew:
             arguments = (problem, self._work, np.int64(_SHARE * crew.size))
             while status != DONE:
                 status = crew.run(run_windows_back, arguments)
 
     def outcome(self, spike_bar: Float) -> Outcome:
         """Return what the pass has found, which has come to time 0; ``spike_bar`` is handed on."""
-        windows, work, network = self._pass, self._work, self._pass.run.network
+        windows, work, network = self._pass, self._work, self._pass.question.network
         assert work is not None
         model = Membranes(network.model.neurons)
         start = start_of(network)
@@ -210,7 +216,7 @@ class WayBack:
     def _begun(self, section: Section, spike_bar: Float) -> WindowWork:
         """Return the adjoint of silence after the end."""
         windows, tables = self._pass, self._tables
-        n = windows.run.network.n_neurons
+        n = windows.question.network.n_neurons
         n_blocks = len(windows.rows.edge) - 1
         n_states, n_classes = len(tables.gain), len(tables.rate)
         n_responses = tables.over.shape[3]
@@ -223,7 +229,7 @@ class WayBack:
         counts[:, OWN] = section.own.start[:-1]
         counts[:, SPARSE] = 1
         row = aligned_zeros(n, width)
-        membrane, bar = _membranes(n, windows.run.duration)
+        membrane, bar = _membranes(n, windows.question.duration)
         membrane.held[section.held] = 1
         total = windows.windows.total
         return WindowWork(

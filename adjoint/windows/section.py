@@ -19,7 +19,7 @@ from adjoint.windows.types import (
     Slopes,
     Windows,
 )
-from refsim.engine import Run
+from refsim.question import Question
 from refsim.results.simulation import Spikes
 from refsim.types import Float, Int, Tape
 from refsim.windows.run import order_of_emissions
@@ -67,7 +67,7 @@ def windows_of(windows: Windows, time: Float) -> Int:
 
 
 def section_of(
-    run: Run,
+    question: Question,
     windows: Windows,
     edge: Int,
     span: tuple[int, int],
@@ -78,8 +78,8 @@ def section_of(
 
     Parameters
     ----------
-    run : Run
-        The simulation.
+    question : Question
+        What was simulated.
     windows : Windows
         Division of the whole simulation.
     edge : (B + 1,) int
@@ -91,7 +91,7 @@ def section_of(
     before : Before
         What the beginning knows.
     """
-    given = run.problem.inputs
+    given = question.input_arrays
     end = np.inf if span[1] >= windows.total else window_edge(windows, span[1])
     if len(spikes.time):
         end = max(end, np.nextafter(spikes.time[-1], np.inf))
@@ -109,16 +109,18 @@ def section_of(
         ),
         number=before.number + int(first),
         first_input=int(first),
-        own=_own_events(run, windows, edge, span, spikes, before),
+        own=_own_events(question, windows, edge, span, spikes, before),
         slopes=Slopes(spikes.slope_before, spikes.slope_after),
-        held=_held_after(run, spikes, before),
+        held=_held_after(question, spikes, before),
     )
 
 
-def _held_after(run: Run, spikes: Tape | Spikes, before: Before) -> Int:
+def _held_after(question: Question, spikes: Tape | Spikes, before: Before) -> Int:
     """Return the neurons that are refractory at the end of the simulation, by these spikes."""
-    last = spikes.time + run.network.t_ref[spikes.neuron] > run.duration
-    return np.concatenate([spikes.neuron[last], before.released[before.release > run.duration]])
+    last = spikes.time + question.network.t_ref[spikes.neuron] > question.duration
+    return np.concatenate(
+        [spikes.neuron[last], before.released[before.release > question.duration]]
+    )
 
 
 def _emissions(time: Float, source: Int, origin: Int, earlier: int) -> Emissions:
@@ -135,7 +137,7 @@ def _emissions(time: Float, source: Int, origin: Int, earlier: int) -> Emissions
 
 
 def _own_events(
-    run: Run,
+    question: Question,
     windows: Windows,
     edge: Int,
     span: tuple[int, int],
@@ -143,10 +145,10 @@ def _own_events(
     before: Before,
 ) -> OwnEvents:
     """Return spikes, releases and samples in the order of OwnEvents."""
-    samples, n_spikes, n_held = run.problem.samples, len(spikes.time), len(before.release)
-    read = samples_of(run, windows, span)
+    samples, n_spikes, n_held = question.sample_arrays, len(spikes.time), len(before.release)
+    read = samples_of(question, windows, span)
     n_samples = len(read)
-    release = spikes.time + run.network.t_ref[spikes.neuron]
+    release = spikes.time + question.network.t_ref[spikes.neuron]
     row = np.arange(n_spikes)
     sizes = [n_spikes, n_spikes, n_held, n_samples]
     time = np.concatenate([spikes.time, release, before.release, samples.time[read]])
@@ -155,8 +157,8 @@ def _own_events(
     index = np.concatenate([row, row, np.zeros(n_held, np.int64), read])
     # Of one neuron, a release comes between its spike and the next, whatever their rounding.
     sequence = np.concatenate([2 * row, 2 * row + 1, np.full(n_held, -1), read])
-    window = windows_of(windows, np.minimum(time, run.duration))
-    here = (window >= span[0]) & (window < span[1]) & (time <= run.duration)
+    window = windows_of(windows, np.minimum(time, question.duration))
+    here = (window >= span[0]) & (window < span[1]) & (time <= question.duration)
     block = np.searchsorted(edge, target, side="right") - 1
     chosen = np.flatnonzero(here)
     keys = (-sequence, kind != SAMPLE, -time, target, -window, block)
@@ -172,9 +174,9 @@ def _own_events(
     )
 
 
-def samples_of(run: Run, windows: Windows, span: tuple[int, int]) -> Int:
+def samples_of(question: Question, windows: Windows, span: tuple[int, int]) -> Int:
     """Return the samples, in order of time, that are read in the windows of a span."""
-    time = run.problem.samples.time
+    time = question.sample_arrays.time
     first = np.searchsorted(time, window_edge(windows, span[0]), "left")
     last = span[1] == windows.total
     end = len(time) if last else np.searchsorted(time, window_edge(windows, span[1]), "left")

@@ -20,14 +20,13 @@ from refsim.batch.loop import (
     run_samples,
 )
 from refsim.batch.run import BatchRun
-from refsim.engine import Run, grown_transit, grown_work
+from refsim.events.run import EventRun, grown_transit, grown_work
 from refsim.network.inputs import Samples, SpikeTrain
 from refsim.network.voltages import start_of, voltages_of
-from refsim.question import SHARE
 from refsim.results.batch import BatchResult, starts
 from refsim.results.sample_gaps import Moments, gaps_to_own_events
 from refsim.results.simulation import Spikes
-from refsim.status import DONE, FULL, RUNNING, SPIKE_LIMIT
+from refsim.status import DONE, FULL, RUNNING, SHARE, SPIKE_LIMIT
 from refsim.threads import Tasks, share_out
 from refsim.types import Float, InputArrays, Int, SampleArrays, Tape
 
@@ -68,14 +67,15 @@ class EventBatch(BatchRun):
         Rows of all samples, once all have been simulated.
     """
 
-    def __init__(self, template: Run, inputs: Any, samples: Any, threads: Any, run: Any):
-        super().__init__(template, inputs, samples, threads)
-        self._run: Callable[[SpikeTrain | None, Samples | None], Run] = run
-        network, size = template.network, len(self)
+    def __init__(self, template: EventRun, inputs: Any, samples: Any, threads: Any, run: Any):
+        super().__init__(template.question, inputs, samples, threads)
+        self.template = template
+        self._run: Callable[[SpikeTrain | None, Samples | None], EventRun] = run
+        network, size = self.question.network, len(self)
         sources = [one.sources for one in self.inputs]
         neurons = [one.neurons for one in self.samples]
-        self.given = join([one.times for one in self.inputs], sources, template.duration)
-        self.read = join([one.times for one in self.samples], neurons, template.duration)
+        self.given = join([one.times for one in self.inputs], sources, self.question.duration)
+        self.read = join([one.times for one in self.samples], neurons, self.question.duration)
         empty = template.problem.inputs.tangent
         self.problem = template.problem._replace(
             inputs=InputArrays(self.given.time, network.n_neurons + self.given.member, empty),
@@ -119,24 +119,24 @@ class EventBatch(BatchRun):
 
     def result(self) -> BatchResult:
         """Return what has been simulated."""
-        run, arrays = self.template, self.arrays
+        question, arrays = self.question, self.arrays
         for task in range(self._n_tasks):
             if task not in self._parts:  # not begun, or Ctrl-C has met the copying of its spikes
                 of_task = slice(task * self._at_once, (task + 1) * self._at_once)
                 arrays.counts[of_task] = 0
                 arrays.is_done[of_task] = 0
-        nothing = _Worker(run).columns(0, 0)
+        nothing = _Worker(self.template).columns(0, 0)
         parts = [nothing, *(self._parts[task] for task in sorted(self._parts))]
         time, neuron, before, after, origin = map(np.concatenate, zip(*parts, strict=True))
         self.tape = Tape(time, neuron, before, after, np.zeros(0))
         counts = arrays.counts
         voltages = np.full(self.read.given, np.nan)
         samples = self.problem.samples
-        voltages[self.read.order] = voltages_of(run.network, samples.voltage, samples.neuron)
+        voltages[self.read.order] = voltages_of(question.network, samples.voltage, samples.neuron)
         columns = [SPIKES, INPUTS, ARRIVALS, SEARCHES]
         dropped = np.zeros((len(self), 1), dtype=np.int64)
         return BatchResult(
-            network=run.network,
+            network=question.network,
             inputs=self.inputs,
             samples=self.samples,
             durations=self._durations(time),
@@ -144,15 +144,15 @@ class EventBatch(BatchRun):
             spikes=Spikes(time.view(), neuron.view(), before.view(), after.view()),
             spike_start=starts(counts[:, SPIKES]),
             voltages=voltages,
-            queue=run.queue,
-            engine=run.engine,
-            engine_reason=run.reason,
-            dt=run.dt,
+            queue=question.queue,
+            engine=self.template.engine,
+            engine_reason=question.reason,
+            dt=question.dt,
             counts_of=np.hstack([counts[:, columns], dropped]),
             gaps=self._gaps(time, neuron),
             origin=origin,
             origin_start=starts(counts[:, EMITTED]),
-            losses=(run.transit.losses,) * len(self),
+            losses=(self.template.transit.losses,) * len(self),
         )
 
     def _gaps(self, time: Float, neuron: Int) -> Float:
@@ -161,7 +161,7 @@ class EventBatch(BatchRun):
         number = np.arange(len(self))
         own = gaps_to_own_events(
             Moments(time, neuron, np.repeat(number, spikes)),
-            self.template.network.t_ref,
+            self.question.network.t_ref,
             Moments(read.time, read.member, np.repeat(number, np.diff(read.start))),
             len(self),
         )
@@ -171,7 +171,7 @@ class EventBatch(BatchRun):
 
     def _durations(self, time: Float) -> Float:
         """Return the time up to which all events of each sample have been processed."""
-        durations = np.full(len(self), self.template.duration)
+        durations = np.full(len(self), self.question.duration)
         spike_stop = starts(self.arrays.counts[:, SPIKES])[1:]
         for i in np.flatnonzero(self.arrays.is_done == 0):
             spikes, inputs = self.arrays.counts[i, SPIKES], self.arrays.counts[i, INPUTS]
@@ -184,7 +184,7 @@ class EventBatch(BatchRun):
 class _Worker:
     """The arrays of one thread."""
 
-    def __init__(self, run: Run):
+    def __init__(self, run: EventRun):
         self._work, self._transit = run.work, run.transit
         self.cursor = Cursor(*(np.zeros(1, dtype=np.int64) for _ in Cursor._fields))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from refsim.engine import Run
 from refsim.errors import (
     InvalidTypeError,
     InvalidValueError,
@@ -13,7 +12,9 @@ from refsim.errors import (
     SpikeLimitError,
 )
 from refsim.network.inputs import Samples, SpikeTrain, checked_inputs, checked_samples
+from refsim.question import Question
 from refsim.results.batch import BatchResult, joined
+from refsim.results.outcome import EngineRun
 from refsim.results.simulation import Simulation
 from refsim.threads import Tasks, share_out
 from refsim.validate import checked_threads, members
@@ -36,15 +37,15 @@ class BatchRun:
 
     Attributes
     ----------
-    template : Run
-        A run without inputs, never executed.
+    question : Question
+        What is asked of each sample, but for its inputs and voltages.
     limited : list of int
         Samples that have reached the limit of spikes.
     """
 
-    def __init__(self, template: Run, inputs: Any, samples: Any, threads: Any):
-        self.template = template
-        network = template.network
+    def __init__(self, question: Question, inputs: Any, samples: Any, threads: Any):
+        self.question = question
+        network = question.network
         given = members("inputs", inputs, "SpikeTrain, one for each sample")
         if not given:
             raise InvalidValueError("inputs is empty; expected at least one SpikeTrain")
@@ -59,7 +60,7 @@ class BatchRun:
         return len(self.inputs)
 
     def _checked_samples(self, samples: Any) -> tuple[Samples, ...]:
-        n, end = self.template.network.n_neurons, self.template.duration
+        n, end = self.question.network.n_neurons, self.question.duration
         if not isinstance(samples, list):
             return (checked_samples(samples, n, end),) * len(self)
         if len(samples) != len(self):
@@ -78,7 +79,7 @@ class BatchRun:
         if self.limited:
             self._fail(
                 SpikeLimitError,
-                f"max_spikes is {self.template.max_spikes} and was reached with "
+                f"max_spikes is {self.question.max_spikes} and was reached with "
                 f"inputs[{min(self.limited)}]; expected fewer spikes of a sample. If this activity "
                 "is meant, raise max_spikes. It stopped the batch",
             )
@@ -86,7 +87,7 @@ class BatchRun:
 
     def _fail(self, error: Callable[[str, BatchResult], BaseException], reason: str) -> NoReturn:
         partial = self.result()
-        done = int((partial.durations == self.template.duration).sum())
+        done = int((partial.durations == self.question.duration).sum())
         raise error(
             f"{reason} after {done} of {len(self)} samples; the attribute partial holds what was "
             "simulated",
@@ -110,12 +111,12 @@ class SingleRuns(BatchRun):
         Called with the number, the run and the result of each sample that is done.
     """
 
-    def __init__(self, template: Run, inputs: Any, samples: Any, threads: Any, run: Any):
-        super().__init__(template, inputs, samples, threads)
-        self._run: Callable[[SpikeTrain, Samples, int], Run] = run
+    def __init__(self, question: Question, inputs: Any, samples: Any, threads: Any, run: Any):
+        super().__init__(question, inputs, samples, threads)
+        self._run: Callable[[SpikeTrain, Samples, int], EngineRun] = run
         self._own_threads = max(1, self.threads // len(self))  # of a window engine
         self._simulations: list[Any] = [None] * len(self)
-        self.finished: Callable[[int, Run, Simulation], None] = lambda *_: None
+        self.finished: Callable[[int, EngineRun, Simulation], None] = lambda *_: None
 
     def _simulate(self) -> None:
         share_out(len(self), self.threads, self._simulate_tasks)
@@ -123,10 +124,10 @@ class SingleRuns(BatchRun):
     def _simulate_tasks(self, tasks: Tasks) -> None:
         for i in tasks:
             run = self._run(self.inputs[i], self.samples[i], self._own_threads)
-            run.is_stopped = lambda: tasks.stopped
+            run.question.is_stopped = lambda: tasks.stopped
             try:
                 self._simulations[i] = simulation = run.execute()
-                run.is_stopped = bool  # what a pullback holds has no tasks any more
+                run.question.is_stopped = bool  # what a pullback holds has no tasks any more
             except SpikeLimitError as error:
                 self._simulations[i] = error.partial
                 self.limited.append(i)

@@ -8,13 +8,15 @@ from typing import Any
 from queues.types import HeapOrRingArrays
 from refsim.batch.events import EventBatch
 from refsim.batch.run import SingleRuns
-from refsim.engine import Run
+from refsim.engine import run_of
+from refsim.events.run import EventRun
 from refsim.names import EngineName, QueueChoice
 from refsim.network.inputs import Samples, SpikeTrain
 from refsim.network.network import Network
-from refsim.question import MAX_SPIKES
+from refsim.question import MAX_SPIKES, Question
 from refsim.results.batch import BatchResult
 from refsim.transit.lossy import Lossy
+from refsim.windows.run import WindowRun
 
 
 def simulate_batch(
@@ -85,26 +87,29 @@ def batch_run(
     single: bool = False,
 ) -> EventBatch | SingleRuns:
     """Return the run of a batch; with ``single``, each sample is a run of its own in any case."""
-    given = {"dt": dt, "max_spikes": max_spikes, "engine": engine}
-    run = partial(_run, network, duration, queue, given)
+    run = partial(_run, network, duration, queue, dt, engine, max_spikes)
     template = run(None, None)
-    is_simple = (
-        template.engine == "event"
-        and template.lossy is None
+    if (
+        isinstance(template, EventRun)
+        and template.question.lossy is None
         and isinstance(template.transit.queue, HeapOrRingArrays)
-    )
-    kind = EventBatch if is_simple and not single else SingleRuns
-    return kind(template, inputs, samples, threads, run)
+        and not single
+    ):
+        return EventBatch(template, inputs, samples, threads, run)
+    return SingleRuns(template.question, inputs, samples, threads, run)
 
 
 def _run(
     network: Any,
     duration: Any,
     queue: Any,
-    given: dict[str, Any],
+    dt: Any,
+    engine: Any,
+    max_spikes: Any,
     one: SpikeTrain | None,
     read: Samples | None,
     threads: int = 1,
-) -> Run:
+) -> EventRun | WindowRun:
     """Return the run of one sample; a function of the module, so that a batch can be pickled."""
-    return Run(network, one, duration, read, queue, threads=threads, **given)
+    question = Question(network, one, duration, read, queue, dt, max_spikes, threads)
+    return run_of(question, engine)

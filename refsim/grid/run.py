@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.engine import Tangents as KernelTangents, no_tangents
 from refsim.errors import (
     InvalidTypeError,
     InvalidValueError,
@@ -34,10 +33,10 @@ from refsim.models.lif.datum import above
 from refsim.network.inputs import Samples, SpikeTrain, checked_inputs, checked_samples
 from refsim.network.network import Network
 from refsim.network.voltages import start_of, voltages_of
-from refsim.question import MAX_SPIKES, SHARE, checked_dt, checked_duration, checked_network
+from refsim.question import MAX_SPIKES, checked_dt, checked_duration, checked_network
 from refsim.results.simulation import Trace
-from refsim.status import DONE, FULL, RUNNING, SPIKE_LIMIT
-from refsim.types import InputArrays
+from refsim.status import DONE, FULL, RUNNING, SHARE, SPIKE_LIMIT
+from refsim.types import InputArrays, Tangents as KernelTangents, no_tangents
 from refsim.validate import boolean, integer
 
 _ROOM = 256  # rows of the tape, to begin with

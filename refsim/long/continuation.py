@@ -12,26 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from queues.exact.dispatch import STRUCTURES
-from refsim.engine import Run
 from refsim.errors import InvalidTypeError, InvalidValueError
-from refsim.events.state import (
-    EventRun,
-    EventState,
-    check_no_spike_is_left,
-    checked_event_state,
-    settled,
-)
+from refsim.events.state import EventState, checked_event_state
+from refsim.events.tail import EventTail, check_no_spike_is_left, settled
 from refsim.files.arrays import open_arrays
 from refsim.files.output import checked_path, write_whole
 from refsim.files.saved_columns import check
 from refsim.network.inputs import Samples, SpikeTrain, checked_inputs, checked_samples
 from refsim.network.network import Network
-from refsim.question import MAX_SPIKES, checked_dt, checked_duration, checked_network
+from refsim.question import MAX_SPIKES, Question, checked_dt, checked_duration, checked_network
 from refsim.results.simulation import Conditioning, EventCounts, Simulation, Spikes
 from refsim.transit.lossy import NoLosses
 from refsim.types import Tape
 from refsim.validate import LONGEST, integer, scalar
-from refsim.windows.run import Resumed
+from refsim.windows.run import Resumed, WindowRun
 from refsim.windows.state import WindowState, checked_state, without_past
 
 _FORMAT = "refsim-state/3"
@@ -80,16 +74,16 @@ def _by_events(
     """Go on by events, if another network is given with that one."""
     if network is None:
         queue = simulation.queue
-        return EventRun(simulation, state, simulation.network, end, queue=queue, **given).execute()
+        return EventTail(simulation, state, simulation.network, end, queue=queue, **given).execute()
     state = settled(simulation, state, checked_network(network))
     late = given["samples"].times > simulation.duration
     given["samples"] = Samples(given["samples"].neurons[late], given["samples"].times[late])
     past = replace(forgotten(simulation), network=network, state=state)
     given["inputs"] = _of(given["inputs"], given["inputs"].times > simulation.duration)
-    return EventRun(past, state, network, end, **given).execute()
+    return EventTail(past, state, network, end, **given).execute()
 
 
-class WindowTail(Run):
+class WindowTail(WindowRun):
     """A run of the window engine that goes on from a state."""
 
     def __init__(
@@ -107,17 +101,11 @@ class WindowTail(Run):
         order = np.argsort(before.samples.times, kind="stable")
         self.before = before
         self.base = min(first, state.n_spikes)
+        question = Question(
+            before.network, inputs, duration, samples, max_spikes=max_spikes, **options
+        )
         super().__init__(
-            before.network,
-            inputs,
-            duration,
-            samples,
-            "auto",
-            None,
-            max_spikes,
-            engine="window",
-            resumed=Resumed(state, self.base, before.spikes.part(rows), before.voltages[order]),
-            **options,
+            question, Resumed(state, self.base, before.spikes.part(rows), before.voltages[order])
         )
 
     def result(self, duration: float) -> Simulation:
@@ -185,6 +173,7 @@ def _kept(simulation: Simulation) -> WindowState | EventState:
         raise InvalidValueError(
             "this simulation has kept no state; expected one that was run with keep_state=True"
         )
+    assert isinstance(simulation.state, WindowState | EventState)
     return simulation.state
 
 

@@ -11,14 +11,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.engine import Run
+from refsim.engine import choose_engine
 from refsim.errors import InvalidValueError, SimulationInterrupted, SpikeLimitError
 from refsim.files.hdf5 import growing_columns
 from refsim.files.output import OutputError, checked_path, made_folder, write_whole
 from refsim.files.reading import memory
 from refsim.network.inputs import SpikeTrain
 from refsim.network.network import Network
-from refsim.question import checked_duration
+from refsim.question import Question, checked_duration
 from refsim.status import SPIKE_LIMIT
 from refsim.threads import uninterrupted
 from refsim.validate import LONGEST, scalar
@@ -103,34 +103,28 @@ def record(
         )
     if os.path.lexists(where):
         raise InvalidValueError(f"path is {os.fspath(where)!r}, which exists; expected a new one")
-    run = Run(
-        network,
-        inputs,
-        end,
-        None,
-        "auto",
-        None,
-        _MOST_SPIKES if max_spikes is None else max_spikes,
-        engine="window",
-        threads=threads,
-        progress=progress,
+    most_spikes = _MOST_SPIKES if max_spikes is None else max_spikes
+    question = Question(
+        network, inputs, end, max_spikes=most_spikes, threads=threads, progress=progress
     )
+    choose_engine(question, "window")
+    run = WindowRun(question)
     writer = growing_columns if is_hdf5 else _folder
     try:
-        with writer(where) as write, run.progress(end) as run.report:
-            done = _write_pieces(WindowRun(run), write, where, end, step)
+        with writer(where) as write, question.progress(end) as question.report:
+            done = _write_pieces(run, write, where, end, step)
     except OutputError as error:
         if error.partial is None:
             error.partial = Recording(where, 0, 0.0, 0)
         raise
-    if run.status == SPIKE_LIMIT and done.n_spikes < run.max_spikes:
+    if run.status == SPIKE_LIMIT and done.n_spikes < question.max_spikes:
         raise SpikeLimitError(
             f"a piece of {step:g} ms has more spikes than memory has room for; expected a shorter "
             "one. The attribute partial tells what was recorded",
             done,
         )
     if run.status == SPIKE_LIMIT:
-        raise run.has_too_many_spikes(done, "counts")
+        raise question.has_too_many_spikes(done, "counts")
     if done.duration < end:
         raise SimulationInterrupted(
             f"interrupted at {done.duration:g} of {end:g} ms; the attribute partial tells what was "
@@ -144,14 +138,14 @@ def _write_pieces(
     simulation: WindowRun, write: Write, where: Path, end: float, step: float
 ) -> Recording:
     """Run window by window to the end, or to an interruption between pieces."""
-    length, work, run = simulation.problem.length, simulation.work, simulation.run
+    length, work = simulation.problem.length, simulation.work
     done, most = Recording(where, 0, 0.0, 0), memory() // _BYTES_PER_SPIKE
     try:
-        while done.duration < end and run.status != SPIKE_LIMIT:
+        while done.duration < end and simulation.status != SPIKE_LIMIT:
             target = min((done.pieces + 1) * step, end)
-            limit = min(run.max_spikes, done.n_spikes + most)
+            limit = min(simulation.question.max_spikes, done.n_spikes + most)
             simulation.problem = simulation.problem._replace(max_spikes=limit)
-            run.status = simulation.advance(int(np.ceil(target / length)))
+            simulation.status = simulation.advance(int(np.ceil(target / length)))
             with uninterrupted():
                 done = _flush(simulation, write, done, target)
     except KeyboardInterrupt:
@@ -170,7 +164,7 @@ def _flush(simulation: WindowRun, write: Write, done: Recording, until: float) -
     except OutputError as error:
         error.partial = done
         raise
-    if simulation.run.status == SPIKE_LIMIT:
+    if simulation.status == SPIKE_LIMIT:
         until = float(spikes.time[-1]) if len(spikes.time) else done.duration
     return Recording(done.path, int(simulation.work.counts[BASE]), until, done.pieces + 1)
 

@@ -15,7 +15,7 @@ from refsim.errors import InvalidValueError
 from refsim.network.inputs import Samples, SpikeTrain
 from refsim.network.network import Network
 from refsim.transit.lossy import Losses, NoLosses
-from refsim.types import Tape
+from refsim.types import KeptState, Tape
 from refsim.validate import (
     LONGEST,
     ReadOnlyArrays,
@@ -25,10 +25,9 @@ from refsim.validate import (
     scalar,
     vector,
 )
-from refsim.windows.state import WindowState
 
 if TYPE_CHECKING:
-    from refsim.events.state import EventState
+    pass
 
 _MOST_VOLTAGES = 1e9  # of a trace on the default grid, 8 GB
 
@@ -164,7 +163,7 @@ class Simulation(ReadOnlyArrays):
     dt: float
     losses: NoLosses | Losses
     origin: NDArray[np.int64] = field(repr=False)
-    state: WindowState | EventState | None = field(default=None, repr=False)
+    state: KeptState | None = field(default=None, repr=False)
     begin: float = 0.0
 
     def __post_init__(self) -> None:

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.network.voltages import start_of
-from refsim.results.simulation import Spikes
+from refsim.network.voltages import start_of, voltages_of
+from refsim.question import Question
+from refsim.results.outcome import EngineRun, Outcome
+from refsim.results.simulation import EventCounts, Spikes
 from refsim.status import DONE, FULL, RUNNING, SPIKE_LIMIT
 from refsim.threads import Crew, uninterrupted
+from refsim.transit.lossy import NoLosses
 from refsim.types import Float, Tape
 from refsim.windows import room
 from refsim.windows.loop import run_windows, start_windows
@@ -29,7 +32,7 @@ from refsim.windows.types import (
 )
 
 if TYPE_CHECKING:
-    from refsim.engine import Run
+    pass
 
 # Arrivals of a thread between two looks at the keyboard: some hundredths of a second.
 _SHARE = 5_000_000
@@ -45,32 +48,34 @@ class Resumed(NamedTuple):
     voltages: Float
 
 
-def _problem(run: Run) -> WindowProblem:
-    network = run.network
+def _problem(question: Question) -> WindowProblem:
+    network = question.network
     return WindowProblem(
         model=network.model,
         rows=network.rows[0],
-        inputs=run.problem.inputs,
-        samples=run.problem.samples,
-        t_end=run.duration,
-        max_spikes=run.max_spikes,
+        inputs=question.input_arrays,
+        samples=question.samples_to_read(),
+        t_end=question.duration,
+        max_spikes=question.max_spikes,
         **window_tables(network)._asdict(),
     )
 
 
-class WindowRun:
-    """A run of the window engine, in the place of the event loop of ``run``."""
+class WindowRun(EngineRun):
+    """A run of the window engine."""
 
-    def __init__(self, run: Run):
-        network = run.network
-        self.run = run
-        self.problem = _problem(run)
-        self.n_threads = min(run.threads, len(self.problem.rows.edge) - 1)
-        self.work = empty_work(self.problem, start_of(network), self.n_threads)
-        if run.resumed is None:
+    engine = "window"
+
+    def __init__(self, question: Question, resumed: Resumed | None = None):
+        super().__init__(question)
+        self.problem = _problem(question)
+        self.n_threads = min(question.threads, len(self.problem.rows.edge) - 1)
+        self.work = empty_work(self.problem, start_of(question.network), self.n_threads)
+        self._resumed = resumed
+        if resumed is None:
             start_windows(self.problem, self.work)
         else:
-            self._resume(run.resumed)
+            self._resume(resumed)
 
     def _resume(self, resumed: Resumed) -> None:
         """Go back to the window where an earlier run has left its state."""
@@ -85,29 +90,25 @@ class WindowRun:
     @property
     def reached(self) -> float:
         """Time in ms up to which the run has come."""
-        return min(float(self.work.counts[NOW]) * self.problem.length, self.run.duration)
+        return min(float(self.work.counts[NOW]) * self.problem.length, self.question.duration)
 
-    def execute(self) -> int:
-        """Run to the end and return the status; what was found is in ``run`` then."""
-        status = RUNNING
+    def run_to_the_end(self) -> None:
+        """Run to the end, or to the limit of spikes, and set the status."""
+        question = self.question
         try:
-            if self.run.keep_state:
-                whole = int(self.run.duration / self.problem.length)
-                status = self.advance(whole)
-                if status == DONE:
-                    self.run.state = snapshot(self.work)
-            if status != SPIKE_LIMIT:
-                status = self.advance(_FOREVER)
+            if question.keep_state:
+                self.status = self.advance(int(question.duration / self.problem.length))
+                if self.status == DONE:
+                    self.state = snapshot(self.work)
+            if self.status != SPIKE_LIMIT:
+                self.status = self.advance(_FOREVER)
         except KeyboardInterrupt:
             with uninterrupted():
-                status = self.finish_turn()
+                self.status = self.finish_turn()
                 # Later ones than the one that is kept lack what arrives after the end.
-                if self.run.keep_state and self.run.state is None and status != SPIKE_LIMIT:
-                    self.run.state = snapshot(self.work)
+                if question.keep_state and self.state is None and self.status != SPIKE_LIMIT:
+                    self.state = snapshot(self.work)
             raise
-        finally:
-            self._hand_over(status == SPIKE_LIMIT)
-        return status
 
     def take(self) -> Spikes:
         """Take the spikes off the tape, and return them.
@@ -126,10 +127,10 @@ class WindowRun:
             while status not in (DONE, SPIKE_LIMIT):
                 if status == FULL:
                     self.work = grown(self.problem, self.work)
-                if self.run.is_stopped():
+                if self.question.is_stopped():
                     raise KeyboardInterrupt
                 status = self._run_share(crew, stop, _SHARE)
-                self.run.report(float(self.work.counts[NOW]) * self.problem.length)
+                self.question.report(float(self.work.counts[NOW]) * self.problem.length)
         return status
 
     def finish_turn(self) -> int:
@@ -147,29 +148,53 @@ class WindowRun:
         arguments = (self.problem, self.work, np.int64(share * self.n_threads), np.int64(stop))
         return crew.run(run_windows, arguments)
 
-    def _hand_over(self, is_cut: bool) -> None:
-        """Leave spikes, counts and margins where the event loop leaves them.
+    def now(self) -> float:
+        """Return the time up to which all events have been processed."""
+        spikes, inputs = self._taken()
+        spike = self.work.tape.time[spikes - 1] if spikes else 0.0
+        given = self.problem.inputs.time[inputs - 1] if inputs else 0.0
+        return float(max(spike, given, 0.0 if self.status == SPIKE_LIMIT else self.reached))
+
+    def _taken(self) -> tuple[int, int]:
+        """Return how many spikes are on the tape, and how many input spikes have been taken.
 
         A run that is cut within a window ends with its last spike.
         """
-        run, work = self.run, self.work
-        spikes, inputs = int(work.counts[SPIKES] - work.counts[BASE]), int(work.counts[INPUTS])
-        if is_cut:
-            end = work.tape.time[spikes - 1] if spikes else self.reached
-            inputs = int(np.searchsorted(run.problem.inputs.time, end))
-            run.problem.samples.voltage[run.problem.samples.time > end] = np.nan
-        origin = order_of_emissions(work.tape.time[:spikes], run.problem.inputs.time[:inputs])
-        if not is_cut:
-            run.reached = self.reached
-        run.work = run.work._replace(tape=work.tape, origin=origin)
-        counts = run.work.counts
-        counts.spikes[0] = spikes
-        counts.inputs[0] = inputs
-        counts.emitted[0] = len(origin)
-        counts.arrivals[0] = work.tally[:, ARRIVALS].sum()
-        counts.searches[0] = work.tally[:, SEARCHES].sum()
-        for margin, gap in zip(run.work.margins, work.gap[:, :3].min(axis=0), strict=True):
-            margin[0] = gap
+        counts, inputs = self.work.counts, self.problem.inputs
+        spikes = int(counts[SPIKES] - counts[BASE])
+        if self.status == SPIKE_LIMIT:
+            return spikes, int(np.searchsorted(inputs.time, self._cut(spikes)))
+        return spikes, int(counts[INPUTS])
+
+    def _cut(self, spikes: int) -> float:
+        return float(self.work.tape.time[spikes - 1]) if spikes else self.reached
+
+    def outcome(self) -> Outcome:
+        """Return what was found so far."""
+        work, samples, network = self.work, self.problem.samples, self.question.network
+        spikes, inputs = self._taken()
+        voltages = voltages_of(network, samples.voltage, samples.neuron)
+        if self.status == SPIKE_LIMIT:
+            voltages[samples.time > self._cut(spikes)] = np.nan
+        if self._resumed is not None:
+            taken = slice(self._resumed.state.n_samples)
+            voltages[taken] = self._resumed.voltages[taken]
+        time = self.problem.inputs.time[:inputs]
+        gap, release_gap, sample_gap = work.gap[:, :3].min(axis=0)
+        return Outcome(
+            tape=Tape(*(column[:spikes].copy() for column in work.tape)),  # type: ignore[arg-type]
+            origin=order_of_emissions(work.tape.time[:spikes], time),
+            counts=EventCounts(
+                spikes=spikes,
+                inputs=inputs,
+                arrivals=int(work.tally[:, ARRIVALS].sum()),
+                searches=int(work.tally[:, SEARCHES].sum()),
+                dropped=0,
+            ),
+            gaps=(gap, release_gap, sample_gap),
+            voltages=voltages,
+            losses=NoLosses(np.zeros(0, dtype=np.int64)),
+        )
 
 
 def order_of_emissions(spikes: Float, inputs: Float) -> NDArray[np.int64]:

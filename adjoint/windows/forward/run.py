@@ -14,9 +14,10 @@ from adjoint.windows.room import aligned_zeros, room_for_chunk, room_for_found, 
 from adjoint.windows.run import WindowPass
 from adjoint.windows.section import Before, Section, most_together, room_of_pieces, section_of
 from queues.compiled.barrier import claims
-from refsim.engine import Run
 from refsim.network.network import Network
 from refsim.network.voltages import start_of
+from refsim.question import Question
+from refsim.results.simulation import Spikes
 from refsim.status import DONE, RUNNING
 from refsim.threads import Crew
 from refsim.types import Float
@@ -25,23 +26,28 @@ _SHARE = 2_000_000  # arrivals of a thread between two looks at the keyboard
 
 
 def window_tangents(
-    run: Run, direction: Parameters, windows: WindowPass | None = None
+    question: Question,
+    spikes: Spikes,
+    direction: Parameters,
+    windows: WindowPass | None = None,
 ) -> tuple[Float, Float]:
     """Return the tangents of spikes and of samples, in the orders of the result.
 
     Parameters
     ----------
-    run : Run
-        A simulation that is done.
+    question, spikes : Question, Spikes
+        Of a simulation that is done.
     direction : Parameters
         Tangents of all parameters.
     windows : WindowPass, optional
         Another division into windows and blocks, which gives the same to rounding.
     """
-    windows = windows or WindowPass(run)
-    network = run.network
+    windows = windows or WindowPass(question)
+    network = question.network
     whole = (0, windows.windows.total)
-    section = section_of(run, windows.windows, windows.rows.edge, whole, run.tape(), Before())
+    section = section_of(
+        question, windows.windows, windows.rows.edge, whole, spikes.part(slice(None)), Before()
+    )
     with_rates = bool(np.any(direction.tau_m) or np.any(direction.tau))
     tables = window_tables(network.model, windows.windows.length, with_rates)
     problem = WindowForward(
@@ -57,12 +63,12 @@ def window_tangents(
     )
     work = _begun(windows, problem, section, direction)
     status = RUNNING
-    with Crew(min(run.threads, len(windows.rows.edge) - 1)) as crew:
+    with Crew(min(question.threads, len(windows.rows.edge) - 1)) as crew:
         arguments = (problem, work, np.int64(_SHARE * crew.size))
         while status != DONE:
             status = crew.run(run_tangents, arguments)
-    voltage = np.zeros(len(run.samples))
-    voltage[run.sample_order] = work.sample_dot
+    voltage = np.zeros(len(question.samples))
+    voltage[question.sample_order] = work.sample_dot
     return work.spike_dot, voltage
 
 
@@ -85,7 +91,7 @@ def _begun(
     windows: WindowPass, problem: WindowForward, section: Section, direction: Parameters
 ) -> TangentWork:
     """Return the tangents at time 0."""
-    run, network = windows.run, windows.run.network
+    question, network = windows.question, windows.question.network
     n, n_blocks = network.n_neurons, len(windows.rows.edge) - 1
     n_states, n_responses = len(problem.tables.gain), problem.tables.over.shape[3]
     width = (1 + n_states) * (2 if problem.tables.with_rates else 1)
@@ -96,9 +102,9 @@ def _begun(
         at=np.zeros(n, dtype=np.int32),
         release_dot=np.zeros(n),
         held=np.zeros(n, dtype=np.uint8),
-        emission_dot=_input_tangents(run, section, direction),
+        emission_dot=_input_tangents(question, section, direction),
         spike_dot=np.zeros(len(section.emissions.of_spike)),
-        sample_dot=np.zeros(len(run.samples)),
+        sample_dot=np.zeros(len(question.samples)),
         departures=_departures(windows, section, n_blocks),
         pieces=room_for_pieces(n_blocks, n, width, room_of_pieces(section.own)),
         chunk=room_for_chunk(n_blocks, n_responses),
@@ -120,10 +126,10 @@ def _rows_at_start(
     return row
 
 
-def _input_tangents(run: Run, section: Section, direction: Parameters) -> Float:
+def _input_tangents(question: Question, section: Section, direction: Parameters) -> Float:
     """Return tangents of emissions: those of inputs, and zeros for those of spikes."""
     tangent = np.zeros(len(section.emissions.time))
-    tangent[section.emissions.of_input] = direction.input_times[run.input_order]
+    tangent[section.emissions.of_input] = direction.input_times[question.input_order]
     return tangent
 
 

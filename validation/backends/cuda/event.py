@@ -24,11 +24,11 @@ from queues.exact.dispatch import STRUCTURES
 from queues.types import HeapOrRingArrays
 from refsim.batch.events import EventBatch
 from refsim.batch.loop import EMITTED, SPIKES
-from refsim.engine import Run
 from refsim.errors import IllConditionedWarning, InvalidValueError
+from refsim.events.run import EventRun
 from refsim.network.inputs import Samples, SpikeTrain
 from refsim.network.network import Network
-from refsim.question import MAX_SPIKES, choose_queue
+from refsim.question import MAX_SPIKES, Question, choose_queue
 from refsim.results.batch import BatchResult
 from refsim.status import FULL, SPIKE_LIMIT
 from refsim.transit.lossy import Lossy
@@ -174,11 +174,11 @@ def prepared(
 ) -> CudaBatch:
     """Return a batch that has not been simulated; arguments as of :func:`simulate_batch`."""
 
-    def run(one: SpikeTrain | None, read: Samples | None) -> Run:
-        return Run(network, one, duration, read, queue, dt, max_spikes, engine="event")
+    def run(one: SpikeTrain | None, read: Samples | None) -> EventRun:
+        return EventRun(Question(network, one, duration, read, queue, dt, max_spikes))
 
     template = run(None, None)
-    _checked_queue("queue", queue, template.network)
+    _checked_queue("queue", queue, template.question.network)
     at_first = None if room is None else integer("room", room, 1, 2**30)
     most = integer("memory", memory, 1)
     return CudaBatch(template, inputs, samples, run, at_first, most)
@@ -189,16 +189,16 @@ class CudaBatch(EventBatch):
 
     def __init__(
         self,
-        template: Run,
+        template: EventRun,
         inputs: Any,
         samples: Any,
-        run: Callable[..., Run],
+        run: Callable[..., EventRun],
         room: int | None,
         memory: int,
     ):
         super().__init__(template, inputs, samples, 1, run)
         most = int(np.diff(self.given.start).max())
-        self.room = room or max(_LEAST_ROOM, 2 * (most + template.network.n_neurons))
+        self.room = room or max(_LEAST_ROOM, 2 * (most + template.question.network.n_neurons))
         self.memory = memory
         self._at_once, self._n_tasks = len(self), 1  # what comes back is one part
 

@@ -14,8 +14,8 @@ from adjoint.events.loop import Pending, ReverseProblem
 from queues.exact import heap_or_ring, indexed_heap
 from queues.exact.dispatch import STRUCTURES
 from refsim.batch.loop import EMITTED, SPIKES, BatchArrays, Cursor
-from refsim.engine import Run
 from refsim.events.loop import Problem
+from refsim.events.run import EventRun
 from refsim.models import lif as neuron
 from refsim.status import FULL
 from refsim.types import Float, Int, Tape
@@ -62,7 +62,7 @@ class ForwardPass:
         How each sample has ended, see `refsim.status`.
     """
 
-    def __init__(self, template: Run, problem: Problem, arrays: BatchArrays, memory: int):
+    def __init__(self, template: EventRun, problem: Problem, arrays: BatchArrays, memory: int):
         self._template = template
         self._memory = memory
         self._given: Any = given_on_device(problem)
@@ -96,7 +96,7 @@ class ForwardPass:
 
     def start(self, rows: ForwardRows, which: Any, status: Any) -> None:
         """Launch the kernel, and do not wait for it."""
-        kind = _kind(self._template.queue)
+        kind = _kind(self._template.question.queue)
         launched = configured(cuda_kernels.simulate_samples, len(which), THREADS)
         launched(self._given, self._batch, rows, kind, which, status)
 

@@ -1,0 +1,96 @@
+"""What an engine finds, and the way from there to what the user sees; the same for all engines."""
+
+from __future__ import annotations
+
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from refsim.question import Question
+from refsim.results.sample_gaps import gap_to_own_events
+from refsim.results.simulation import Conditioning, EventCounts, Simulation, Spikes
+from refsim.status import RUNNING, SPIKE_LIMIT
+from refsim.transit.lossy import Losses, NoLosses
+from refsim.types import Float, Int, KeptState, Tape
+
+
+class Outcome(NamedTuple):
+    """What an engine has found, in order of time."""
+
+    tape: Tape
+    origin: Int  # (e,) of all emissions
+    counts: EventCounts
+    gaps: tuple[float, float, float]  # of arrivals, releases and samples, as kernels note them
+    voltages: Float  # (V,) of the samples
+    losses: Losses | NoLosses
+
+
+class EngineRun:
+    """An engine at work on a question.
+
+    Attributes
+    ----------
+    question : Question
+        What is asked.
+    status : int
+        See `refsim.status`.
+    state : KeptState or None
+        The state that is kept, if one is asked for.
+    """
+
+    engine: ClassVar[str]
+
+    def __init__(self, question: Question):
+        self.question = question
+        self.status = RUNNING
+        self.state: KeptState | None = None
+
+    def execute(self) -> Simulation:
+        """Run to the end and return the result."""
+        question = self.question
+        try:
+            with question.progress(question.duration) as question.report:
+                self.run_to_the_end()
+        except KeyboardInterrupt:
+            raise question.interrupted(self.result(self.now()), "holds") from None
+        if self.status == SPIKE_LIMIT:
+            raise question.has_too_many_spikes(self.result(self.now()), "holds")
+        return self.result(question.duration)
+
+    def run_to_the_end(self) -> None:
+        """Run to the end, or to the limit of spikes, and set the status."""
+        raise NotImplementedError
+
+    def now(self) -> float:
+        """Return the time up to which all events have been processed."""
+        raise NotImplementedError
+
+    def outcome(self) -> Outcome:
+        """Return what was found so far."""
+        raise NotImplementedError
+
+    def result(self, duration: float) -> Simulation:
+        """Return what has been simulated, as the user sees it."""
+        question, found = self.question, self.outcome()
+        tape = found.tape
+        voltages = np.full(len(question.samples), np.nan)
+        voltages[question.sample_order] = found.voltages
+        of_samples = gap_to_own_events(tape, question.network.t_ref, question.sample_arrays)
+        gap, release_gap, sample_gap = found.gaps
+        return Simulation(
+            network=question.network,
+            inputs=question.inputs,
+            duration=duration,
+            samples=question.samples,
+            spikes=Spikes(tape.time, tape.neuron, tape.slope_before, tape.slope_after),
+            voltages=voltages,
+            conditioning=Conditioning.of(tape, gap, release_gap, min(sample_gap, of_samples)),
+            counts=found.counts,
+            queue=question.queue if self.engine == "event" else "none",
+            engine=self.engine,
+            engine_reason=question.reason,
+            dt=question.dt,
+            losses=found.losses,
+            origin=found.origin,
+            state=self.state,
+        )
