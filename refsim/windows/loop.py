@@ -4,13 +4,13 @@ A window is no longer than the shortest delay between neurons, so all its arriva
 begins, and the neurons are independent in it. They are divided into blocks, which threads share.
 In each window a block
 
-1. finds and delivers its arrivals, in sums that need no order (window_deliver);
-2. takes the neurons to the end of the window, but for those that may fire (window_sweep);
-3. gathers and sorts the arrivals at those (window_gather), and replays them (window_replay).
+1. finds and delivers its arrivals, in sums that need no order (deliver);
+2. takes the neurons to the end of the window, but for those that may fire (sweep);
+3. gathers and sorts the arrivals at those (gather), and replays them (replay).
 
 A turn is as many windows as fit into the shortest delay: no spike of it reaches a neuron in it. So
 blocks take all its windows without waiting for each other, and then one thread records the spikes
-of all of them (window_record).
+of all of them (record).
 """
 
 import numpy as np

@@ -1,6 +1,6 @@
 """Visits to single neurons of networks with one exponential port.
 
-What `window_visit` and `window_sweep` do for a neuron of any ports, in loops over few arrays: the
+What `visit` and `sweep` do for a neuron of any ports, in loops over few arrays: the
 windows of sparse activity are made of visits, and a visit is made of a dozen operations.
 """
 

@@ -42,7 +42,7 @@ _LONGEST = 2**16  # more windows than a block stays dense before it is looked at
 
 
 class WindowState(NamedTuple):
-    """What a run has reached at the beginning of a window; sizes as in window_types."""
+    """What a run has reached at the beginning of a window; sizes as in refsim.windows.types."""
 
     v: Float
     x: Float

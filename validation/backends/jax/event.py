@@ -2,8 +2,8 @@
 
 A first pass finds the order of events, a second one computes spike times and voltages from that
 order and is differentiated by JAX. No adjoint is written here, and nothing numerical is shared with
-refsim; crossings are found by another method (`jax_event_search`), and the flow of nearly equal
-time constants by another formula (`jax_convolutions`).
+refsim; crossings are found by another method (`event_search`), and the flow of nearly equal
+time constants by another formula (`convolutions`).
 
     with float64():
         parameters, structure, layout = sized_problem(network, inputs, duration, samples)
