@@ -1,4 +1,4 @@
-"""Cases whose numbers others have published or agreed on; see also tests/test_literature.py.
+"""Cases whose numbers others have published or agreed on; see also tests/refsim/test_literature.py.
 
 Time constants, weights and times as there, in ms; where a published number has more digits than a
 float64 it is cut to those.
