@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from adjoint.api import jvp, value_and_grad, vjp
     from adjoint.batch.api import value_and_grad_batch, vjp_batch
+    from adjoint.batch.pullback import BatchPullback
     from adjoint.check import GradientCheckError, Judgement, check_grads
     from adjoint.checkpoint.pullback import Checkpointed, CheckpointedPullback, Piece
     from adjoint.checkpoint.schedule import Checkpoint
     from adjoint.grid.api import grid_jvp, grid_vjp
     from adjoint.grid.pullback import GridPullback
+    from adjoint.pullback import Pullback
     from adjoint.types import Cotangents, Parameters, Tangents
 
 _HOMES = {
+    "BatchPullback": "batch.pullback",
+    "Pullback": "pullback",
     "Checkpoint": "checkpoint.schedule",
     "Checkpointed": "checkpoint.pullback",
     "CheckpointedPullback": "checkpoint.pullback",
@@ -40,6 +44,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "BatchPullback",
     "Checkpoint",
     "Checkpointed",
     "CheckpointedPullback",
@@ -50,6 +55,7 @@ __all__ = [
     "Keep",
     "Parameters",
     "Piece",
+    "Pullback",
     "Tangents",
     "check_grads",
     "grid_jvp",

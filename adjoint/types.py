@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,8 +16,9 @@ from queues.summary import summary
 from refsim.cases import gradient_sizes
 from refsim.errors import InvalidTypeError, InvalidValueError
 from refsim.models.lif.adjoint import ModelBar
+from refsim.network.inputs import SpikeTrain
 from refsim.network.network import Network
-from refsim.validate import vector
+from refsim.validate import vector as _vector
 
 Vector = NDArray[np.float64]
 
@@ -36,7 +39,15 @@ class Parameters:
         For each input spike, in the order given.
 
     A gradient of which only a part was asked for has None in place of the rest.
+
+    Parameters are vectors: they can be added and subtracted, and multiplied and divided by numbers,
+    where None is left as it is and stands for no change. A step of gradient descent is
+    ``network = (Parameters.of(network) - 0.1 * gradient).to_network(network)``. They can be
+    iterated as a mapping of names to arrays, and are a pytree for JAX, once that is imported.
     """
+
+    # So that NumPy's numbers leave products with Parameters to them.
+    __array_ufunc__ = None
 
     weight: Vector
     delay: Vector
@@ -50,20 +61,106 @@ class Parameters:
     v0: Vector
     input_times: Vector
 
+    def __post_init__(self) -> None:
+        if "jax" in sys.modules:  # which has nothing else that tells it of new kinds of trees
+            _be_a_pytree()
+
     def __repr__(self) -> str:
-        sizes = ", ".join(f"{name} {values.shape}" for name, values in self.items())
+        sizes = ", ".join(f"{name} {np.shape(values)}" for name, values in self.items())
         return f"<Parameters: {sizes}>"
+
+    @classmethod
+    def of(cls, network: Network, inputs: SpikeTrain | None = None) -> Parameters:
+        """Return the parameters that a network has, and the times of its input spikes."""
+        known: dict[str, Any] = {name: getattr(network, name, None) for name in _nothing()}
+        known["input_times"] = None if inputs is None else inputs.times
+        return cls(**known)
+
+    def to_network(self, network: Network) -> Network:
+        """Return ``network`` with these parameters in place of its own, but for those of None."""
+        return network.replace(
+            **{name: values for name, values in self.items() if name != "input_times"}
+        )
+
+    def to_inputs(self, inputs: SpikeTrain) -> SpikeTrain:
+        """Return ``inputs`` at these times, if there are any."""
+        if self.input_times is None:
+            return inputs
+        return SpikeTrain(self.input_times, inputs.sources, inputs.n_inputs)
 
     def items(self) -> Iterator[tuple[str, Vector]]:
         """Iterate over (name, values), without what is None."""
         pairs = ((field.name, getattr(self, field.name)) for field in fields(self))
         return ((name, values) for name, values in pairs if values is not None)
 
+    def keys(self) -> Iterator[str]:
+        """Iterate over the names of what is not None."""
+        return (name for name, _ in self.items())
+
+    def __iter__(self) -> Iterator[str]:
+        return self.keys()
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self.items())
+
+    def __getitem__(self, name: str) -> Vector:
+        values = getattr(self, name, None) if name in self.__dataclass_fields__ else None
+        if values is None:
+            raise KeyError(f"{name!r}; expected a name among {', '.join(self)}")
+        return values
+
+    def ravel(self) -> Vector:
+        """Return all that is not None in one vector, in the order of the attributes."""
+        return np.concatenate([np.zeros(0), *(values for _, values in self.items())])
+
+    def unravel(self, vector: ArrayLike) -> Parameters:
+        """Return Parameters of the sizes of these with the entries of a vector; see `ravel`.
+
+        Raises
+        ------
+        InvalidValueError
+            If the vector has another size.
+        """
+        sizes = {name: len(values) for name, values in self.items()}
+        given = _vector("vector", vector, sum(sizes.values()))
+        ends = np.cumsum(list(sizes.values()), dtype=np.int64)
+        parts = {
+            name: given[end - sizes[name] : end] for name, end in zip(sizes, ends, strict=True)
+        }
+        return Parameters(**(_nothing() | parts))
+
+    def __add__(self, other: Parameters) -> Parameters:
+        if not isinstance(other, Parameters):
+            return NotImplemented
+        total: dict[str, Any] = {
+            name: _sum(name, getattr(self, name), getattr(other, name)) for name in _nothing()
+        }
+        return Parameters(**total)
+
+    def __sub__(self, other: Parameters) -> Parameters:
+        return self + -other if isinstance(other, Parameters) else NotImplemented
+
+    def __neg__(self) -> Parameters:
+        return -1.0 * self
+
+    def __mul__(self, factor: float) -> Parameters:
+        if np.ndim(factor) != 0 or isinstance(factor, Parameters | str | bytes):
+            return NotImplemented
+        return Parameters(**(_nothing() | {name: factor * values for name, values in self.items()}))
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, divisor: float) -> Parameters:
+        if np.ndim(divisor) != 0 or isinstance(divisor, Parameters | str | bytes):
+            return NotImplemented
+        return Parameters(
+            **(_nothing() | {name: values / divisor for name, values in self.items()})
+        )
+
     def only(self, names: Collection[str]) -> Parameters:
         """Return these parameters with None for those that are not among ``names``."""
-        kept: dict[str, Any] = {field.name: None for field in fields(self)}
-        kept |= {name: values for name, values in self.items() if name in names}
-        return Parameters(**kept)
+        kept = {name: values for name, values in self.items() if name in names}
+        return Parameters(**(_nothing() | kept))
 
     def dot(self, other: Parameters) -> float:
         """Return the inner product with ``other``, a gradient or direction of the same network.
@@ -91,6 +188,35 @@ class Parameters:
                 f"other.{name} has shape {np.shape(theirs)}; expected {np.shape(ours)}"
             )
         return float(np.dot(ours, theirs))
+
+
+def _nothing() -> dict[str, Any]:
+    """Return None for all parameters, by name."""
+    return {field.name: None for field in fields(Parameters)}
+
+
+def _sum(name: str, ours: Vector | None, theirs: Vector | None) -> Vector | None:
+    if ours is None or theirs is None:
+        return theirs if ours is None else ours
+    if np.shape(ours) != np.shape(theirs):
+        raise InvalidValueError(
+            f"{name} has the shapes {np.shape(ours)} and {np.shape(theirs)}; expected the same, "
+            "of one network"
+        )
+    return ours + theirs
+
+
+@cache
+def _be_a_pytree() -> None:
+    """Tell JAX, which somebody has imported, how Parameters are taken apart."""
+    from jax.tree_util import GetAttrKey, register_pytree_with_keys
+
+    names = tuple(_nothing())
+    register_pytree_with_keys(
+        Parameters,
+        lambda given: (tuple((GetAttrKey(name), getattr(given, name)) for name in names), None),
+        lambda _, values: Parameters(*values),
+    )
 
 
 class Outcome(NamedTuple):
@@ -153,5 +279,5 @@ def as_parameters(name: str, given: Any, network: Network, n_input_spikes: int) 
                 f"{name} has the key {key!r}; expected names among {', '.join(sizes)}"
             )
     return Parameters(
-        **{key: vector(f"{name}[{key!r}]", given.get(key, 0.0), n) for key, n in sizes.items()}
+        **{key: _vector(f"{name}[{key!r}]", given.get(key, 0.0), n) for key, n in sizes.items()}
     )

@@ -16,7 +16,11 @@ _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 _STEPS = 2.0**53  # float64 holds every whole number below it
 
 
-class QueueError(ValueError):
+class RefsimError(Exception):
+    """Base of all errors that the packages raise on purpose; exported by refsim."""
+
+
+class QueueError(RefsimError, ValueError):
     """A queue was asked for something it cannot do."""
 
 

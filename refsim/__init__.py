@@ -29,18 +29,23 @@ if TYPE_CHECKING:
     from refsim.grid.run import simulate_grid
     from refsim.grid.scheme import GridScheme
     from refsim.long.continuation import resume
-    from refsim.long.recording import record
+    from refsim.long.recording import Recording, record
     from refsim.network.inputs import Samples, SpikeTrain, poisson_inputs
     from refsim.network.network import Network
     from refsim.network.packed import PackedSynapses
     from refsim.network.ports import DoubleExpPort, ExpPort
     from refsim.network.synapses import Synapses, all_to_all, connect, from_matrix, layered, random
     from refsim.results.batch import BatchResult
-    from refsim.results.simulation import Simulation
+    from refsim.results.simulation import Conditioning, EventCounts, Simulation, Spikes, Trace
     from refsim.transit.lossy import Lossy
 
 # Loaded on first use: Numba alone takes longer to import than the rest together.
 _HOMES = {
+    "Conditioning": "results.simulation",
+    "EventCounts": "results.simulation",
+    "Recording": "long.recording",
+    "Spikes": "results.simulation",
+    "Trace": "results.simulation",
     "BatchResult": "results.batch",
     "IllConditionedWarning": "errors",
     "InvalidTypeError": "errors",
@@ -79,7 +84,9 @@ _SUBMODULES = ("cases", "plot")
 
 __all__ = [
     "BatchResult",
+    "Conditioning",
     "DoubleExpPort",
+    "EventCounts",
     "ExpPort",
     "GridScheme",
     "GridSimulation",
@@ -91,13 +98,16 @@ __all__ = [
     "Network",
     "OutputError",
     "PackedSynapses",
+    "Recording",
     "RefsimError",
     "Samples",
     "Simulation",
     "SimulationInterrupted",
     "SpikeLimitError",
     "SpikeTrain",
+    "Spikes",
     "Synapses",
+    "Trace",
     "UndefinedGradientError",
     "__version__",
     "all_to_all",

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-
-class RefsimError(Exception):
-    """Base of all errors that refsim raises on purpose."""
+from queues.errors import RefsimError as RefsimError
 
 
 class InvalidValueError(RefsimError, ValueError):
