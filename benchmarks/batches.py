@@ -36,9 +36,9 @@ from validation.case_suite.yinyang import to_spikes, yin_yang, yin_yang_network
 def workloads(size):
     values, _ = yin_yang(size, 1)
     yield "Yin-Yang, 123 neurons", yin_yang_network(0), [to_spikes(row) for row in values], 60.0
-    synapses = refsim.random(range(30, 40), 30, in_degree=4, weight=4.0, delay=1.5, seed=3)
+    synapses = refsim.random(range(30, 40), 30, in_degree=4, weight=4.0, delay=1.5, rng=3)
     network = refsim.Network(30, synapses, n_inputs=10, ports=refsim.ExpPort(5.0), tau_m=20.0)
-    inputs = [refsim.poisson_inputs(10, 40.0, 100.0, seed=i) for i in range(size)]
+    inputs = [refsim.poisson_inputs(10, 40.0, 100.0, rng=i) for i in range(size)]
     yield "30 neurons", network, inputs, 150.0
     small = yin_yang_network(0)
     hidden = refsim.all_to_all([15, 16, 17, 18, 19], range(12), small.weight[:60], 1.0)

@@ -33,9 +33,9 @@ def balanced(n, in_degree, delays, seed=1):
     k_exc = max(1, int(0.8 * in_degree))
     k_inh = max(1, in_degree - k_exc)
     strength = 4.0 * np.sqrt(1000 / in_degree)
-    excitatory = refsim.random(n_exc, n, in_degree=min(k_exc, n_exc - 1), weight=strength, seed=rng)
+    excitatory = refsim.random(n_exc, n, in_degree=min(k_exc, n_exc - 1), weight=strength, rng=rng)
     inhibitory = refsim.random(
-        np.arange(n_exc, n), n, in_degree=min(k_inh, n - n_exc - 1), weight=-7 * strength, seed=rng
+        np.arange(n_exc, n), n, in_degree=min(k_inh, n - n_exc - 1), weight=-7 * strength, rng=rng
     )
     synapses = refsim.Synapses.concatenate([excitatory, inhibitory])
     size = len(synapses)

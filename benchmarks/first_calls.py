@@ -27,14 +27,14 @@ HERE = Path(__file__).resolve().parents[1]
 NETWORKS = """
 import adjoint, refsim
 def small():
-    synapses = refsim.random(range(30, 40), 30, in_degree=4, weight=4.0, delay=1.5, seed=3)
+    synapses = refsim.random(range(30, 40), 30, in_degree=4, weight=4.0, delay=1.5, rng=3)
     net = refsim.Network(30, synapses, n_inputs=10, ports=refsim.ExpPort(5.0), tau_m=20.0)
-    return net, refsim.poisson_inputs(10, rate=40.0, t_end=100.0, seed=0), 150.0
+    return net, refsim.poisson_inputs(10, rate=40.0, duration=100.0, rng=0), 150.0
 def large():
     n = 5000
-    synapses = refsim.random(n + 100, n, in_degree=40, weight=1.0, delay=1.5, seed=3)
+    synapses = refsim.random(n + 100, n, in_degree=40, weight=1.0, delay=1.5, rng=3)
     net = refsim.Network(n, synapses, n_inputs=100, ports=refsim.ExpPort(5.0), tau_m=20.0)
-    return net, refsim.poisson_inputs(100, rate=100.0, t_end=20.0, seed=0), 20.0
+    return net, refsim.poisson_inputs(100, rate=100.0, duration=20.0, rng=0), 20.0
 def gradient(run, pullback):
     return pullback(2.0 * (run.spikes.time - 40.0))
 """

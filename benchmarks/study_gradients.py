@@ -26,7 +26,7 @@ def readout(delay, v_th):
             in_degree=5,
             weight=rng.normal(0.0, 1.0, 5 * NEURONS),
             delay=delay,
-            seed=rng,
+            rng=rng,
         ),
     ]
     ports = (refsim.ExpPort(5.0),)
@@ -50,7 +50,7 @@ def relative_error(found, exact):
 def gradients():
     """Error of the gradient of sampled voltages, by weights and delays, against drop rates."""
     duration = 1000.0
-    inputs = refsim.poisson_inputs(CHANNELS, rate=INPUT_RATE, t_end=duration, seed=1)
+    inputs = refsim.poisson_inputs(CHANNELS, rate=INPUT_RATE, duration=duration, rng=1)
     times = np.arange(1.0, duration, 2.0)
     samples = np.tile(np.arange(NEURONS), len(times)), np.repeat(times, NEURONS)
     for kind, v_th in (("silent", 1e6), ("spiking", 1.0)):

@@ -26,15 +26,15 @@ def driven(n, rate, duration):
     """Return a balanced network of which each neuron has a Poisson train of its own."""
     exc, half = 4 * n // 5, n // 20
     parts = [
-        refsim.random(exc, n, in_degree=4 * half // 5, weight=0.1, delay=1.5, seed=1),
-        refsim.random(range(exc, n), n, in_degree=half // 5, weight=-0.5, delay=1.5, seed=2),
+        refsim.random(exc, n, in_degree=4 * half // 5, weight=0.1, delay=1.5, rng=1),
+        refsim.random(range(exc, n), n, in_degree=half // 5, weight=-0.5, delay=1.5, rng=2),
         refsim.connect(n + np.arange(n), np.arange(n), weight=0.1, delay=1.5),
     ]
     synapses = refsim.Synapses.concatenate(parts).packed(n, n)
     net = refsim.Network(
         n, synapses, n_inputs=n, ports=refsim.ExpPort(0.5), tau_m=20.0, t_ref=2.0, v_reset=0.0
     )
-    return net, refsim.poisson_inputs(n, rate, duration, seed=3), duration
+    return net, refsim.poisson_inputs(n, rate, duration, rng=3), duration
 
 
 def cost(net, inputs, duration, repeats):

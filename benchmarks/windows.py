@@ -29,8 +29,8 @@ def peak_bytes(n):
     exc, half = 4 * n // 5, n // 10
     mean = 50.0 * np.sqrt(1000.0 / half) * MV_PER_PA
     drawn = [
-        refsim.random(exc, n, in_degree=4 * half // 5, weight=mean, delay=1.5, seed=1),
-        refsim.random(range(exc, n), n, in_degree=half // 5, weight=-7.0 * mean, delay=1.5, seed=2),
+        refsim.random(exc, n, in_degree=4 * half // 5, weight=mean, delay=1.5, rng=1),
+        refsim.random(range(exc, n), n, in_degree=half // 5, weight=-7.0 * mean, delay=1.5, rng=2),
     ]
     synapses = refsim.Synapses.concatenate(drawn)
     del drawn
@@ -57,7 +57,7 @@ def cpu_seconds(net, inputs, duration, repeats):
 
 def silence(n, repeats):
     """Return the time of a second in which nothing happens."""
-    synapses = refsim.random(n, n, in_degree=10, weight=0.1, delay=1.5, seed=1)
+    synapses = refsim.random(n, n, in_degree=10, weight=0.1, delay=1.5, rng=1)
     net = refsim.Network(n, synapses, ports=refsim.ExpPort(TAU_S), tau_m=TAU_M, v_th=V_TH)
     return cpu_seconds(net, None, 1000.0, repeats)[0]
 

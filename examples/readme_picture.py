@@ -21,9 +21,9 @@ def network_and_inputs(seed: int) -> tuple[refsim.Network, refsim.SpikeTrain]:
     rng = np.random.default_rng(seed)
     n = N_EXCITATORY + N_INHIBITORY
     parts = [
-        (refsim.random(N_EXCITATORY, n, probability=0.2, seed=rng), 0.3),
-        (refsim.random(np.arange(N_EXCITATORY, n), n, probability=0.4, seed=rng), -0.6),
-        (refsim.random(n + np.arange(N_INPUTS), n, in_degree=3, seed=rng), 0.75),
+        (refsim.random(N_EXCITATORY, n, probability=0.2, rng=rng), 0.3),
+        (refsim.random(np.arange(N_EXCITATORY, n), n, probability=0.4, rng=rng), -0.6),
+        (refsim.random(n + np.arange(N_INPUTS), n, in_degree=3, rng=rng), 0.75),
     ]
     synapses = [
         refsim.connect(

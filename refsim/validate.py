@@ -99,14 +99,17 @@ def members(name: str, value: Any, of: str) -> list[Any]:
         raise InvalidTypeError(f"{name} is {shown(value)}; expected a sequence of {of}") from None
 
 
-def generator(name: str, value: Any) -> np.random.Generator:
-    """Return ``value``, a source of randomness, or one that starts from the integer ``value``."""
-    if isinstance(value, np.random.Generator):
-        return value
-    expected = "an integer >= 0 or a numpy.random.Generator"
-    seed = _index(name, value, expected)
+def generator(rng: Any) -> np.random.Generator:
+    """Return a source of randomness, as NumPy's ``default_rng`` does (SPEC 7 of Scientific Python).
+
+    None starts from what the system knows, an integer from that.
+    """
+    if rng is None or isinstance(rng, np.random.Generator):
+        return np.random.default_rng(rng)
+    expected = "an integer >= 0, a numpy.random.Generator, or None"
+    seed = _index("rng", rng, expected)
     if seed < 0:
-        raise InvalidValueError(f"{name} is {shown(value)}; expected {expected}")
+        raise InvalidValueError(f"rng is {shown(rng)}; expected {expected}")
     return np.random.default_rng(seed)
 
 

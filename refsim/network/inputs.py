@@ -78,7 +78,10 @@ class SpikeTrain(ReadOnlyArrays):
 
 
 def poisson_inputs(
-    n_inputs: int, rate: ArrayLike, t_end: float, seed: int | np.random.Generator = 0
+    n_inputs: int,
+    rate: ArrayLike,
+    duration: float,
+    rng: int | np.random.Generator | None = None,
 ) -> SpikeTrain:
     """Draw independent Poisson spike trains.
 
@@ -88,18 +91,18 @@ def poisson_inputs(
         Number of channels.
     rate : float or (n_inputs,) float
         Rate of each channel in Hz.
-    t_end : float
+    duration : float
         End of the trains in ms.
-    seed : int or numpy.random.Generator
-        Source of randomness.
+    rng : int or numpy.random.Generator, optional
+        Source of randomness: a seed, a generator, or by default another one at each call.
     """
-    rng = generator("seed", seed)
+    source = generator(rng)
     n_inputs = integer("n_inputs", n_inputs, 0, MOST)
-    t_end = scalar("t_end", t_end, 0.0, LONGEST)
-    mean = vector("rate", rate, n_inputs, 0.0, 1e9) * (t_end / 1000.0)
-    scalar("expected number of spikes, from rate and t_end,", mean.sum(), 0.0, _MOST_SPIKES)
-    counts = rng.poisson(mean)
-    return SpikeTrain.from_lists([np.sort(rng.uniform(0.0, t_end, k)) for k in counts])
+    duration = scalar("duration", duration, 0.0, LONGEST)
+    mean = vector("rate", rate, n_inputs, 0.0, 1e9) * (duration / 1000.0)
+    scalar("expected number of spikes, from rate and duration,", mean.sum(), 0.0, _MOST_SPIKES)
+    counts = source.poisson(mean)
+    return SpikeTrain.from_lists([np.sort(source.uniform(0.0, duration, k)) for k in counts])
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)

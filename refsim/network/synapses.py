@@ -304,7 +304,7 @@ def random(
     delay: ArrayLike = 1.0,
     port: int = 0,
     autapses: bool = False,
-    seed: int | np.random.Generator = 0,
+    rng: int | np.random.Generator | None = None,
 ) -> Synapses:
     """Connect at random, with a fixed in-degree or with a probability for each pair.
 
@@ -322,12 +322,12 @@ def random(
         Port of the targets.
     autapses : bool
         Whether a neuron may connect to itself.
-    seed : int or numpy.random.Generator
-        Source of randomness.
+    rng : int or numpy.random.Generator, optional
+        Source of randomness: a seed, a generator, or by default another one at each call.
     """
     sources = _group("pre", pre)
     targets = _group("post", post)
-    rng = generator("seed", seed)
+    source = generator(rng)
     with_autapses = boolean("autapses", autapses)
     if (in_degree is None) == (probability is None):
         raise InvalidValueError(
@@ -336,9 +336,9 @@ def random(
         )
     if probability is not None:
         share = scalar("probability", probability, 0.0, 1.0)
-        found, reached = _chosen_pairs(rng, sources, targets, share, with_autapses)
+        found, reached = _chosen_pairs(source, sources, targets, share, with_autapses)
     else:
-        found, reached = _fixed_in_degree(rng, sources, targets, in_degree, with_autapses)
+        found, reached = _fixed_in_degree(source, sources, targets, in_degree, with_autapses)
     given = {"weight": weight, "delay": delay, "port": port}
     return _of_columns({"pre": found, "post": reached} | _checked(given, len(found)))
 

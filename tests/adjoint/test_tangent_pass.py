@@ -113,7 +113,7 @@ def test_duality_of_the_passes_by_windows(case, least):
 
 def large(rng, n=300, in_degree=40, **delays):
     """Return a network of spikes in all windows, with one delay, a few, or any."""
-    synapses = refsim.random(n, n, in_degree=in_degree, weight=0.02, seed=rng, **delays)
+    synapses = refsim.random(n, n, in_degree=in_degree, weight=0.02, rng=rng, **delays)
     drive = rng.uniform(1.1, 1.6, n)
     return refsim.Network(n, synapses, tau_m=10.0, i_ext=drive, v0=rng.uniform(0.0, 0.9, n))
 

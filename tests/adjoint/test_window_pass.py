@@ -225,9 +225,9 @@ def test_long_rows(delays, n_blocks):
     recurrent = refsim.Synapses(
         rng.integers(0, n, size), rng.integers(0, n, size), rng.normal(0.0, 0.02, size), delay
     )
-    given = refsim.random(range(n, n + 2), n, in_degree=2, weight=1.0, delay=0.0, seed=1)
+    given = refsim.random(range(n, n + 2), n, in_degree=2, weight=1.0, delay=0.0, rng=1)
     network = driven(n, rng, k=8).replace(n_inputs=2, synapses=[recurrent, given])
-    inputs = refsim.poisson_inputs(2, rate=100.0, t_end=20.0, seed=0)
+    inputs = refsim.poisson_inputs(2, rate=100.0, duration=20.0, rng=0)
     simulation = assert_same_gradient(network, 20.0, inputs, n_blocks=n_blocks)
     assert len(simulation.spikes.time) > k
 
@@ -269,7 +269,7 @@ def test_rows_wait_over_many_windows():
     recurrent = refsim.Synapses(
         rng.integers(0, n, 900), rng.integers(0, n, 900), 0.5, rng.uniform(0.4, 9.0, 900)
     )
-    given = refsim.random([n], n, in_degree=1, weight=12.0, delay=rng.uniform(0.0, 30.0, n), seed=1)
+    given = refsim.random([n], n, in_degree=1, weight=12.0, delay=rng.uniform(0.0, 30.0, n), rng=1)
     network = refsim.Network(
         n, [recurrent, given], n_inputs=1, ports=refsim.ExpPort(2.0), tau_m=10.0
     )

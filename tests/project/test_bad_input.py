@@ -227,7 +227,11 @@ BAD = {
         T,
         "autapses is None; expected True",
     ),
-    "random of nothing": (lambda: random(2, 2), V, "in_degree is None and probability is None"),
+    "random of nothing": (
+        lambda: random(2, 2),
+        V,
+        "in_degree is None and probability is None",
+    ),
     "random of both": (
         lambda: random(2, 2, in_degree=1, probability=0.5),
         V,
@@ -243,14 +247,18 @@ BAD = {
         V,
         "expected an integer in [0, 1]",
     ),
-    "probability": (lambda: random(2, 2, probability=1.5), V, "probability is 1.5; expected >= 0"),
-    "probability for nobody": (lambda: random(2, 0, probability=2), V, "probability is 2.0"),
-    "seed text": (
-        lambda: random(2, 2, in_degree=1, seed="a"),
-        T,
-        "seed is 'a'; expected an integer",
+    "probability": (
+        lambda: random(2, 2, probability=1.5),
+        V,
+        "probability is 1.5; expected >= 0",
     ),
-    "seed negative": (lambda: random(2, 2, in_degree=1, seed=-1), V, "seed is -1; expected an int"),
+    "probability for nobody": (lambda: random(2, 0, probability=2), V, "probability is 2.0"),
+    "rng text": (
+        lambda: random(2, 2, in_degree=1, rng="a"),
+        T,
+        "rng is 'a'; expected an integer",
+    ),
+    "rng negative": (lambda: random(2, 2, in_degree=1, rng=-1), V, "rng is -1; expected an int"),
     "one layer": (lambda: layered([3]), V, "sizes is [3]; expected two layers or more"),
     "empty layer": (lambda: layered([3, 0]), V, "sizes[1] is 0; expected an integer in [1,"),
     "no layers": (lambda: layered(3), T, "sizes is 3; expected a sequence of integers"),
@@ -314,17 +322,25 @@ BAD = {
         "trains[1][0] is inf; expected a",
     ),
     "train late": (lambda: SpikeTrain.from_lists([[2e12]]), V, "trains[0][0] is 2000000000000.0"),
-    "rate negative": (lambda: poisson_inputs(2, [1, -1], 1.0), V, "rate[1] is -1.0; expected >= 0"),
-    "t_end nan": (lambda: poisson_inputs(1, 1.0, NAN), V, "t_end is nan; expected a finite number"),
+    "rate negative": (
+        lambda: poisson_inputs(2, [1, -1], 1.0),
+        V,
+        "rate[1] is -1.0; expected >= 0",
+    ),
+    "duration of inputs nan": (
+        lambda: poisson_inputs(1, 1.0, NAN),
+        V,
+        "duration is nan; expected a finite number",
+    ),
     "a flood of inputs": (
         lambda: poisson_inputs(1, 1e9, 1e12),
         V,
-        "expected number of spikes, from rate and t_end, is 1e+18; expected >= 0 and <= 1e+09",
+        "expected number of spikes, from rate and duration, is 1e+18; expected >= 0 and <= 1e+09",
     ),
     "poisson seed": (
         lambda: poisson_inputs(1, 1.0, 1.0, 0.5),
         T,
-        "seed is 0.5; expected an integer",
+        "rng is 0.5; expected an integer",
     ),
     "sample neurons": (
         lambda: Samples([0, 1], [1.0]),

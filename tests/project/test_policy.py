@@ -122,7 +122,7 @@ def test_tolerances_are_written_whole():
     """Beside an ``atol`` alone, ``assert_allclose`` lets 1e-7 of the expected numbers pass."""
     found = [
         f"{path.name}: line {node.lineno}"
-        for path in (ROOT / "tests").glob("*.py")
+        for path in (ROOT / "tests").rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "assert_allclose"
         if {"atol"} == {keyword.arg for keyword in node.keywords} & {"atol", "rtol"}

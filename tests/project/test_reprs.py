@@ -35,9 +35,9 @@ N = 50
 @pytest.fixture(scope="module")
 def objects():
     """Everything that users are handed, of sizes whose arrays would fill a screen."""
-    synapses = refsim.random(range(N, N + 20), N, in_degree=4, weight=4.0, delay=1.5, seed=3)
+    synapses = refsim.random(range(N, N + 20), N, in_degree=4, weight=4.0, delay=1.5, rng=3)
     network = refsim.Network(N, synapses, n_inputs=20, t_ref=1.0, i_ext=0.9)
-    inputs = refsim.poisson_inputs(20, rate=100.0, t_end=60.0, seed=0)
+    inputs = refsim.poisson_inputs(20, rate=100.0, duration=60.0, rng=0)
     samples = refsim.Samples(np.arange(N), np.linspace(1.0, 50.0, N))
     run, pullback = adjoint.vjp(network, inputs, 60.0, samples=samples)
     gradient = pullback(1.0)

@@ -175,7 +175,7 @@ def run(code, **environment):
 
 USE = """
 import sys
-sys.path.insert(0, "tests")
+sys.path.insert(0, "tests/queues")
 from test_compilation import in_python, nested, total
 from queues.compiled import jit
 assert total(nested(), 4) == in_python(4)

@@ -65,6 +65,7 @@ MINE = {name: VALUES[name] for name in ("shifted", "difference")}  # of one modu
 
 def run(code, path, cache):
     environment = os.environ | {"NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": str(path)}
+    environment["PYTHONDONTWRITEBYTECODE"] = "1"  # which tells edits of one second by size alone
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=cache,

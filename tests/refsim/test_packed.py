@@ -187,8 +187,8 @@ def small():
     rng = np.random.default_rng(5)
     pairs = Synapses.concatenate(
         [
-            refsim.random(6 + np.arange(4), 6, in_degree=3, seed=rng),
-            refsim.random(6, 6, in_degree=3, seed=rng),
+            refsim.random(6 + np.arange(4), 6, in_degree=3, rng=rng),
+            refsim.random(6, 6, in_degree=3, rng=rng),
         ]
     )
     order = rng.permutation(len(pairs))
@@ -227,7 +227,7 @@ def test_gradients_have_the_packed_order(n_blocks):
     packed = network.replace(synapses=PackedSynapses._of(made))
     assert len(packed.rows[1]) == 0
     assert packed.rows[0] is made
-    inputs = refsim.poisson_inputs(4, rate=150.0, t_end=40.0, seed=1)
+    inputs = refsim.poisson_inputs(4, rate=150.0, duration=40.0, rng=1)
     assert check_gradients_agree(network, packed, number, inputs, 60.0) > 20
 
 
@@ -238,7 +238,7 @@ def test_a_packed_network_is_simulated_by_windows(delay, kind):
     network = small().replace(delay=delay)
     packed = network.replace(synapses=network.synapses.packed(6, 4, kind))
     network = network.replace(synapses=packed.synapses.unpacked())
-    inputs = refsim.poisson_inputs(4, rate=150.0, t_end=40.0, seed=1)
+    inputs = refsim.poisson_inputs(4, rate=150.0, duration=40.0, rng=1)
     event = refsim.simulate(network, inputs, 60.0, engine="event")
     window = refsim.simulate(packed, inputs, 60.0, engine="window")
     assert np.allclose(window.spikes.time, event.spikes.time, rtol=1e-11, atol=0.0)
@@ -429,7 +429,7 @@ def test_too_many_synapses_are_refused():
 @pytest.mark.parametrize("degree", [0, 1, 7, 18])
 def test_a_fixed_in_degree_has_different_sources(degree, autapses):
     sources = np.arange(3, 22)
-    made = refsim.random(sources, 30, in_degree=degree, autapses=autapses, seed=4)
+    made = refsim.random(sources, 30, in_degree=degree, autapses=autapses, rng=4)
     assert np.array_equal(made.post, np.repeat(np.arange(30), degree))
     for target, chosen in enumerate(made.pre.reshape(30, degree)):
         assert len(set(chosen)) == degree
@@ -439,12 +439,12 @@ def test_a_fixed_in_degree_has_different_sources(degree, autapses):
 
 def test_every_source_is_as_likely_at_every_place():
     """Counts of sources, where each target may not have itself, within five deviations."""
-    made = refsim.random(8, 8, in_degree=3, seed=0)
+    made = refsim.random(8, 8, in_degree=3, rng=0)
     counts = np.zeros((8, 8))
     rng = np.random.default_rng(0)
     repeats = 400
     for _ in range(repeats):
-        made = refsim.random(8, 8, in_degree=3, seed=rng)
+        made = refsim.random(8, 8, in_degree=3, rng=rng)
         np.add.at(counts, (made.post, made.pre), 1)
     share = 3 / 7
     deviation = np.sqrt(repeats * share * (1.0 - share))
@@ -456,7 +456,7 @@ def test_every_source_is_as_likely_at_every_place():
 @pytest.mark.parametrize("autapses", [False, True])
 @pytest.mark.parametrize("share", [0.0, 1e-300, 0.03, 0.5, 1.0])
 def test_pairs_are_chosen_with_their_probability(share, autapses):
-    made = refsim.random(60, 50, probability=share, autapses=autapses, seed=1)
+    made = refsim.random(60, 50, probability=share, autapses=autapses, rng=1)
     numbers = made.post.astype(np.int64) * 60 + made.pre
     assert np.all(np.diff(numbers) > 0)
     assert autapses or np.all(made.pre != made.post)
@@ -467,25 +467,35 @@ def test_pairs_are_chosen_with_their_probability(share, autapses):
 
 def test_random_synapses_of_many_portions():
     """Targets and pairs beyond one portion of random numbers."""
-    made = refsim.random(10, 40_000, in_degree=9, autapses=True, seed=1)
+    made = refsim.random(10, 40_000, in_degree=9, autapses=True, rng=1)
     assert np.array_equal(np.bincount(made.post), np.full(40_000, 9))
-    made = refsim.random(1000, 600, probability=0.5, autapses=True, seed=1)
+    made = refsim.random(1000, 600, probability=0.5, autapses=True, rng=1)
     assert abs(len(made) - 300_000) < 5.0 * np.sqrt(150_000)
     assert np.all(np.diff(made.post.astype(np.int64) * 1000 + made.pre) > 0)
 
 
 def test_sources_given_twice_are_two():
-    made = refsim.random([3, 3, 5, 7], [3, 5], in_degree=2, seed=1)
+    made = refsim.random([3, 3, 5, 7], [3, 5], in_degree=2, rng=1)
     assert sorted(made.pre[made.post == 3].tolist()) == [5, 7]
     with pytest.raises(
         InvalidValueError, match=re.escape("in_degree is 3; expected an integer in")
     ):
-        refsim.random([3, 3, 5, 7], [3, 5], in_degree=3)
+        refsim.random([3, 3, 5, 7], [3, 5], in_degree=3, rng=0)
 
 
 def test_few_sources_are_picked_as_many_are(monkeypatch):
     """The former in plain Python, the latter by a kernel."""
-    made = [refsim.random(9, 9, in_degree=4, seed=5)]
+    made = [refsim.random(9, 9, in_degree=4, rng=5)]
     monkeypatch.setattr(sampling, "_FEW", -1)
-    made.append(refsim.random(9, 9, in_degree=4, seed=5))
+    made.append(refsim.random(9, 9, in_degree=4, rng=5))
     assert np.array_equal(made[0].pre, made[1].pre)
+
+
+def test_what_is_drawn_without_a_source_differs_each_time():
+    drawn = [refsim.random(30, 30, probability=0.5) for _ in range(2)]
+    assert drawn[0].pre.tolist() != drawn[1].pre.tolist()
+    trains = [refsim.poisson_inputs(3, 100.0, 100.0) for _ in range(2)]
+    assert trains[0].times.tolist() != trains[1].times.tolist()
+    again = [refsim.poisson_inputs(3, 100.0, 100.0, rng=np.random.default_rng(4)) for _ in range(2)]
+    assert again[0].times.tolist() == again[1].times.tolist()
+    assert again[0].times.tolist() == refsim.poisson_inputs(3, 100.0, 100.0, 4).times.tolist()

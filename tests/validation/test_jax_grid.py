@@ -290,7 +290,7 @@ def test_a_batch_is_the_sum_of_its_samples():
 
 def check_batch():
     network, _, _ = two_layers()
-    trains = [refsim.poisson_inputs(2, 150.0, 40.0, seed=k) for k in range(3)]
+    trains = [refsim.poisson_inputs(2, 150.0, 40.0, rng=k) for k in range(3)]
     nothing = refsim.Samples([], [])
     problems = [
         grid_problem(network, t, 40.0, nothing, 0.1, GridScheme(), is_batch=True) for t in trains

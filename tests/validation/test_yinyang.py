@@ -12,7 +12,7 @@ SAMPLES = range(5)
 
 
 def test_shape_range_and_mirror_columns():
-    values, labels = yin_yang(2000, seed=3)
+    values, labels = yin_yang(2000, rng=3)
     assert values.shape == (2000, 4)
     assert labels.shape == (2000,)
     assert values.min() >= 0.0
@@ -22,13 +22,13 @@ def test_shape_range_and_mirror_columns():
 
 def test_classes_are_balanced():
     size = 9000
-    counts = np.bincount(yin_yang(size, seed=0)[1], minlength=3)
+    counts = np.bincount(yin_yang(size, rng=0)[1], minlength=3)
     # Four standard deviations of a binomial count with probability 1/3.
     assert np.all(np.abs(counts - size / 3) < 4.0 * np.sqrt(size * 2 / 9))
 
 
 def test_all_samples_lie_in_the_disc_and_have_their_class():
-    values, labels = yin_yang(2000, seed=4)
+    values, labels = yin_yang(2000, rng=4)
     np.testing.assert_array_equal(classify(values[:, 0], values[:, 1]), labels)
     assert np.all(np.hypot(values[:, 0] - 0.5, values[:, 1] - 0.5) <= 0.5)
     dots = values[labels == DOT]
@@ -74,14 +74,14 @@ def test_known_points(x, y, label):
 
 
 def test_the_seed_decides():
-    a, b, c = (yin_yang(50, seed=seed) for seed in (7, 7, 8))
+    a, b, c = (yin_yang(50, rng=seed) for seed in (7, 7, 8))
     np.testing.assert_array_equal(a[0], b[0])
     np.testing.assert_array_equal(a[1], b[1])
     assert not np.array_equal(a[0], c[0])
 
 
 def test_no_samples():
-    values, labels = yin_yang(0)
+    values, labels = yin_yang(0, rng=0)
     assert values.shape == (0, 4)
     assert labels.shape == (0,)
 
@@ -157,7 +157,7 @@ def test_case_is_active_and_well_conditioned(sample):
 
 
 def test_network_has_the_size_and_constants_of_the_paper():
-    network = yinyang.yin_yang_network()
+    network = yinyang.yin_yang_network(rng=0)
     assert (network.n_inputs, network.n_neurons) == (5, 123)
     assert len(network.synapses) == 5 * 120 + 120 * 3
     assert set(network.tau_m) == {20.0}

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 import refsim
 from refsim.cases import Case, make_case
-from refsim.validate import integer, scalar, vector
+from refsim.validate import generator, integer, scalar, vector
 
 YIN, YANG, DOT = 0, 1, 2
 RADIUS = 0.5
@@ -39,7 +39,7 @@ def classify(x: ArrayLike, y: ArrayLike) -> NDArray[np.int64]:
 
 
 def yin_yang(
-    size: int, seed: int | np.random.Generator = 0
+    size: int, rng: int | np.random.Generator | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Draw samples of the Yin-Yang data set.
 
@@ -50,8 +50,8 @@ def yin_yang(
     ----------
     size : int
         Number of samples.
-    seed : int or numpy.random.Generator
-        Source of randomness.
+    rng : int or numpy.random.Generator, optional
+        Source of randomness: a seed, a generator, or by default another one at each call.
 
     Returns
     -------
@@ -60,12 +60,12 @@ def yin_yang(
     labels : (size,) int
         0 for yin, 1 for yang, 2 for dot.
     """
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(0, 3, integer("size", size, 0))
+    source = generator(rng)
+    labels = source.integers(0, 3, integer("size", size, 0))
     points = np.zeros((len(labels), 2))
     missing = np.arange(len(labels))
     while missing.size:
-        drawn = rng.uniform(0.0, 2.0 * RADIUS, (missing.size, 2))
+        drawn = source.uniform(0.0, 2.0 * RADIUS, (missing.size, 2))
         accepted = classify(drawn[:, 0], drawn[:, 1]) == labels[missing]
         points[missing[accepted]] = drawn[accepted]
         missing = missing[~accepted]
@@ -149,20 +149,20 @@ def first_spike_loss(
     return log_sum, time_bar
 
 
-def yin_yang_network(seed: int | np.random.Generator = 0) -> refsim.Network:
+def yin_yang_network(rng: int | np.random.Generator | None = None) -> refsim.Network:
     """Return an untrained network of 5 inputs, 120 hidden and 3 output neurons (the last three).
 
     Time constants are those of T. C. Wunderlich and C. Pehle, "Event-based backpropagation can
     compute exact gradients for spiking neural networks", Scientific Reports 11, 2021: 20 ms for
     the membrane and 5 ms for the synapses. Every synapse has a delay of its own.
     """
-    rng = np.random.default_rng(seed)
+    source = generator(rng)
     n_neurons = N_HIDDEN + N_OUTPUTS
     hidden, outputs = np.arange(N_HIDDEN), np.arange(N_HIDDEN, n_neurons)
     inputs = n_neurons + np.arange(N_INPUTS)
     shapes = [(N_INPUTS, N_HIDDEN), (N_HIDDEN, N_OUTPUTS)]
-    weights = [rng.normal(2.2, 1.0, shapes[0]), rng.normal(0.12, 0.12, shapes[1])]
-    delays = [rng.uniform(0.5, 4.0, shape) for shape in shapes]
+    weights = [source.normal(2.2, 1.0, shapes[0]), source.normal(0.12, 0.12, shapes[1])]
+    delays = [source.uniform(0.5, 4.0, shape) for shape in shapes]
     return refsim.Network(
         n_neurons,
         refsim.Synapses.concatenate(

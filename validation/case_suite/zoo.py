@@ -67,7 +67,7 @@ def recurrent(seed: int = 48) -> Case:
 def heterogeneous_delays(seed: int = 0) -> Case:
     """Twelve recurrent neurons whose synapses each have a delay of their own, from 0.1 to 15 ms."""
     rng = np.random.default_rng(seed)
-    pairs = refsim.random(12, 12, probability=0.4, seed=rng)
+    pairs = refsim.random(12, 12, probability=0.4, rng=rng)
     size = len(pairs)
     synapses = [
         refsim.connect(pairs.pre, pairs.post, rng.normal(0.4, 0.8, size), _delays(rng, size)),
@@ -168,9 +168,9 @@ def equal_delays(seed: int = 32) -> Case:
 def balanced(seed: int = 26) -> Case:
     """Eighty excitatory and twenty inhibitory neurons, sparse, each synapse with its own delay."""
     rng = np.random.default_rng(seed)
-    excitatory = refsim.random(80, 100, probability=0.1, seed=rng)
-    inhibitory = refsim.random(80 + np.arange(20), 100, probability=0.1, seed=rng)
-    given = refsim.random(100 + np.arange(20), 100, in_degree=5, seed=rng)
+    excitatory = refsim.random(80, 100, probability=0.1, rng=rng)
+    inhibitory = refsim.random(80 + np.arange(20), 100, probability=0.1, rng=rng)
+    given = refsim.random(100 + np.arange(20), 100, in_degree=5, rng=rng)
     synapses = [
         refsim.connect(pair.pre, pair.post, _spread(rng, w, (len(pair),)), _delays(rng, len(pair)))
         for pair, w in ((excitatory, 0.4), (inhibitory, -1.6), (given, 1.5))

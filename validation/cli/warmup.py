@@ -97,11 +97,11 @@ class _Given:
         import refsim
 
         ports = (refsim.ExpPort(5.0), refsim.DoubleExpPort(1.0, 5.0))[:n_ports]
-        synapses: Any = refsim.random(range(24), 20, in_degree=4, weight=3.0, delay=1.0, seed=0)
+        synapses: Any = refsim.random(range(24), 20, in_degree=4, weight=3.0, delay=1.0, rng=0)
         if weight_dtype is not None:
             synapses = synapses.packed(20, 4, weight_dtype=weight_dtype)
         self.network = refsim.Network(20, synapses, n_inputs=4, ports=ports)
-        self.inputs = refsim.poisson_inputs(4, rate=100.0, t_end=30.0, seed=0)
+        self.inputs = refsim.poisson_inputs(4, rate=100.0, duration=30.0, rng=0)
         self.run = self.network, self.inputs, 30.0
         self.samples = [0], [10.0]
 
@@ -191,7 +191,7 @@ def _synapse_steps() -> Iterator[Step]:
         nets = [refsim.Network(n, given, ports=ports) for given in (synapses, packed, single)]
         return [(net.rows, net.wiring) for net in nets]
 
-    yield "random synapses", lambda: refsim.random(n, n, in_degree=30, seed=0)
+    yield "random synapses", lambda: refsim.random(n, n, in_degree=30, rng=0)
     for name, delay in delays.items():
         yield f"many synapses, delays {name}", partial(lay_out, delay)
 
