@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from refsim.grid.result import GridSimulation
     from refsim.grid.run import simulate_grid
     from refsim.grid.scheme import GridScheme
-    from refsim.long.continuation import resume
+    from refsim.long.continuation import load_state, resume, save_state, without_past
     from refsim.long.recording import Recording, record
+    from refsim.network.connect import all_to_all, connect, from_matrix, layered, random
     from refsim.network.inputs import Samples, SpikeTrain, poisson_inputs
     from refsim.network.network import Network
-    from refsim.network.packed import PackedSynapses
     from refsim.network.ports import DoubleExpPort, ExpPort
-    from refsim.network.synapses import Synapses, all_to_all, connect, from_matrix, layered, random
+    from refsim.network.synapses import PackedSynapses, Synapses
     from refsim.results.batch import BatchResult
     from refsim.results.simulation import Conditioning, EventCounts, Simulation, Spikes, Trace
     from refsim.transit.lossy import Lossy
@@ -70,14 +70,17 @@ _HOMES = {
     "simulate_grid": "grid.run",
     "record": "long.recording",
     "resume": "long.continuation",
-    "PackedSynapses": "network.packed",
+    "load_state": "long.continuation",
+    "save_state": "long.continuation",
+    "without_past": "long.continuation",
+    "PackedSynapses": "network.synapses",
     "Simulation": "results.simulation",
     "Synapses": "network.synapses",
-    "all_to_all": "network.synapses",
-    "connect": "network.synapses",
-    "from_matrix": "network.synapses",
-    "layered": "network.synapses",
-    "random": "network.synapses",
+    "all_to_all": "network.connect",
+    "connect": "network.connect",
+    "from_matrix": "network.connect",
+    "layered": "network.connect",
+    "random": "network.connect",
 }
 
 _SUBMODULES = ("cases", "plot")
@@ -114,13 +117,16 @@ __all__ = [
     "connect",
     "from_matrix",
     "layered",
+    "load_state",
     "poisson_inputs",
     "random",
     "record",
     "resume",
+    "save_state",
     "simulate",
     "simulate_batch",
     "simulate_grid",
+    "without_past",
 ]
 
 

@@ -63,7 +63,7 @@ def simulate(
         Most threads of the window engine; as many as there are processors by default. Results are
         the same to the last bit for any number.
     keep_state : bool
-        Whether the result can be continued with :meth:`Simulation.continue_`. Bounded queues
+        Whether the result can be continued with :func:`refsim.resume`. Bounded queues
         (:class:`Lossy`) keep no state. With engine="auto" windows are chosen where they can be had.
     progress : bool
         Whether to show a progress bar; needs tqdm.

@@ -25,8 +25,9 @@ from refsim.results.simulation import Conditioning, EventCounts, Simulation, Spi
 from refsim.transit.lossy import NoLosses
 from refsim.types import Tape
 from refsim.validate import LONGEST, integer, scalar
+from refsim.windows import state as window_state
 from refsim.windows.run import Resumed, WindowRun
-from refsim.windows.state import WindowState, checked_state, without_past
+from refsim.windows.state import WindowState, checked_state
 
 _FORMAT = "refsim-state/3"
 # What is raised for a file that is none, and for numbers that make no state.
@@ -34,20 +35,58 @@ _NO_STATE = (KeyError, IndexError, TypeError, ValueError, OverflowError, MemoryE
 _OPTIONS = ("max_spikes", "threads", "keep_state", "progress")
 
 
-def continued(
+def resume(
     simulation: Simulation,
-    duration: Any,
-    inputs: Any,
-    samples: Any,
-    network: Any = None,
+    duration: float,
+    inputs: SpikeTrain | None = None,
+    samples: Samples | tuple[Any, Any] | None = None,
+    *,
+    network: Network | None = None,
     **options: Any,
 ) -> Simulation:
-    """Return a simulation continued to ``duration``; see :meth:`Simulation.continue_`."""
+    """Go on to a later end, with the spikes of a simulation that was never interrupted.
+
+    Parameters
+    ----------
+    simulation : Simulation
+        One that was run with ``keep_state``, the partial result of one that was interrupted, or
+        what :func:`load_state` has read.
+    duration : float
+        New end in ms, from the same beginning.
+    inputs : SpikeTrain, optional
+        Further input spikes, later than the end so far; input spikes after the end that were
+        given before count as well.
+    samples : Samples or (neurons, times), optional
+        Further voltages to read, later than the end so far.
+    network : Network, optional
+        Another network to go on with, of as many neurons and inputs and the same kinds of
+        ports: with other weights, delays, synapses, currents or parameters. Voltages, currents
+        and ends of refractoriness go on from what they are; spikes under way arrive with the
+        weights and delays that held when they were sent. The event engine alone can do this,
+        and the result holds what comes after the change, see :func:`without_past`.
+    **options
+        ``max_spikes`` of the spikes from time 0 on (by default a million more than so far),
+        ``threads``, ``keep_state`` (on by default) and ``progress``, as for
+        :func:`refsim.simulate`.
+
+    Returns
+    -------
+    Simulation
+        From time 0 to the new end, the same to the last bit as in one go (but for the number of
+        searches). Of a simulation :func:`without_past`, what comes after it.
+
+    Raises
+    ------
+    InvalidValueError
+        If the simulation was run without ``keep_state``, an argument is not later than its
+        end, there are more than ``max_spikes`` spikes already, or the network does not fit.
+    """
+    _check_simulation(simulation)
     state = _kept(simulation)
     for name in options:
         if name not in _OPTIONS:
             raise InvalidTypeError(
-                f"continue_ got {name!r}; expected options among network, {', '.join(_OPTIONS)}"
+                f"resume got {name!r}; expected options among network, {', '.join(_OPTIONS)}"
             )
     end = checked_duration(duration)
     if end <= simulation.duration:
@@ -78,7 +117,7 @@ def _by_events(
     state = settled(simulation, state, checked_network(network))
     late = given["samples"].times > simulation.duration
     given["samples"] = Samples(given["samples"].neurons[late], given["samples"].times[late])
-    past = replace(forgotten(simulation), network=network, state=state)
+    past = replace(without_past(simulation), network=network, state=state)
     given["inputs"] = _of(given["inputs"], given["inputs"].times > simulation.duration)
     return EventTail(past, state, network, end, **given).execute()
 
@@ -126,15 +165,26 @@ class WindowTail(WindowRun):
         )
 
 
-def forgotten(simulation: Simulation) -> Simulation:
-    """Return the end of a simulation without its past; see :meth:`Simulation.forgotten`."""
+def without_past(simulation: Simulation) -> Simulation:
+    """Return the end of a simulation, without what led there: what a saved state holds.
+
+    Spikes, samples and those input spikes are left out which have arrived. It can be resumed as the
+    simulation can, and then holds what comes after. So a simulation of any length goes on in
+    pieces, in the memory of one of them.
+
+    Raises
+    ------
+    InvalidValueError
+        If the simulation was run without ``keep_state``.
+    """
+    _check_simulation(simulation)
     state, inputs = _kept(simulation), simulation.inputs
     keep = inputs.times > simulation.duration
     if isinstance(state, WindowState):  # which lies before the end
         order = np.argsort(inputs.times, kind="stable")
         keep = np.ones(len(inputs), dtype=bool)
         keep[order[: state.n_inputs]] = False
-        state = without_past(state)
+        state = window_state.without_past(state)
     late = simulation.samples.times > simulation.duration
     samples = Samples(simulation.samples.neurons[late], simulation.samples.times[late])
     return replace(
@@ -166,6 +216,14 @@ def _limit(simulation: Simulation, max_spikes: Any) -> int:
             "a limit of the spikes in all"
         )
     return limit
+
+
+def _check_simulation(simulation: Any) -> None:
+    if not isinstance(simulation, Simulation):
+        raise InvalidTypeError(
+            f"simulation is a {type(simulation).__name__}; expected a Simulation, or what "
+            "refsim.load_state(network, path) returns"
+        )
 
 
 def _kept(simulation: Simulation) -> WindowState | EventState:
@@ -226,8 +284,18 @@ def network_digest(network: Network) -> str:
 
 
 def save_state(simulation: Simulation, path: str | os.PathLike[str]) -> None:
-    """Write the state of a simulation; see :meth:`Simulation.save_state`."""
-    end = forgotten(simulation)
+    """Write what :func:`load_state` reads to a file, whole or not at all.
+
+    What led to the state is not written, as if the simulation was :func:`without_past`.
+
+    Raises
+    ------
+    InvalidValueError
+        If the simulation was run without ``keep_state``.
+    OutputError
+        If the file cannot be written.
+    """
+    end = without_past(simulation)
     state = _kept(end)
     arrays: dict[str, Any] = {f"state_{name}": column for name, column in state._asdict().items()}
     arrays |= {
@@ -246,17 +314,8 @@ def save_state(simulation: Simulation, path: str | os.PathLike[str]) -> None:
     write_whole(path, lambda stream: np.savez(stream, **arrays), binary=True)
 
 
-def resume(
-    network: Network,
-    path: str | os.PathLike[str],
-    duration: float,
-    inputs: SpikeTrain | None = None,
-    samples: Samples | tuple[Any, Any] | None = None,
-    *,
-    changed: Network | None = None,
-    **options: Any,
-) -> Simulation:
-    """Go on with a simulation whose state was saved with :meth:`Simulation.save_state`.
+def load_state(network: Network, path: str | os.PathLike[str]) -> Simulation:
+    """Read a state that :func:`save_state` has written, to go on from with :func:`resume`.
 
     Parameters
     ----------
@@ -264,28 +323,18 @@ def resume(
         The network that was simulated.
     path : path
         The file.
-    duration, inputs, samples, **options
-        As for :meth:`Simulation.continue_`.
-    changed : Network, optional
-        Another network to go on with, as ``network`` of :meth:`Simulation.continue_`.
 
     Returns
     -------
     Simulation
-        What comes after the saved simulation: spikes, voltages and rates from its end on.
+        The end of the simulation, without its past.
 
     Raises
     ------
     InvalidValueError
-        If the file is not such a file, or of another network; others as
-        :meth:`Simulation.continue_`.
+        If the file is not such a file, or of another network.
     """
-    saved = _load(checked_network(network), path)
-    return continued(saved, duration, inputs, samples, changed, **options)
-
-
-def _load(network: Network, path: Any) -> Simulation:
-    """Return the simulation of a file, as far as going on with it needs."""
+    network = checked_network(network)
     where = checked_path(path)
     try:
         arrays = _arrays(where)

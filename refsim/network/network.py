@@ -27,7 +27,7 @@ from refsim.validate import (
 )
 
 if TYPE_CHECKING:
-    from refsim.network.packed import PackedSynapses
+    from refsim.network.synapses import PackedSynapses
 
 AnySynapses: TypeAlias = "Synapses | PackedSynapses | Sequence[Synapses]"
 
@@ -262,7 +262,7 @@ def _joined_synapses(given: Any) -> Synapses | PackedSynapses:
     if isinstance(given, list | tuple):
         return Synapses.concatenate(given)
     if hasattr(given, "rows"):  # or else there is no need to load the kernels that pack
-        from refsim.network.packed import PackedSynapses
+        from refsim.network.synapses import PackedSynapses
 
         if isinstance(given, PackedSynapses):
             return given

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -142,8 +141,8 @@ class Simulation(ReadOnlyArrays):
         Source of each emission in order: a row of spikes, or -1 - i for the i-th input spike in
         order of time.
     state : WindowState, EventState or None
-        State at the end, or before the last window, if it was to be kept: what :meth:`continue_`
-        begins from.
+        State at the end, or before the last window, if it was to be kept: what
+        :func:`refsim.resume` begins from.
     begin : float
         Time in ms after which spikes, voltages and input spikes are held; later than 0 where a
         simulation went on from one that was forgotten. ``counts`` count from time 0 on.
@@ -184,83 +183,6 @@ class Simulation(ReadOnlyArrays):
             f"{when} ms, {self.counts.arrivals} arrivals, "
             f"{self.queue if self.engine == 'event' else 'windows'}{lost}>"
         )
-
-    def forgotten(self) -> Simulation:
-        """Return the end of this simulation, without what led there: what a saved state holds.
-
-        Spikes, samples and those input spikes are left out which have arrived. It can be continued
-        as this one can, and then holds what comes after. So a simulation of any length goes on in
-        pieces, in the memory of one of them.
-
-        Raises
-        ------
-        InvalidValueError
-            If this simulation was run without ``keep_state``.
-        """
-        from refsim.long.continuation import forgotten
-
-        return forgotten(self)
-
-    def continue_(
-        self,
-        duration: float,
-        inputs: SpikeTrain | None = None,
-        samples: Samples | tuple[Any, Any] | None = None,
-        *,
-        network: Network | None = None,
-        **options: Any,
-    ) -> Simulation:
-        """Go on to a later end, with the spikes of a simulation that was never interrupted.
-
-        Parameters
-        ----------
-        duration : float
-            New end in ms, from the same beginning.
-        inputs : SpikeTrain, optional
-            Further input spikes, later than the end so far; input spikes after the end that were
-            given before count as well.
-        samples : Samples or (neurons, times), optional
-            Further voltages to read, later than the end so far.
-        network : Network, optional
-            Another network to go on with, of as many neurons and inputs and the same kinds of
-            ports: with other weights, delays, synapses, currents or parameters. Voltages, currents
-            and ends of refractoriness go on from what they are; spikes under way arrive with the
-            weights and delays that held when they were sent. The event engine alone can do this,
-            and the result holds what comes after the change, see :meth:`forgotten`.
-        **options
-            ``max_spikes`` of the spikes from time 0 on (by default a million more than so far),
-            ``threads``, ``keep_state`` (on by default) and ``progress``, as for
-            :func:`refsim.simulate`.
-
-        Returns
-        -------
-        Simulation
-            From time 0 to the new end, the same to the last bit as in one go (but for the number of
-            searches). Of a simulation that is :meth:`forgotten`, what comes after it.
-
-        Raises
-        ------
-        InvalidValueError
-            If this simulation was run without ``keep_state``, an argument is not later than its
-            end, there are more than ``max_spikes`` spikes already, or the network does not fit.
-        """
-        from refsim.long.continuation import continued
-
-        return continued(self, duration, inputs, samples, network, **options)
-
-    def save_state(self, path: str | os.PathLike[str]) -> None:
-        """Write what :func:`refsim.resume` needs to a file, whole or not at all.
-
-        What led to the state is not written, as if it was :meth:`forgotten`.
-
-        Raises
-        ------
-        InvalidValueError
-            If this simulation was run without ``keep_state``.
-        """
-        from refsim.long.continuation import save_state
-
-        save_state(self, path)
 
     @property
     def n_spikes(self) -> int:

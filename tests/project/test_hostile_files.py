@@ -254,7 +254,9 @@ def test_an_answer_has_a_bounded_number_of_spikes(monkeypatch):
 
 def state_file(path):
     network = refsim.Network(3, refsim.connect([0, 1, 2], [1, 2, 0], 0.5, 1.0), i_ext=2.0)
-    refsim.simulate(network, None, 5.0, samples=([1], [3.0]), keep_state=True).save_state(path)
+    refsim.save_state(
+        refsim.simulate(network, None, 5.0, samples=([1], [3.0]), keep_state=True), path
+    )
     return network
 
 
@@ -312,7 +314,7 @@ def test_a_state_with_an_array_that_is_none(saved, tmp_path, kind, name):
     copy.write_bytes(path.read_bytes())
     rewritten(copy, name, ARRAYS[kind] + 24 * b"\0")
     with pytest.raises(refsim.InvalidValueError, match=rf"holds no saved state \({name}"):
-        refsim.resume(network, copy, 10.0)
+        refsim.resume(refsim.load_state(network, copy), 10.0)
 
 
 def test_packed_arrays_are_refused_before_they_are_unpacked(saved, tmp_path):
@@ -323,7 +325,7 @@ def test_packed_arrays_are_refused_before_they_are_unpacked(saved, tmp_path):
     rewritten(copy, "voltages", bytes(10**6), compression=zipfile.ZIP_DEFLATED)
     assert copy.stat().st_size < 10**5
     with pytest.raises(refsim.InvalidValueError, match=r"is packed|larger than the file"):
-        refsim.resume(network, copy, 10.0)
+        refsim.resume(refsim.load_state(network, copy), 10.0)
 
 
 def test_arrays_that_share_their_bytes_are_refused(saved, tmp_path):
@@ -382,7 +384,7 @@ def test_truths_and_texts_that_are_none(tmp_path):
 @pytest.mark.parametrize("name", ["/dev/zero", "/dev/null", "/", "/nowhere", "x" * 300], ids=str)
 def test_no_state_is_at_odd_places(saved, name):
     with pytest.raises(refsim.InvalidValueError, match="holds no saved state"):
-        refsim.resume(saved[0], name, 10.0)
+        refsim.resume(refsim.load_state(saved[0], name), 10.0)
 
 
 @usual
@@ -408,7 +410,7 @@ def test_mutated_arrays_of_a_state_are_a_state_or_errors_of_ours(saved, data, tm
     copy.write_bytes(path.read_bytes())
     rewritten(copy, name, mutated(content, data))
     try:
-        refsim.resume(network, copy, 5.5, max_spikes=1000)
+        refsim.resume(refsim.load_state(network, copy), 5.5, max_spikes=1000)
     except (refsim.InvalidValueError, refsim.InvalidTypeError, refsim.SpikeLimitError):
         return
 

@@ -50,7 +50,7 @@ def test_a_continued_run_is_that_of_one_go(case, least, share):
         )
     except refsim.SpikeLimitError:
         assume(False)
-    done = begun.continue_(case.duration, samples=parts[1])
+    done = refsim.resume(begun, case.duration, samples=parts[1])
     order = np.argsort(~is_early, kind="stable")
     assert np.array_equal(done.voltages, whole.voltages[order])
     for a, b in zip(done.spikes, whole.spikes, strict=True):
@@ -64,18 +64,18 @@ def test_a_saved_state_goes_on(tmp_path, delay):
     whole = refsim.simulate(network, None, 30.0, engine="window")
     begun = refsim.simulate(network, None, 12.3, keep_state=True)
     assert begun.engine_reason == "a state is kept"
-    begun.save_state(tmp_path / "state.npz")
-    rest = refsim.resume(network, tmp_path / "state.npz", 30.0)
+    refsim.save_state(begun, tmp_path / "state.npz")
+    rest = refsim.resume(refsim.load_state(network, tmp_path / "state.npz"), 30.0)
     assert rest.counts == whole.counts
     assert rest.begin == begun.duration
     assert np.array_equal(rest.spikes.time, whole.spikes.time[begun.n_spikes :])
     assert np.array_equal(rest.spikes.neuron, whole.spikes.neuron[begun.n_spikes :])
-    assert_same(begun.continue_(20.0).continue_(21.0).continue_(30.0), whole)
+    assert_same(refsim.resume(refsim.resume(refsim.resume(begun, 20.0), 21.0), 30.0), whole)
     with pytest.raises(refsim.InvalidValueError, match="the state of another network"):
-        refsim.resume(network.replace(t_ref=1.0), tmp_path / "state.npz", 30.0)
+        refsim.resume(refsim.load_state(network.replace(t_ref=1.0), tmp_path / "state.npz"), 30.0)
     (tmp_path / "other.npz").write_text("no archive")
     with pytest.raises(refsim.InvalidValueError, match="which holds no saved state"):
-        refsim.resume(network, tmp_path / "other.npz", 30.0)
+        refsim.resume(refsim.load_state(network, tmp_path / "other.npz"), 30.0)
 
 
 def test_further_inputs():
@@ -85,17 +85,17 @@ def test_further_inputs():
     train = refsim.SpikeTrain([1.0, 9.0], [0, 0], 1)
     begun = refsim.simulate(network, train, 5.0, keep_state=True)
     more = refsim.SpikeTrain([12.0, 7.0], [0, 0], 1)
-    done = begun.continue_(20.0, more)
+    done = refsim.resume(begun, 20.0, more)
     together = refsim.SpikeTrain([1.0, 9.0, 12.0, 7.0], [0, 0, 0, 0], 1)
     assert_same(done, refsim.simulate(network, together, 20.0, engine="window"))
     with pytest.raises(refsim.InvalidValueError, match=r"inputs.times\[1\] is 4 ms"):
-        begun.continue_(20.0, refsim.SpikeTrain([6.0, 4.0], [0, 0], 1))
+        refsim.resume(begun, 20.0, refsim.SpikeTrain([6.0, 4.0], [0, 0], 1))
     with pytest.raises(refsim.InvalidValueError, match=r"samples.times\[0\] is 5 ms"):
-        begun.continue_(20.0, samples=([0], [5.0]))
+        refsim.resume(begun, 20.0, samples=([0], [5.0]))
     with pytest.raises(refsim.InvalidValueError, match="expected a later end than 5 ms"):
-        begun.continue_(5.0)
+        refsim.resume(begun, 5.0)
     with pytest.raises(refsim.InvalidTypeError, match="engine"):
-        begun.continue_(6.0, engine="event")
+        refsim.resume(begun, 6.0, engine="event")
 
 
 def test_a_limit_below_the_spikes_so_far_is_refused(monkeypatch):
@@ -104,18 +104,18 @@ def test_a_limit_below_the_spikes_so_far_is_refused(monkeypatch):
     begun = refsim.simulate(network, None, 10.0, keep_state=True)
     assert 100 < begun.n_spikes < whole.n_spikes - 1
     with pytest.raises(refsim.InvalidValueError, match="max_spikes is 100, and there are"):
-        begun.continue_(20.0, max_spikes=100)
+        refsim.resume(begun, 20.0, max_spikes=100)
     with pytest.raises(refsim.SpikeLimitError) as caught:
-        begun.continue_(20.0, max_spikes=begun.n_spikes + 1)
+        refsim.resume(begun, 20.0, max_spikes=begun.n_spikes + 1)
     assert np.array_equal(caught.value.partial.spikes.time, whole.spikes.time[: begun.n_spikes + 1])
     with pytest.raises(refsim.SpikeLimitError):
-        begun.continue_(20.0, max_spikes=begun.n_spikes)
+        refsim.resume(begun, 20.0, max_spikes=begun.n_spikes)
     # By default the limit grows with what there is.
     monkeypatch.setattr(continuation, "MAX_SPIKES", whole.n_spikes - begun.n_spikes)
-    assert_same(begun.continue_(20.0), whole)
+    assert_same(refsim.resume(begun, 20.0), whole)
     monkeypatch.setattr(continuation, "MAX_SPIKES", whole.n_spikes - begun.n_spikes - 1)
     with pytest.raises(refsim.SpikeLimitError):
-        begun.continue_(20.0)
+        refsim.resume(begun, 20.0)
 
 
 def interrupted(run, looks):
@@ -152,7 +152,7 @@ def test_an_interrupted_run_keeps_a_state_wherever_it_was(monkeypatch, end):
             break
         known = whole.spikes.time <= partial.duration
         assert np.array_equal(partial.spikes.time, whole.spikes.time[known])
-        assert_same(partial.continue_(40.0), whole)
+        assert_same(refsim.resume(partial, 40.0), whole)
     assert looks > 10
     assert phases == {0, 1, 2}
 
@@ -160,7 +160,7 @@ def test_an_interrupted_run_keeps_a_state_wherever_it_was(monkeypatch, end):
 def test_a_state_has_to_be_asked_for():
     network = refsim.Network(1, refsim.connect(0, 0, 1.0, 0.0))
     with pytest.raises(refsim.InvalidValueError, match="kept no state"):
-        refsim.simulate(network, None, 1.0).continue_(2.0)
+        refsim.resume(refsim.simulate(network, None, 1.0), 2.0)
     with pytest.raises(refsim.InvalidTypeError, match="keep_state is 1"):
         refsim.simulate(network, None, 1.0, keep_state=1)
 
@@ -336,17 +336,17 @@ def put(index, value):
 def test_a_file_that_holds_no_state_is_refused(tmp_path, name, change):
     network = balanced(delay=np.linspace(0.5, 5.0, 16_000))
     begun = refsim.simulate(network, None, 10.0, samples=([1], [3.0]), keep_state=True)
-    begun.save_state(tmp_path / "state.npz")
+    refsim.save_state(begun, tmp_path / "state.npz")
     arrays = dict(np.load(tmp_path / "state.npz"))
     np.savez(tmp_path / "changed.npz", **changed(arrays, name, change))
     with pytest.raises(refsim.InvalidValueError, match=r"holds no saved state .*save_state"):
-        refsim.resume(network, tmp_path / "changed.npz", 20.0)
+        refsim.resume(refsim.load_state(network, tmp_path / "changed.npz"), 20.0)
 
 
 @pytest.mark.parametrize("kind", ["empty", "npy", "cut", "text"])
 def test_a_file_of_another_kind_is_no_state(tmp_path, kind):
     network, path = balanced(), tmp_path / "state.npz"
-    refsim.simulate(network, None, 5.0, keep_state=True).save_state(path)
+    refsim.save_state(refsim.simulate(network, None, 5.0, keep_state=True), path)
     whole = path.read_bytes()
     if kind == "npy":
         with path.open("wb") as file:
@@ -354,10 +354,10 @@ def test_a_file_of_another_kind_is_no_state(tmp_path, kind):
     else:
         path.write_bytes({"empty": b"", "cut": whole[:-200], "text": b"PK"}[kind])
     with pytest.raises(refsim.InvalidValueError, match="holds no saved state"):
-        refsim.resume(network, path, 20.0)
+        refsim.resume(refsim.load_state(network, path), 20.0)
     for byte in range(0, len(whole), len(whole) // 40):
         flipped = bytearray(whole)
         flipped[byte] ^= 4
         path.write_bytes(bytes(flipped))
         with contextlib.suppress(refsim.InvalidValueError):
-            refsim.resume(network, path, 6.0)
+            refsim.resume(refsim.load_state(network, path), 6.0)

@@ -396,7 +396,7 @@ def test_a_run_that_goes_on_remembers_its_gaps():
     network, inputs = driven(), SpikeTrain([3.0], [0], 1)
     options = {"engine": "window", "keep_state": True}
     run = refsim.simulate(network, inputs, 5.0, samples=([0], [3.5]), **options)
-    on = run.continue_(15.0, samples=([0], [14.0]))
+    on = refsim.resume(run, 15.0, samples=([0], [14.0]))
     assert run.conditioning.min_sample_gap == on.conditioning.min_sample_gap == 0.0
 
 

@@ -95,9 +95,11 @@ def in_pieces(case, times, forget=False, **options):
     for begin, end in zip(times, [*times[1:], case.duration], strict=True):
         _, (inputs, samples) = up_to(case, begin)
         (inputs, samples), _ = up_to(dataclasses.replace(case, inputs=inputs, samples=samples), end)
-        run = pieces[-1].forgotten() if forget else pieces[-1]
+        run = refsim.without_past(pieces[-1]) if forget else pieces[-1]
         goes_on = end < case.duration
-        pieces.append(run.continue_(end, inputs, samples, max_spikes=2 * MOST, keep_state=goes_on))
+        pieces.append(
+            refsim.resume(run, end, inputs, samples, max_spikes=2 * MOST, keep_state=goes_on)
+        )
     return pieces
 
 
@@ -213,11 +215,13 @@ def test_files_of_states(tmp_path, engine):
         network, inputs, 33.3, samples=([1], [10.0]), keep_state=True, engine=engine
     )
     assert isinstance(begun.state, EventState if engine == "event" else WindowState)
-    begun.save_state(tmp_path / "a.npz")
-    rest = refsim.resume(network, tmp_path / "a.npz", 45.0)
+    refsim.save_state(begun, tmp_path / "a.npz")
+    rest = refsim.resume(refsim.load_state(network, tmp_path / "a.npz"), 45.0)
     assert rest.begin == 33.3
-    rest.save_state(tmp_path / "b.npz")
-    last = refsim.resume(network, tmp_path / "b.npz", 60.0, samples=([0], [50.0]))
+    refsim.save_state(rest, tmp_path / "b.npz")
+    last = refsim.resume(
+        refsim.load_state(network, tmp_path / "b.npz"), 60.0, samples=([0], [50.0])
+    )
     time = np.concatenate([one.spikes.time for one in (begun, rest, last)])
     assert np.array_equal(time, whole.spikes.time)
     assert last.voltages == whole.voltages[:1]
@@ -232,7 +236,7 @@ def test_files_of_states(tmp_path, engine):
     for name, wrong in (("format", np.array("refsim-state/2")), ("engine", np.array("grid"))):
         np.savez(tmp_path / "c.npz", **(arrays | {name: wrong}))
         with pytest.raises(refsim.InvalidValueError, match="holds no saved state"):
-            refsim.resume(network, tmp_path / "c.npz", 60.0)
+            refsim.resume(refsim.load_state(network, tmp_path / "c.npz"), 60.0)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -245,8 +249,8 @@ def test_states_do_not_grow_with_time(tmp_path, engine):
     for piece in range(1, 12):
         more = drive(piece, 20.0, 1000.0)
         later = refsim.SpikeTrain(more.times + 20.0 * piece, more.sources, 4)
-        run = run.forgotten().continue_(20.0 * (piece + 1), later)
-        run.save_state(tmp_path / "state.npz")
+        run = refsim.resume(refsim.without_past(run), 20.0 * (piece + 1), later)
+        refsim.save_state(run, tmp_path / "state.npz")
         sizes.append((tmp_path / "state.npz").stat().st_size)
         held.append(len(run.inputs) + run.n_spikes)
     assert run.counts.inputs > 4 * max(held)
@@ -302,10 +306,10 @@ def test_a_file_that_holds_no_state_of_events_is_refused(tmp_path, name, change)
     inputs = drive(rate=1000.0)
     begun = refsim.simulate(chain(), inputs, 20.0, keep_state=True, engine="event")
     assert len(begun.state.sent) > 1
-    begun.save_state(tmp_path / "state.npz")
+    refsim.save_state(begun, tmp_path / "state.npz")
     changed(tmp_path / "state.npz", {name: change})
     with pytest.raises(refsim.InvalidValueError, match="which holds no saved state"):
-        refsim.resume(chain(), tmp_path / "state.npz", 60.0)
+        refsim.resume(refsim.load_state(chain(), tmp_path / "state.npz"), 60.0)
 
 
 # Of neurons that have spiked before 20 ms, each at another time.
@@ -335,10 +339,10 @@ def test_a_state_that_no_run_leaves_is_refused_by_field_and_value(tmp_path, mess
     begun = refsim.simulate(chain(), inputs, 20.0, keep_state=True, engine="event")
     assert begun.state.spike.min() >= 0
     path = tmp_path / "state.npz"
-    begun.save_state(path)
+    refsim.save_state(begun, path)
     changed(path, {f"state_{name}": change for name, change in UNREACHED[message].items()})
     with pytest.raises(refsim.InvalidValueError, match=rf"holds no saved state \({message}"):
-        refsim.resume(chain(), path, 60.0)
+        refsim.resume(refsim.load_state(chain(), path), 60.0)
 
 
 def test_a_state_that_leaves_a_crossing_before_its_end_is_refused(tmp_path):
@@ -348,16 +352,18 @@ def test_a_state_that_leaves_a_crossing_before_its_end_is_refused(tmp_path):
     begun = refsim.simulate(network, None, 5.0, keep_state=True, engine="event")
     crossing = 10.0 * np.log(3.0)
     for end in (5.0, np.nextafter(crossing, 0.0) - 1e-14, crossing + 1e-14, 20.0, 1e9):
-        begun.save_state(path)
+        refsim.save_state(begun, path)
         changed(path, {"duration": lambda _, end=end: np.array(end)})
         if end < crossing:
-            assert refsim.resume(network, path, 12.0).spikes.time == pytest.approx([crossing])
+            assert refsim.resume(
+                refsim.load_state(network, path), 12.0
+            ).spikes.time == pytest.approx([crossing])
             continue
         with pytest.raises(
             refsim.InvalidValueError,
             match=r"v\[1\] is .* at time\[1\] = 0.0, from where it is at the threshold at 10.98",
         ):
-            refsim.resume(network, path, 2e9)
+            refsim.resume(refsim.load_state(network, path), 2e9)
 
 
 @pytest.mark.parametrize("high", [1e100, 1e308])
@@ -366,10 +372,12 @@ def test_a_state_that_leaves_a_crossing_before_its_end_is_refused(tmp_path):
 def test_huge_voltages_and_currents_of_a_state_end_in_a_run_or_an_error(tmp_path, name, sign, high):
     network = chain()
     path = tmp_path / "state.npz"
-    refsim.simulate(network, drive(), 20.0, keep_state=True, engine="event").save_state(path)
+    refsim.save_state(
+        refsim.simulate(network, drive(), 20.0, keep_state=True, engine="event"), path
+    )
     changed(path, {f"state_{name}": lambda column: 0.0 * column + sign * high})
     try:
-        refsim.resume(network, path, 21.0, max_spikes=1000)
+        refsim.resume(refsim.load_state(network, path), 21.0, max_spikes=1000)
     except (refsim.InvalidValueError, refsim.SpikeLimitError):
         return
 
@@ -390,11 +398,11 @@ def test_a_state_of_windows_that_no_run_leaves_is_refused(tmp_path, message):
     begun = refsim.simulate(chain(), drive(rate=1000.0), 20.0, keep_state=True, engine="window")
     assert len(begun.state.time)
     path = tmp_path / "state.npz"
-    begun.save_state(path)
+    refsim.save_state(begun, path)
     changes = {f"state_{name}": change for name, change in WINDOWS_UNREACHED[message].items()}
     changed(path, changes)
     with pytest.raises(refsim.InvalidValueError, match=rf"holds no saved state \({message}"):
-        refsim.resume(chain(), path, 60.0)
+        refsim.resume(refsim.load_state(chain(), path), 60.0)
 
 
 def test_what_is_to_be_read_later_does_not_hinder_another_network(monkeypatch):
@@ -409,7 +417,7 @@ def test_what_is_to_be_read_later_does_not_hinder_another_network(monkeypatch):
         run.execute()
     partial = caught.value.partial
     assert partial.duration < 50.0
-    last = partial.continue_(60.0, network=network.replace(i_ext=0.0))
+    last = refsim.resume(partial, 60.0, network=network.replace(i_ext=0.0))
     assert last.voltages.shape == (1,)
 
 
@@ -421,9 +429,11 @@ def test_the_state_of_any_run_is_one(engine, data, tmp_path_factory):
     case, _, times = data.draw(runs_and_cuts(engine))
     path = tmp_path_factory.getbasetemp() / f"{engine}.npz"
     for piece in in_pieces(case, times, **ENGINES[engine])[:-1]:
-        piece.save_state(path)
-        again = refsim.resume(case.network, path, case.duration, max_spikes=2 * MOST)
-        rest = piece.continue_(case.duration, max_spikes=2 * MOST)
+        refsim.save_state(piece, path)
+        again = refsim.resume(
+            refsim.load_state(case.network, path), case.duration, max_spikes=2 * MOST
+        )
+        rest = refsim.resume(piece, case.duration, max_spikes=2 * MOST)
         assert np.array_equal(again.spikes.time, rest.spikes.time[piece.n_spikes :])
 
 
@@ -434,7 +444,7 @@ def test_spikes_under_way_keep_what_held_when_they_were_sent():
     inputs = refsim.SpikeTrain([5.0, 12.0], [0, 0], 1)
     begun = refsim.simulate(network, inputs, 8.0, keep_state=True, engine="event")
     samples = ([0] * 40, np.linspace(8.5, 30.0, 40))
-    found = begun.continue_(30.0, samples=samples, network=heavier)
+    found = refsim.resume(begun, 30.0, samples=samples, network=heavier)
     both = refsim.Network(
         1, refsim.connect([1, 2], 0, weight=[1.0, 3.0], delay=[10.0, 2.0]), n_inputs=2
     )
@@ -450,11 +460,11 @@ def test_a_current_that_steps_between_two_pieces():
     """The closed form: V goes to another drive from the voltage that it has."""
     network = refsim.Network(1, i_ext=0.5, tau_m=20.0)
     begun = refsim.simulate(network, None, 20.0, keep_state=True, engine="event")
-    stepped = begun.continue_(60.0, network=network.replace(i_ext=2.0))
+    stepped = refsim.resume(begun, 60.0, network=network.replace(i_ext=2.0))
     v = 0.5 * (1.0 - np.exp(-1.0))
     first = 20.0 + 20.0 * np.log((2.0 - v) / (2.0 - 1.0))
     np.testing.assert_allclose(stepped.spikes.time[0], first, rtol=1e-14)
-    back = stepped.continue_(80.0, network=network)
+    back = refsim.resume(stepped, 80.0, network=network)
     assert back.begin == 60.0
     assert back.n_spikes == 0
 
@@ -469,7 +479,7 @@ def test_a_change_to_the_same_network_changes_nothing_but_rounding(data):
     (earlier, _), _ = up_to(case, t)
     first = dataclasses.replace(case, inputs=earlier, samples=refsim.Samples([], []))
     begun = simulated(first, t, keep_state=True, engine="event")
-    again = begun.continue_(case.duration, inputs, samples, network=case.network.replace())
+    again = refsim.resume(begun, case.duration, inputs, samples, network=case.network.replace())
     late = whole.spikes.time > t
     assert np.array_equal(again.spikes.neuron, whole.spikes.neuron[late])
     np.testing.assert_allclose(again.spikes.time, whole.spikes.time[late], rtol=1e-9)
@@ -488,12 +498,12 @@ def test_networks_that_do_not_fit_are_refused():
     }
     for message, other in bad.items():
         with pytest.raises(refsim.InvalidValueError, match=message):
-            begun.continue_(30.0, network=other)
+            refsim.resume(begun, 30.0, network=other)
     with pytest.raises(refsim.InvalidTypeError, match="network is a int; expected Network"):
-        begun.continue_(30.0, network=3)
+        refsim.resume(begun, 30.0, network=3)
     by_windows = refsim.simulate(network, inputs, 20.0, keep_state=True, engine="window")
     with pytest.raises(refsim.InvalidValueError, match="the state is one of the window engine"):
-        by_windows.continue_(30.0, network=network)
+        refsim.resume(by_windows, 30.0, network=network)
 
 
 def test_bounded_queues_keep_no_state():
@@ -512,16 +522,16 @@ def test_too_many_spikes_of_a_run_that_goes_on():
     network, inputs = chain(i_ext=1.5), drive()
     whole = refsim.simulate(network, inputs, 60.0, engine="event")
     begun = refsim.simulate(network, inputs, 20.0, keep_state=True, engine="event")
-    for run in (begun, begun.forgotten()):
+    for run in (begun, refsim.without_past(begun)):
         limit = begun.n_spikes + 7
         with pytest.raises(refsim.SpikeLimitError, match=f"max_spikes is {limit}") as caught:
-            run.continue_(60.0, max_spikes=limit)
+            refsim.resume(run, 60.0, max_spikes=limit)
         partial = caught.value.partial
         assert partial.counts.spikes == limit
         k = limit - partial.n_spikes
         assert np.array_equal(partial.spikes.time, whole.spikes.time[k:limit])
     with pytest.raises(refsim.InvalidValueError, match="spikes already, which count"):
-        begun.continue_(60.0, max_spikes=begun.n_spikes - 1)
+        refsim.resume(begun, 60.0, max_spikes=begun.n_spikes - 1)
 
 
 def test_an_interrupted_run_of_events_goes_on(monkeypatch):
@@ -539,9 +549,9 @@ def test_an_interrupted_run_of_events_goes_on(monkeypatch):
         partial = caught.value.partial
         assert 0.0 < partial.duration < 60.0
         assert np.isnan(partial.voltages[0])
-        last = partial.continue_(60.0)
+        last = refsim.resume(partial, 60.0)
         assert_same(last, whole)
-        rest = partial.forgotten().continue_(60.0)
+        rest = refsim.resume(refsim.without_past(partial), 60.0)
         assert np.array_equal(rest.spikes.time, whole.spikes.time[partial.n_spikes :])
 
 
@@ -550,8 +560,8 @@ def test_windows_in_a_file_that_do_not_belong_to_its_end_are_refused(tmp_path, w
     network = refsim.Network(1, refsim.connect(1, 0, 9.0, 1.0), n_inputs=1, i_ext=1.2)
     path = tmp_path / "state.npz"
     run = refsim.simulate(network, None, 30.0, keep_state=True, engine="window")
-    run.save_state(path)
+    refsim.save_state(run, path)
     counted = int(run.state.counts[0])
     changed(path, {"state_counts": entry(0, windows if windows >= 0 else counted - 1)})
     with pytest.raises(refsim.InvalidValueError, match=r"no saved state \(counts\[0\] is"):
-        refsim.resume(network, path, 60.0)
+        refsim.resume(refsim.load_state(network, path), 60.0)

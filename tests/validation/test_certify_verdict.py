@@ -15,7 +15,7 @@ from validation import NotExpressibleError, certify, cli
 from validation.backends import refsim_grid
 from validation.case_suite.stored import given_cases
 from validation.cli.exit_codes import EXIT_FAILED, EXIT_INCONCLUSIVE
-from validation.comparison import table
+from validation.comparison import certificate as table
 from validation.comparison.certificate import GroupVerdict, Lateness, worst_group
 from validation.report import load, write
 from validation.report.contents import Report, overall

@@ -182,7 +182,7 @@ def test_nothing_is_left_to_compile_after_a_warmup():
         "        adjoint.jvp(net, inputs, 20.0, {'delay': np.ones(27)}, engine=engine)\n"
         "        run.trace(neurons=[1], dt=0.5)\n"
         "    kept = refsim.simulate(net, inputs, 20.0, keep_state=True)\n"
-        "    kept.continue_(30.0)\n"
+        "    refsim.resume(kept, 30.0)\n"
         "    run, pullback = adjoint.vjp(net, inputs, 20.0, checkpoint=2)\n"
         "    pullback(np.ones(run.n_spikes))\n"
         "    refsim.simulate_batch(net, [inputs], 20.0)\n"

@@ -95,8 +95,7 @@ def add_parser(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
     from refsim.files.output import check_writable, made_folder
-    from validation.comparison.certificate import NO_REFERENCE, CertificationInterrupted
-    from validation.comparison.table import HEADER
+    from validation.comparison.certificate import HEADER, NO_REFERENCE, CertificationInterrupted
 
     started = time.perf_counter()
     backend = _backend(arguments)
@@ -257,6 +256,6 @@ def loaded_backend(name: str) -> Callable[..., Any]:
 
 
 def _print_case(case: CaseVerdict) -> None:
-    from validation.comparison.table import line
+    from validation.comparison.certificate import line
 
     say(line(case), flush=True)

@@ -15,6 +15,7 @@ from refsim.cases import Case
 from refsim.errors import KeepsPartial
 from refsim.results.simulation import Conditioning
 from validation.printable import printable
+from validation.text import figure
 
 Vector = NDArray[np.float64]
 
@@ -270,7 +271,6 @@ class Certificate:
         )
 
     def __str__(self) -> str:
-        from validation.comparison.table import HEADER, line
 
         says = [f"{self.verdict}: {self.note}"] if self.note else []
         lines = [HEADER, *(line(case) for case in self.cases), self.lateness_note, *says]
@@ -312,3 +312,26 @@ def worst_group(case: CaseVerdict) -> GroupVerdict | None:
         key=lambda row: (row.verdict == "fail", row.verdict == case.verdict, ratio(row)),
         default=None,
     )
+
+
+_HEADER = ("case", "verdict", "spikes", "error", "tolerance", "worst in", "cause or note")
+_LINE = "{:<26} {:<7} {:>11} {:>9} {:>9} {:<12} {}"
+HEADER = _LINE.format(*_HEADER)
+
+
+def line(case: CaseVerdict) -> str:
+    """Return the line of a case, without signs that act on a terminal."""
+    worst = worst_group(case)
+    says = case.note
+    if case.cause is not None:
+        says = f"{case.cause.name}: {case.cause.evidence}"
+    cells = (
+        case.case.name[:26],
+        case.verdict.upper() if case.verdict == "fail" else case.verdict,
+        f"{len(case.answer_time)}/{len(case.reference_time)}",
+        figure(worst.error) if worst else "-",
+        figure(worst.tolerance) if worst else "-",
+        worst.group if worst else "",
+        says,
+    )
+    return printable(_LINE.format(*cells).rstrip())

@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from adjoint.api import jvp, vjp
 from refsim.cases import Case
 from refsim.errors import IllConditionedWarning, RefsimError
+from refsim.network.connect import connect
 from refsim.network.inputs import SpikeTrain
 from refsim.network.network import Network
 from refsim.network.ports import DoubleExpPort, ExpPort
-from refsim.network.synapses import connect
 from validation.comparison.answers import CheckedAnswer
 from validation.comparison.backend import nth_of_neuron
 from validation.tolerances import slope_condition

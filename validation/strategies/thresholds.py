@@ -11,10 +11,11 @@ import math
 import numpy as np
 
 from refsim.cases import Case, make_case
+from refsim.network.connect import connect
 from refsim.network.inputs import SpikeTrain
 from refsim.network.network import Network
 from refsim.network.ports import DoubleExpPort, ExpPort, Port
-from refsim.network.synapses import Synapses, connect
+from refsim.network.synapses import Synapses
 from refsim.validate import integer
 from validation.strategies.network import DrawFn, SearchStrategy, decimals, st
 
