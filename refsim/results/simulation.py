@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,9 +24,6 @@ from refsim.validate import (
     scalar,
     vector,
 )
-
-if TYPE_CHECKING:
-    pass
 
 _MOST_VOLTAGES = 1e9  # of a trace on the default grid, 8 GB
 

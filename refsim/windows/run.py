@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,9 +30,6 @@ from refsim.windows.types import (
     SPIKES,
     WindowProblem,
 )
-
-if TYPE_CHECKING:
-    pass
 
 # Arrivals of a thread between two looks at the keyboard: some hundredths of a second.
 _SHARE = 5_000_000
