@@ -117,7 +117,7 @@ def traces(
     neurons: ArrayLike | None = None,
     ax: Axes | None = None,
     *,
-    dt: float = 0.1,
+    step: float = 0.1,
     offset: float | None = None,
 ) -> Axes:
     """Draw voltages with thresholds (dashed) and marks at the spikes.
@@ -133,7 +133,7 @@ def traces(
         Neurons to draw, the first five by default.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure by default.
-    dt : float
+    step : float
         Distance of points in ms; crossings and resets are drawn where they are.
     offset : float, optional
         Distance of stacked voltages, 0 to lay them over one another. By default 0; for more than
@@ -149,7 +149,7 @@ def traces(
     n = network.n_neurons
     wanted = np.arange(min(n, _DEFAULT_TRACES)) if neurons is None else np.atleast_1d(neurons)
     wanted = indices("neurons", wanted, None, n)
-    curves = [_curve(simulation, int(neuron), dt) for neuron in wanted]
+    curves = [_curve(simulation, int(neuron), step) for neuron in wanted]
     if offset is None:
         hidden = len({voltage.tobytes() for _, voltage in curves}) < len(curves)
         stacked = hidden or len(curves) > _MOST_TRACES
@@ -195,10 +195,10 @@ def traces(
 
 
 def _curve(
-    simulation: Simulation, neuron: int, dt: float
+    simulation: Simulation, neuron: int, step: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return times and voltages of a neuron, with both sides of its spikes."""
-    pieces = between_spikes(simulation, neuron, dt)
+    pieces = between_spikes(simulation, neuron, step)
     voltage = simulation.trace(neuron, pieces.time).voltage[0]
     # Times repeat at a spike; the first of the two is before the reset.
     voltage[pieces.is_end] = simulation.network.v_th[neuron]
@@ -240,15 +240,15 @@ class Pieces(NamedTuple):
     is_end: NDArray[np.bool_]  # (k,) stands for the moment before a spike; the next is after it
 
 
-def between_spikes(simulation: Simulation, neuron: int, dt: float) -> Pieces:
-    """Return a grid of step ``dt`` with the spikes of ``neuron``, and ends of refractoriness."""
-    dt = scalar("dt", dt, 0.0, LONGEST, strict=True)
-    if simulation.duration / dt > _MOST_POINTS:
+def between_spikes(simulation: Simulation, neuron: int, step: float) -> Pieces:
+    """Return a grid of step ``step`` with the spikes of ``neuron``, and ends of refractoriness."""
+    step = scalar("step", step, 0.0, LONGEST, strict=True)
+    if simulation.duration / step > _MOST_POINTS:
         raise InvalidValueError(
-            f"dt is {dt:g} for {simulation.duration:g} ms; expected a step that gives at most "
+            f"step is {step:g} for {simulation.duration:g} ms; expected a step that gives at most "
             f"{_MOST_POINTS:,} points"
         )
-    steps = max(1, int(np.ceil(simulation.duration / dt)))
+    steps = max(1, int(np.ceil(simulation.duration / step)))
     grid = np.linspace(0.0, simulation.duration, steps + 1)
     spike = simulation.spikes.time[simulation.spikes.neuron == neuron]
     release = spike + simulation.network.t_ref[neuron]

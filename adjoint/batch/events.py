@@ -20,7 +20,7 @@ from refsim.models import lif as neuron
 from refsim.models.lif.adjoint import ModelBar
 from refsim.network.voltages import start_of
 from refsim.results.batch import BatchResult
-from refsim.results.simulation import EventCounts
+from refsim.results.result import EventCounts
 from refsim.status import DONE, RUNNING
 from refsim.threads import Tasks, share_out
 

@@ -14,11 +14,12 @@ from adjoint.windows.section import Before
 from refsim.errors import InvalidValueError
 from refsim.network.network import Network
 from refsim.question import Question
+from refsim.results.result import Conditioning, Spikes
 from refsim.results.sample_gaps import gap_to_own_events
-from refsim.results.simulation import Conditioning, Spikes
 from refsim.status import DONE
 from refsim.threads import uninterrupted
 from refsim.types import Float, SampleArrays
+from refsim.windows.options import Windows
 from refsim.windows.run import WindowRun
 from refsim.windows.state import restore, snapshot
 from refsim.windows.types import ARRIVALS, BASE, NOW, SEARCHES, SPIKES
@@ -53,13 +54,13 @@ class PieceRun:
         Pieces that have been run again.
     """
 
-    def __init__(self, question: Question, plan: Checkpoint, reach: float):
+    def __init__(self, question: Question, plan: Checkpoint, reach: float, windows: Windows):
         _check_memory(plan, question.network)
         self.question = question
         self.snapshots = Snapshots(plan.folder)
         self._plan = plan
         self._reach = reach  # ms, for how long a spike may matter after its emission
-        self._windows = WindowRun(question)
+        self._windows = WindowRun(question, windows)
         self.length = self._windows.problem.length
         self.starts = [0]
         self.repeated = 0

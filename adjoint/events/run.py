@@ -65,7 +65,7 @@ class EventPass:
             tape=self._tape,
             before=self._before,
             origin=self._simulation.origin,
-            dt=question.dt,
+            dt=self._simulation.dt,
             pending=self._pending,
             walks=self._queue != SORTED_PASS,
         )
@@ -99,7 +99,7 @@ class EventPass:
         rows = Pending(time=np.zeros(room), order=ints[0], synapse=ints[1])
         inputs, origin = question.input_arrays, simulation.origin
         used = arrivals_up_to(
-            wiring, inputs, self._tape, origin, question.dt, question.duration, last_only, rows
+            wiring, inputs, self._tape, origin, simulation.dt, question.duration, last_only, rows
         )
         time, order, synapse = (column[:used] for column in (rows.time, *ints))
         sequence = np.lexsort((-synapse, -order, -time))

@@ -43,7 +43,7 @@ from refsim.models.lif.adjoint import ModelBar
 from refsim.network.network import Network
 from refsim.network.voltages import start_of
 from refsim.question import Question
-from refsim.results.simulation import Spikes
+from refsim.results.result import Spikes
 from refsim.status import DONE, RUNNING
 from refsim.threads import Crew
 from refsim.types import Float, Rows

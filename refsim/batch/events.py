@@ -24,8 +24,8 @@ from refsim.events.run import EventRun, grown_transit, grown_work
 from refsim.network.inputs import Samples, SpikeTrain
 from refsim.network.voltages import start_of, voltages_of
 from refsim.results.batch import BatchResult, starts
+from refsim.results.result import Spikes
 from refsim.results.sample_gaps import Moments, gaps_to_own_events
-from refsim.results.simulation import Spikes
 from refsim.status import DONE, FULL, RUNNING, SHARE, SPIKE_LIMIT
 from refsim.threads import Tasks, share_out
 from refsim.types import Float, InputArrays, Int, SampleArrays, Tape
@@ -144,10 +144,10 @@ class EventBatch(BatchRun):
             spikes=Spikes(time.view(), neuron.view(), before.view(), after.view()),
             spike_start=starts(counts[:, SPIKES]),
             voltages=voltages,
-            queue=question.queue,
+            queue=self.template.queue,
             engine=self.template.engine,
-            engine_reason=question.reason,
-            dt=question.dt,
+            engine_reason=self.template.reason,
+            dt=self.template.dt,
             counts_of=np.hstack([counts[:, columns], dropped]),
             gaps=self._gaps(time, neuron),
             origin=origin,

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.engine import choose_engine
+from refsim.engine import check_windows
 from refsim.errors import InvalidValueError, SimulationInterrupted, SpikeLimitError
 from refsim.files.hdf5 import growing_columns
 from refsim.files.output import OutputError, checked_path, made_folder, write_whole
@@ -22,6 +22,7 @@ from refsim.question import Question, checked_duration
 from refsim.status import SPIKE_LIMIT
 from refsim.threads import uninterrupted
 from refsim.validate import LONGEST, scalar
+from refsim.windows.options import Windows
 from refsim.windows.run import WindowRun
 from refsim.windows.types import BASE, NOW
 
@@ -43,9 +44,9 @@ class Recording(NamedTuple):
 
 def record(
     network: Network,
-    inputs: SpikeTrain | None = None,
-    duration: float | None = None,
-    path: str | os.PathLike[str] = "spikes.h5",
+    inputs: SpikeTrain | None,
+    duration: float,
+    path: str | os.PathLike[str],
     *,
     piece: float = 1000.0,
     max_spikes: int | None = None,
@@ -68,7 +69,7 @@ def record(
     max_spikes : int, optional
         Most spikes that are recorded; by default there is no limit but the room for the file.
     threads, progress
-        As for :func:`refsim.simulate`.
+        As for :class:`refsim.Windows` and :func:`refsim.simulate`.
 
     Returns
     -------
@@ -104,11 +105,9 @@ def record(
     if os.path.lexists(where):
         raise InvalidValueError(f"path is {os.fspath(where)!r}, which exists; expected a new one")
     most_spikes = _MOST_SPIKES if max_spikes is None else max_spikes
-    question = Question(
-        network, inputs, end, max_spikes=most_spikes, threads=threads, progress=progress
-    )
-    choose_engine(question, "window")
-    run = WindowRun(question)
+    question = Question(network, inputs, end, max_spikes=most_spikes, progress=progress)
+    check_windows(question, "record goes by windows")
+    run = WindowRun(question, Windows(threads))
     writer = growing_columns if is_hdf5 else _folder
     try:
         with writer(where) as write, question.progress(end) as question.report:

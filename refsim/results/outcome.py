@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
 from refsim.question import Question
+from refsim.results.result import Conditioning, EventCounts, Result, Spikes
 from refsim.results.sample_gaps import gap_to_own_events
-from refsim.results.simulation import Conditioning, EventCounts, Simulation, Spikes
+from refsim.results.simulation import Simulation
 from refsim.status import RUNNING, SPIKE_LIMIT
 from refsim.transit.lossy import Losses, NoLosses
 from refsim.types import Float, Int, KeptState, Tape
@@ -25,27 +26,30 @@ class Outcome(NamedTuple):
     losses: Losses | NoLosses
 
 
-class EngineRun:
+Found = TypeVar("Found", bound=Result)
+
+
+class EngineRun(Generic[Found]):
     """An engine at work on a question.
 
     Attributes
     ----------
     question : Question
         What is asked.
+    engine, reason : str
+        Which engine this is, and why it was chosen.
     status : int
         See `refsim.status`.
-    state : KeptState or None
-        The state that is kept, if one is asked for.
     """
 
     engine: ClassVar[str]
 
     def __init__(self, question: Question):
         self.question = question
+        self.reason = "it was asked for"
         self.status = RUNNING
-        self.state: KeptState | None = None
 
-    def execute(self) -> Simulation:
+    def execute(self) -> Found:
         """Run to the end and return the result."""
         question = self.question
         try:
@@ -64,6 +68,28 @@ class EngineRun:
     def now(self) -> float:
         """Return the time up to which all events have been processed."""
         raise NotImplementedError
+
+    def result(self, duration: float) -> Found:
+        """Return what has been simulated, as the user sees it."""
+        raise NotImplementedError
+
+
+class ExactRun(EngineRun[Simulation]):
+    """An engine without a time step, which ends with an `Outcome`.
+
+    Attributes
+    ----------
+    queue : str
+        Structure of the queue of events, "none" where there is none.
+    dt : float
+        Step of the grid of arrivals in ms, 0.0 for none.
+    state : KeptState or None
+        The state that is kept, if one is asked for.
+    """
+
+    queue = "none"
+    dt = 0.0
+    state: KeptState | None = None
 
     def outcome(self) -> Outcome:
         """Return what was found so far."""
@@ -86,10 +112,10 @@ class EngineRun:
             voltages=voltages,
             conditioning=Conditioning.of(tape, gap, release_gap, min(sample_gap, of_samples)),
             counts=found.counts,
-            queue=question.queue if self.engine == "event" else "none",
+            queue=self.queue,
             engine=self.engine,
-            engine_reason=question.reason,
-            dt=question.dt,
+            engine_reason=self.reason,
+            dt=self.dt,
             losses=found.losses,
             origin=found.origin,
             state=self.state,

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refsim.results.simulation import Spikes
+from refsim.results.result import Spikes
 from refsim.types import Float, Int, SampleArrays, Tape
 
 

@@ -100,7 +100,7 @@ class _Synapses(NamedTuple):
     def of(cls, simulation: Simulation) -> _Synapses:
         """Take those that are laid out already."""
         network = simulation.network
-        if simulation.engine != "window":
+        if simulation.engine != "windows":
             wiring = network.wiring
             edge = np.array([0, network.n_neurons])
             none = np.zeros(0, np.uint16)

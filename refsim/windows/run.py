@@ -9,14 +9,16 @@ from numpy.typing import NDArray
 
 from refsim.network.voltages import start_of, voltages_of
 from refsim.question import Question
-from refsim.results.outcome import EngineRun, Outcome
-from refsim.results.simulation import EventCounts, Spikes
+from refsim.results.outcome import ExactRun, Outcome
+from refsim.results.result import EventCounts, Spikes
 from refsim.status import DONE, FULL, RUNNING, SPIKE_LIMIT
 from refsim.threads import Crew, uninterrupted
 from refsim.transit.lossy import NoLosses
 from refsim.types import Float, Tape
+from refsim.validate import checked_threads
 from refsim.windows import room
 from refsim.windows.loop import run_windows, start_windows
+from refsim.windows.options import Windows
 from refsim.windows.plan import window_tables
 from refsim.windows.room import empty_work, grown, longer
 from refsim.windows.state import WindowState, restore, snapshot
@@ -58,13 +60,20 @@ def _problem(question: Question) -> WindowProblem:
     )
 
 
-class WindowRun(EngineRun):
+class WindowRun(ExactRun):
     """A run of the window engine."""
 
-    engine = "window"
+    engine = "windows"
 
-    def __init__(self, question: Question, resumed: Resumed | None = None):
+    def __init__(
+        self,
+        question: Question,
+        windows: Windows = Windows(),  # noqa: B008  (frozen)
+        resumed: Resumed | None = None,
+    ):
         super().__init__(question)
+        if windows.threads is not None:
+            question.threads = checked_threads(windows.threads)
         self.problem = _problem(question)
         self.n_threads = min(question.threads, len(self.problem.rows.edge) - 1)
         self.work = empty_work(self.problem, start_of(question.network), self.n_threads)

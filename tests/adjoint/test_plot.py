@@ -230,7 +230,7 @@ def test_edge_of_the_band_is_the_voltage_of_the_moved_parameter(case, parameter)
     index = neuron
     if parameter in ("weight", "delay"):
         index = int(np.flatnonzero(case.network.post == neuron)[0])
-    ax = sensitivity(*arguments, neuron, parameter, index, epsilon=epsilon, dt=0.37)
+    ax = sensitivity(*arguments, neuron, parameter, index, epsilon=epsilon, step=0.37)
     edge, voltage = ax.lines[0], ax.lines[1]
     time = voltage.get_xdata()
     values = getattr(case.network, parameter).copy()

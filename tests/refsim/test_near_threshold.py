@@ -6,21 +6,22 @@ import pytest
 from certain import EPS, Leeway, Undecided, bounds_of, objections
 from hypothesis import assume, given, settings
 
+import refsim
 from refsim import simulate, simulate_batch
 from refsim.windows.plan import window_tables
 from validation.strategies import near_threshold
 
 
 def by_events(case, **options):
-    return simulate(case.network, case.inputs, case.duration, engine="event", **options)
+    return simulate(case.network, case.inputs, case.duration, **options, engine=refsim.Events())
 
 
 def in_a_batch(case):
-    return simulate_batch(case.network, [case.inputs], case.duration, engine="event")[0]
+    return simulate_batch(case.network, [case.inputs], case.duration, engine=refsim.Events())[0]
 
 
 def by_windows(case):
-    return simulate(case.network, case.inputs, case.duration, engine="window")
+    return simulate(case.network, case.inputs, case.duration, engine=refsim.Windows())
 
 
 def leeway(case, windows):

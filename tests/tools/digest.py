@@ -21,7 +21,7 @@ def digest_of(case):
     rng = np.random.default_rng(0)
     direction = {name: rng.normal(size=len(values)) for name, values in gradient.items()}
     _, dot = adjoint.jvp(*arguments, direction, samples=case.samples)
-    trace = simulation.trace(neurons=[0], dt=1.0)
+    trace = simulation.trace(neurons=[0], step=1.0)
     arrays = [*simulation.spikes, simulation.voltages, simulation.conditioning, trace.voltage]
     arrays += [values for _, values in gradient.items()]
     arrays += [dot.time, dot.voltage]

@@ -23,7 +23,7 @@ from adjoint.check import Evaluation, evaluate
 from refsim.cases import Case
 from refsim.errors import IllConditionedWarning, RefsimError
 from refsim.grid.scheme import GridScheme
-from refsim.results.simulation import Conditioning
+from refsim.results.result import Conditioning
 from validation.certification.convergence import converged
 from validation.certification.deciding import deciding_step
 from validation.certification.request import Request, loaded, name_of, request_of, versions_of

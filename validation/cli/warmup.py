@@ -57,8 +57,8 @@ def chains(everything: bool = False) -> dict[str, Chain]:
     compiles once; different ones have little.
     """
     found: dict[str, Chain] = {
-        "window": lambda: _engine_steps("window", "", 1),
-        "window, any ports": lambda: _engine_steps("window", ", any ports", 2),
+        "window": lambda: _engine_steps("Windows", "", 1),
+        "window, any ports": lambda: _engine_steps("Windows", ", any ports", 2),
         "event": _event_steps,
         "grid": _grid_steps,
         "synapses": _synapse_steps,
@@ -118,27 +118,30 @@ def _engine_steps(engine: str, which: str, n_ports: int) -> Iterator[Step]:
     import refsim
 
     given = _Given(n_ports)
-    options: Any = {"engine": engine}
-    yield f"{engine} engine{which}", lambda: refsim.simulate(*given.run, **options)
-    yield f"{engine} engine{which}, gradients", lambda: _gradients(given, **options)
+    options: Any = {"engine": getattr(refsim, engine)()}
+    name = "window engine" if engine == "Windows" else "event engine"
+    yield f"{name}{which}", lambda: refsim.simulate(*given.run, **options)
+    yield f"{name}{which}, gradients", lambda: _gradients(given, **options)
     yield (
-        f"{engine} engine{which}, tangents",
+        f"{name}{which}, tangents",
         lambda: adjoint.jvp(*given.run, given.tangents(), **options),
     )
     yield (
-        f"{engine} engine{which}, traces",
-        lambda: refsim.simulate(*given.run, **options).trace(neurons=[0], dt=1.0),
+        f"{name}{which}, traces",
+        lambda: refsim.simulate(*given.run, **options).trace(neurons=[0], step=1.0),
     )
-    if engine == "window":
-        yield f"{engine} engine{which}, checkpoints", lambda: _checkpointed(given)
+    if engine == "Windows":
+        yield f"{name}{which}, checkpoints", lambda: _checkpointed(given)
 
 
 def _single_steps(n_ports: int) -> Iterator[Step]:
     """Return the steps of weights in single precision."""
+    import refsim
+
     given = _Given(n_ports, "float32")
     yield (
         f"window engine, single precision, {n_ports} port(s)",
-        lambda: _gradients(given, engine="window"),
+        lambda: _gradients(given, engine=refsim.Windows()),
     )
 
 
@@ -146,7 +149,7 @@ def _event_steps() -> Iterator[Step]:
     import adjoint
 
     given = _Given()
-    yield from _engine_steps("event", "", 1)
+    yield from _engine_steps("Events", "", 1)
     network, inputs, duration = given.run
     yield "batches", lambda: adjoint.vjp_batch(network, [inputs, inputs], duration)[1](None)
 
@@ -161,14 +164,16 @@ def _grid_steps() -> Iterator[Step]:
     network, inputs, duration = given.run
 
     def gradients() -> object:
-        run, pullback = adjoint.grid_vjp(network, inputs, duration, 0.1, samples=given.samples)
+        run, pullback = adjoint.vjp(
+            network, inputs, duration, samples=given.samples, engine=refsim.Grid(0.1)
+        )
         return pullback(np.ones(len(run.spikes.time)))
 
-    yield "grid engine", lambda: refsim.simulate_grid(network, inputs, duration, 0.1)
+    yield "grid engine", lambda: refsim.simulate(network, inputs, duration, engine=refsim.Grid(0.1))
     yield "grid engine, gradients", gradients
     yield (
         "grid engine, tangents",
-        lambda: adjoint.grid_jvp(network, inputs, duration, 0.1, given.tangents()),
+        lambda: adjoint.jvp(network, inputs, duration, given.tangents(), engine=refsim.Grid(0.1)),
     )
 
 
@@ -201,12 +206,15 @@ def _queue_steps(queue: Any) -> Iterator[Step]:
     import numpy as np
 
     import adjoint
+    import refsim
 
     given = _Given()
     dt = 0.25 if queue == "ring_buffer" else None
 
     def use() -> object:
-        run, pullback = adjoint.vjp(*given.run, queue=queue, adjoint_queue=_backwards(queue), dt=dt)
+        run, pullback = adjoint.vjp(
+            *given.run, adjoint_queue=_backwards(queue), engine=refsim.Events(queue, dt=dt)
+        )
         return pullback(np.ones(len(run.spikes.time)))
 
     yield f"event engine, {queue}", use
@@ -229,7 +237,9 @@ def _lossy_steps() -> Iterator[Step]:
     given = _Given()
 
     def use(queue: Any, adjoint_queue: Any) -> object:
-        run, pullback = adjoint.vjp(*given.run, queue=queue, adjoint_queue=adjoint_queue)
+        run, pullback = adjoint.vjp(
+            *given.run, adjoint_queue=adjoint_queue, engine=refsim.Events(queue)
+        )
         return pullback(np.ones(len(run.spikes.time)))
 
     yield "event engine, lossy queues", lambda: use(refsim.Lossy("single_spike"), "auto")
@@ -273,8 +283,9 @@ def _checkpointed(given: _Given) -> object:
     import numpy as np
 
     import adjoint
+    import refsim
 
-    simulation, pullback = adjoint.vjp(*given.run, engine="window", checkpoint=2)
+    simulation, pullback = adjoint.vjp(*given.run, checkpoint=2, engine=refsim.Windows())
     return pullback(np.ones(simulation.n_spikes))
 
 

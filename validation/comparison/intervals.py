@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from adjoint.api import jvp, vjp
 from refsim.cases import Case
 from refsim.errors import IllConditionedWarning, RefsimError
+from refsim.events.options import Events
 from refsim.network.connect import connect
 from refsim.network.inputs import SpikeTrain
 from refsim.network.network import Network
@@ -204,9 +205,9 @@ def _compared(copies: _Copies, dt: float, answer: CheckedAnswer) -> Intervals | 
     net, m, a = copies.network, len(copies.row), len(copies.spike)
     until = float(answer.time[copies.row].max()) + LATEST * dt
     most = 100 * m + 10_000
-    run, pullback = vjp(net, copies.inputs, until, engine="event", max_spikes=most)
+    run, pullback = vjp(net, copies.inputs, until, max_spikes=most, engine=Events())
     constants = np.append(np.ones(len(net.tau) - 1), 0.0)  # not that of the kick
-    _, dot = jvp(net, copies.inputs, until, {"tau": constants}, engine="event", max_spikes=most)
+    _, dot = jvp(net, copies.inputs, until, {"tau": constants}, max_spikes=most, engine=Events())
     spikes = run.spikes
     wanted = np.flatnonzero(nth_of_neuron(spikes.neuron) == copies.kicked[spikes.neuron])
     copy = spikes.neuron[wanted]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 from adjoint.check import Evaluation, Judge, Judgement, SpikeCountError, evaluate
 from refsim.cases import Case
 from refsim.errors import IllConditionedWarning
-from refsim.results.simulation import Conditioning
+from refsim.results.result import Conditioning
 from validation.case_suite.stored import generated_names
 from validation.judges import (
     duality,

@@ -16,7 +16,7 @@ import numpy as np
 from adjoint.check import Judgement
 from refsim._version import __version__
 from refsim.cases import Case, CaseFileError, from_dict, to_dict
-from refsim.results.simulation import Conditioning
+from refsim.results.result import Conditioning
 from validation.comparison.certificate import (
     CaseVerdict,
     Cause,

@@ -96,7 +96,7 @@ class ForwardPass:
 
     def start(self, rows: ForwardRows, which: Any, status: Any) -> None:
         """Launch the kernel, and do not wait for it."""
-        kind = _kind(self._template.question.queue)
+        kind = _kind(self._template.queue)
         launched = configured(cuda_kernels.simulate_samples, len(which), THREADS)
         launched(self._given, self._batch, rows, kind, which, status)
 
