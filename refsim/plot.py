@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from refsim.errors import InvalidValueError, MissingExtraError
 from refsim.results.simulation import Simulation
-from refsim.validate import LONGEST, indices, integer, scalar
+from refsim.validate import LONGEST, as_array, indices, integer, scalar
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,6 +67,7 @@ def raster(
     simulation: Simulation,
     ax: Axes | None = None,
     *,
+    neurons: ArrayLike | None = None,
     color: str | Sequence[str] = BLUE,
 ) -> Axes:
     """Draw a tick for every spike, time across and neuron upwards; dots for many neurons.
@@ -77,24 +78,35 @@ def raster(
         What to draw.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure by default.
+    neurons : (m,) int, optional
+        Neurons wanted, in the order of their rows from below; all by default.
     color : str or sequence of str
-        Colour of the ticks, or one for each neuron.
+        Colour of the ticks, or one for each neuron of the network.
 
     Returns
     -------
     matplotlib.axes.Axes
     """
     ax = axes(ax)
-    spikes, n = simulation.spikes, simulation.network.n_neurons
-    each = color if isinstance(color, str) else [color[i] for i in spikes.neuron]
+    size = simulation.network.n_neurons
+    wanted = np.arange(size) if neurons is None else as_array("neurons", neurons, "integers")
+    wanted = indices("neurons", np.atleast_1d(wanted), None, size)
+    n = len(wanted)
+    row_of = np.full(size, -1)
+    row_of[wanted] = np.arange(n)
+    is_drawn = row_of[simulation.spikes.neuron] >= 0
+    time, neuron = simulation.spikes.time[is_drawn], simulation.spikes.neuron[is_drawn]
+    row = row_of[neuron]
+    each = color if isinstance(color, str) else [color[i] for i in neuron]
     if n > _MOST_TICKS:
-        ax.scatter(spikes.time, spikes.neuron, s=_DOT, c=each, linewidths=0.0)
+        ax.scatter(time, row, s=_DOT, c=each, linewidths=0.0)
     else:
-        low, high = spikes.neuron - 0.4, spikes.neuron + 0.4
-        ax.vlines(spikes.time, low, high, colors=each, linewidths=1.5)
+        ax.vlines(time, row - 0.4, row + 0.4, colors=each, linewidths=1.5)
     ax.set_xlim(0.0, simulation.duration)
     ax.set_ylim(-1, n)
     ax.yaxis.set_major_locator(_neuron_locator(n))
+    if neurons is not None and n <= _MOST_TICKS:
+        ax.set_yticks(np.arange(n), wanted.tolist())
     ax.set_xlabel(TIME_LABEL)
     ax.set_ylabel("neuron")
     return ax

@@ -71,6 +71,33 @@ class SpikeTrain(ReadOnlyArrays):
         order = np.argsort(times, kind="stable")
         return cls(times[order], sources[order], len(parts))
 
+    def shifted(self, by: float) -> SpikeTrain:
+        """Return the same spikes, later by so many ms."""
+        return SpikeTrain(
+            self.times + scalar("by", by, -LONGEST, LONGEST), self.sources, self.n_inputs
+        )
+
+    def between(self, begin: float, end: float) -> SpikeTrain:
+        """Return the spikes from ``begin`` on and before ``end``, in ms."""
+        low = scalar("begin", begin, -LONGEST, LONGEST)
+        kept = (self.times >= low) & (self.times < scalar("end", end, low))
+        return SpikeTrain(self.times[kept], self.sources[kept], self.n_inputs)
+
+    def __add__(self, other: SpikeTrain) -> SpikeTrain:
+        """Return the spikes of both, those of this one first."""
+        if not isinstance(other, SpikeTrain):
+            return NotImplemented
+        if other.n_inputs != self.n_inputs:
+            raise InvalidValueError(
+                f"a train of {other.n_inputs} channels is added to one of {self.n_inputs}; "
+                "expected equal numbers"
+            )
+        return SpikeTrain(
+            np.concatenate([self.times, other.times]),
+            np.concatenate([self.sources, other.sources]),
+            self.n_inputs,
+        )
+
     @classmethod
     def empty(cls, n_inputs: int = 0) -> SpikeTrain:
         """Make a spike train without spikes."""
