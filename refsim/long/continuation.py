@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from refsim.events.tail import EventTail, check_no_spike_is_left, settled
 from refsim.files.arrays import open_arrays
 from refsim.files.output import checked_path, write_whole
 from refsim.files.saved_columns import check
+from refsim.models.lif.parameters import OF_NEURONS
 from refsim.network.inputs import Samples, SpikeTrain, checked_inputs, checked_samples
 from refsim.network.network import Network
 from refsim.question import MAX_SPIKES, Question, checked_dt, checked_duration, checked_network
@@ -277,7 +278,8 @@ def network_digest(network: Network) -> str:
     rows, number = network.rows
     for column in (*rows, number):
         digest.update(np.ascontiguousarray(column).tobytes())
-    for name in ("tau_m", "v_rest", "v_th", "v_reset", "i_ext", "t_ref", "v0", "tau"):
+    of_neurons = (field.name for field in fields(network) if field.name in OF_NEURONS)
+    for name in (*of_neurons, "tau"):
         digest.update(np.ascontiguousarray(getattr(network, name)).tobytes())
     digest.update(repr((network.n_neurons, network.n_inputs, network.ports)).encode())
     return digest.hexdigest()

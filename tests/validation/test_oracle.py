@@ -11,8 +11,8 @@ from naive import dense_spikes
 
 mpmath = pytest.importorskip("mpmath", reason="the oracle needs mpmath")
 
+from refsim.models.lif.parameters import PARAMETERS  # noqa: E402
 from validation import oracle  # noqa: E402
-from validation.oracle.model import GROUPS  # noqa: E402
 
 CASES = importlib.resources.files("validation.cases")
 NAMES = ["chain", "double_exp", "driven", "equal_tau", "refractory", "two_ports", "voltage"]
@@ -77,7 +77,7 @@ def check_stored_gradient(name, only_largest):
     case = load(name)
     with mpmath.workdps(60):
         known = case["expected"]["gradient"]
-        stored = {group: [mpmath.mpf(x) for x in known[group]] for group in GROUPS}
+        stored = {group: [mpmath.mpf(x) for x in known[group]] for group in PARAMETERS}
         sizes = {group: [abs(x) for x in column] for group, column in stored.items()}
         entries = {
             group: [size.index(max(size))] if only_largest else range(len(size))

@@ -16,18 +16,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
+from refsim.models.lif.parameters import BOUNDED, NAMES
 from validation.oracle.events import OracleRun, run_model
-from validation.oracle.model import (
-    BOUNDED,
-    GROUPS,
-    GUARD,
-    Real,
-    exact,
-    read_model,
-    real,
-    require_mpmath,
-    shifted,
-)
+from validation.oracle.model import GUARD, Real, exact, read_model, real, require_mpmath, shifted
 
 
 class PatternChangedError(ValueError):
@@ -101,7 +92,7 @@ def gradient(
     model = read_model(case)
     base = run_model(model, digits)
     relative = Fraction(1, 10 ** (digits // 3)) if step is None else Fraction(str(step))
-    wanted = {group: range(len(model.values[group])) for group in GROUPS}
+    wanted = {group: range(len(model.values[group])) for group in NAMES}
     chosen = wanted if entries is None else entries
 
     def shifted_loss(group: str, index: int, shift: Fraction) -> Real:

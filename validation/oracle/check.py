@@ -12,17 +12,10 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
+from refsim.models.lif.parameters import BOUNDED
 from validation.oracle import PatternChangedError, matched, weighed_loss
 from validation.oracle.events import OracleRun, run_model
-from validation.oracle.model import (
-    BOUNDED,
-    Model,
-    Real,
-    check_model,
-    read_model,
-    real,
-    require_mpmath,
-)
+from validation.oracle.model import Model, Real, check_model, read_model, real, require_mpmath
 
 DIGITS = 100
 STEP = Fraction(1, 10**36)
