@@ -107,15 +107,6 @@ def check_model(model: Model) -> None:
         raise ValueError("voltage samples must lie between 0 and the duration")
 
 
-def shifted(model: Model, group: str, index: int, shift: Fraction) -> Model:
-    """Copy a model with one number changed."""
-    column = list(model.values[group])
-    column[index] += shift
-    changed = model._replace(values={**model.values, group: column})
-    check_model(changed)
-    return changed
-
-
 def separated(taus: Iterable[Fraction], digits: int) -> list[Fraction]:
     """Separate equal time constants by less than the digits asked for can see."""
     distinct: list[Fraction] = []
