@@ -46,7 +46,8 @@ class EventPass:
         self._queue = queue
         self._keep = keep
         self._pending = self._arrivals_back()
-        self._before, self._last = _spike_before(self._tape, question.network.n_neurons)
+        n = question.network.n_neurons
+        self._before, self._last = spikes_before(self._tape.neuron, n)
 
     def __call__(
         self, spike_bar: Float, sample_bar: Float, with_delays: bool, with_rates: bool
@@ -106,14 +107,14 @@ class EventPass:
         return Pending(time[sequence], order[sequence], synapse[sequence])
 
 
-def _spike_before(tape: Tape, n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def spikes_before(neuron: NDArray[np.int64], n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return for each spike the row of the neuron's spike before, and each neuron's last row."""
-    rows = np.argsort(tape.neuron, kind="stable")
+    rows = np.argsort(neuron, kind="stable")
     before = np.full(len(rows), -1, dtype=np.int64)
-    same = tape.neuron[rows[1:]] == tape.neuron[rows[:-1]]
+    same = neuron[rows[1:]] == neuron[rows[:-1]]
     before[rows[1:][same]] = rows[:-1][same]
     last = np.full(n, -1, dtype=np.int64)
-    last[tape.neuron] = np.arange(len(rows))
+    last[neuron] = np.arange(len(rows))
     return before, last
 
 

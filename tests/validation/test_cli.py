@@ -13,7 +13,7 @@ import pytest
 from queues.compiled.jit import is_compiled
 from refsim.cases import load
 from validation import cli
-from validation.cli import warmup as cli_warmup
+from validation.cli import kernels
 from validation.judges import suite
 
 CASES = Path(__file__).parents[2] / "validation" / "cases"
@@ -127,7 +127,7 @@ def names_of(text):
 def test_warmup_names_what_it_compiles(jobs, capfd, monkeypatch):
     monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")  # in processes of its own
     if jobs == "1":
-        monkeypatch.setattr(cli_warmup, "steps", lambda _: iter([("one thing", dict)]))
+        monkeypatch.setattr(kernels, "steps", lambda _: iter([("one thing", dict)]))
     assert cli.main(["warmup", "--jobs", jobs]) == 0
     names = names_of(capfd.readouterr().out)
     if jobs == "1":
@@ -144,13 +144,13 @@ def test_warmup_names_what_it_compiles(jobs, capfd, monkeypatch):
 
 
 def test_warmup_fails_where_a_step_does(capfd, monkeypatch):
-    monkeypatch.setattr(cli_warmup, "chains", lambda _: {"no such chain": None})
+    monkeypatch.setattr(kernels, "chains", lambda _: {"no such chain": None})
     assert cli.main(["warmup", "--jobs", "2"]) == 1
     assert "no such chain" in capfd.readouterr().err
 
 
 def test_warmup_of_all_has_every_queue():
-    names = [name for chain in cli_warmup.chains(True).values() for name, _ in chain()]
+    names = [name for chain in kernels.chains(True).values() for name, _ in chain()]
     of_queues = {name.split()[-1] for name in names if name.startswith("event engine, ")}
     assert {"calendar", "fifo_merge", "batch_heap", "ring_buffer", "pairing_heap"} < of_queues
     assert len(names) == len(set(names))
@@ -169,7 +169,7 @@ def test_nothing_is_left_to_compile_after_a_warmup():
     code = (
         "import gc, numpy as np, refsim, adjoint\n"
         "from numba.core.dispatcher import Dispatcher\n"
-        "from validation.cli.warmup import steps\n"
+        "from validation.cli.kernels import steps\n"
         "def compiled():\n"
         "    return sum(len(d.overloads) for d in gc.get_objects() if isinstance(d, Dispatcher))\n"
         "by_windows = refsim.Windows()\n"

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adjoint.api import jvp, vjp
+from adjoint.events.run import spikes_before
 from refsim.cases import Case
 from refsim.errors import IllConditionedWarning, RefsimError
 from refsim.events.options import Events
@@ -101,7 +102,7 @@ def intervals(case: Case, dt: float, answer: CheckedAnswer) -> Intervals | None:
 def _copies(case: Case, dt: float, answer: CheckedAnswer) -> _Copies | None:
     net, time, neuron = case.network, answer.time, answer.neuron
     row = np.unique(np.linspace(0, len(time) - 1, MOST_COPIES).astype(np.int64))
-    before = _spike_before(neuron)[row]
+    before = spikes_before(neuron, case.network.n_neurons)[0][row]
     kicked = before >= 0
     release = np.where(kicked, time[before] + net.t_ref[neuron[row]], 0.0)
     usable = (time[row] > release) & (~kicked | (release > GONE * KICK))
@@ -127,15 +128,6 @@ def _copies(case: Case, dt: float, answer: CheckedAnswer) -> _Copies | None:
     network, inputs = _network_of(case, answer, row, release, kicked, spike, emission, synapse)
     of_input = emission < len(case.inputs.times)
     return _Copies(network, inputs, row, kicked, spike, synapse, arrival, of_input)
-
-
-def _spike_before(neuron: Rows) -> Rows:
-    """Return for each spike the row of the one before it of the same neuron, or -1."""
-    order = np.argsort(neuron, kind="stable")
-    before = np.full(len(neuron), -1, dtype=np.int64)
-    same = neuron[order[1:]] == neuron[order[:-1]]
-    before[order[1:][same]] = order[:-1][same]
-    return before
 
 
 def _events(case: Case, answer: CheckedAnswer) -> list[_Events] | None:
