@@ -1,4 +1,4 @@
-"""Every public object prints in a line, and can be copied, pickled and sent to other processes."""
+"""Every public object can be copied, pickled and sent to other processes, and is exported."""
 
 import copy
 import inspect
@@ -93,13 +93,6 @@ def parts(value):
     if type(value).__module__.split(".")[0] in ("refsim", "adjoint", "validation"):
         return parts(value.__reduce_ex__(4)[2])
     return [value] if isinstance(value, int | float | str) else []
-
-
-@pytest.mark.parametrize("name", MAKERS)
-def test_it_prints_in_a_line_or_few(name):
-    text = repr(MAKERS[name]())
-    assert len(text) < (1000 if name == "judgements" else 200)
-    assert text.count("\n") < 20 if name == "judgements" else "\n" not in text
 
 
 @pytest.mark.parametrize("name", MAKERS)
