@@ -16,8 +16,8 @@ from adjoint.types import Outcome, Parameters
 from adjoint.windows.run import WindowPass, number_of_windows
 from queues.exact.dispatch import STRUCTURES
 from refsim.errors import InvalidValueError, UndefinedGradientError
-from refsim.models.lif.parameters import NAMES, TIME_CONSTANTS
 from refsim.network.network import Network
+from refsim.network.parameters import NAMES, TIME_CONSTANTS
 from refsim.question import Question, choose_queue
 from refsim.results.simulation import Simulation, Spikes
 from refsim.types import Tape
