@@ -13,9 +13,9 @@ from adjoint.types import as_parameters
 from refsim.cases import gradient_sizes
 from refsim.engine import run_of, simulate
 from refsim.errors import InvalidValueError
-from refsim.models.lif.parameters import IN_MS
 from refsim.network.inputs import Samples, SpikeTrain
 from refsim.network.network import Network
+from refsim.network.parameters import IN_MS
 from refsim.plot import (
     BLUE,
     GREY,

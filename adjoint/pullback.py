@@ -17,9 +17,9 @@ from adjoint.windows.run import WindowPass, number_of_windows
 from queues.exact.dispatch import STRUCTURES
 from refsim.errors import InvalidValueError, UndefinedGradientError
 from refsim.events.options import choose_queue
-from refsim.models.lif.parameters import NAMES, TIME_CONSTANTS
 from refsim.names import QueueChoice
 from refsim.network.network import Network
+from refsim.network.parameters import NAMES, TIME_CONSTANTS
 from refsim.question import Question
 from refsim.results.result import Spikes
 from refsim.results.simulation import Simulation

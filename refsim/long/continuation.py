@@ -17,9 +17,9 @@ from refsim.events.tail import EventTail, check_no_spike_is_left, settled
 from refsim.files.arrays import read_arrays, write_arrays
 from refsim.files.output import checked_path
 from refsim.files.saved_columns import check
-from refsim.models.lif.parameters import OF_NEURONS
 from refsim.network.inputs import Samples, SpikeTrain, checked_inputs, checked_samples
 from refsim.network.network import Network
+from refsim.network.parameters import OF_NEURONS
 from refsim.question import MAX_SPIKES, Question, checked_dt, checked_duration, checked_network
 from refsim.results.result import Conditioning, EventCounts, Spikes
 from refsim.results.simulation import Simulation

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from queues.summary import span
 from refsim.errors import InvalidTypeError, InvalidValueError
-from refsim.models.lif.parameters import PARAMETERS
+from refsim.network.parameters import PARAMETERS
 from refsim.validate import (
     LARGEST_INT,
     LONGEST,

@@ -92,8 +92,7 @@ def intervals(case: Case, dt: float, answer: CheckedAnswer) -> Intervals | None:
         return None
     try:
         copies = _copies(case, dt, answer)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", IllConditionedWarning)
+        with warnings.catch_warnings(action="ignore", category=IllConditionedWarning):
             return None if copies is None else _compared(copies, dt, answer)
     except RefsimError:  # numbers that are no network's, or endless spikes
         return None

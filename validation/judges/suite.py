@@ -69,8 +69,7 @@ def _evaluate(case: Case) -> Evaluation:
 
 def _quietly(function: Callable[[Any], Result], argument: Any) -> Result:
     """Call a function without warnings of ill conditioning, which the table shows in columns."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", IllConditionedWarning)
+    with warnings.catch_warnings(action="ignore", category=IllConditionedWarning):
         return function(argument)
 
 

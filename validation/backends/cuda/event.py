@@ -144,8 +144,7 @@ def backend(
 
     Whether the case is well conditioned is for the judge to say, so there are no warnings.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", IllConditionedWarning)
+    with warnings.catch_warnings(action="ignore", category=IllConditionedWarning):
         batch, pullback = vjp_batch(network, [inputs], duration, samples=cotangents.samples)
     spikes = batch.spikes
     gradient = pullback([cotangents.of_spikes(spikes.neuron)], [cotangents.voltage])
