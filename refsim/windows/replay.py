@@ -1,13 +1,10 @@
 """Replay: a neuron goes through its arrivals of a window one by one, and its crossings are found.
 
-With one exponential port, a time s after an event that has left the voltage v and the state x,
-
-    V = v + (drive - v - c x) (1 - e^{-a s}) + c x (1 - e^{-r s}),    c = a/(r - a).
-
-What is lost since the begin of the window, 1 - e^{-a t} and 1 - e^{-r t}, belongs to the arrivals,
-so that only crossings need exponentials of their own. Losses keep the digits of short times, in
-which little happens; e^{-a s} itself would round them away where the drive is far beyond V.
-All other networks are replayed by the functions of the event engine.
+With one exponential port the voltage is given by what it and the state lose, 1 - e^{-a s} and
+1 - e^{-r s} (`refsim.models.lif.one_port`). What is lost since the begin of the window belongs to
+the arrivals, so that only crossings need exponentials of their own. Losses keep the digits of short
+times, in which little happens; e^{-a s} itself would round them away where the drive is far beyond
+V. All other networks are replayed by the functions of the event engine.
 """
 
 import math
@@ -17,7 +14,9 @@ import numpy as np
 
 from queues.compiled.jit import by_type, inner_kernel, keep_apart, phase_kernel
 from refsim.models import lif as neuron
+from refsim.models.lif.bound import excited, has_summit, may_reach, stays_below_its_tangent
 from refsim.models.lif.exponentials import convolve2, convolve3
+from refsim.models.lif.one_port import Course, crossing_of
 from refsim.types import Scratch
 from refsim.windows.deliver import port_of
 from refsim.windows.types import (
@@ -121,88 +120,6 @@ def _finish_replay(model, table, neurons, lists, tally, first, x, b, n):
 
 
 @inner_kernel
-def _rise(a, r, g, h, s):
-    """Return g (1 - e^{-a s}) + h (1 - e^{-r s})."""
-    return -g * math.expm1(-a * s) - h * math.expm1(-r * s)
-
-
-@phase_kernel
-def _root(a, r, below, g, h, low, high, f_low, f_high):
-    """Return where ``below`` + g (1 - e^{-a s}) + h (1 - e^{-r s}) passes 0 from below.
-
-    Halley's method, kept within an interval that always holds the crossing. With n = f/f' and
-    m = f''/2f', a step n/(1 - n m) leaves its cube times m^2 - f'''/6f', and terms of higher order:
-    once twice that is below the last bit, there is no need to look again.
-    """
-    keep_apart()
-    tiny = 4e-17 * high
-    s = low - f_low / (f_high - f_low) * (high - low)
-    for _ in range(100):
-        if not low < s < high:
-            s = 0.5 * (low + high)
-        lost_a, lost_r = -math.expm1(-a * s), -math.expm1(-r * s)
-        f = below + g * lost_a + h * lost_r
-        by_a, by_r = a * g * (1.0 - lost_a), r * h * (1.0 - lost_r)
-        slope = by_a + by_r
-        if f < 0.0:
-            low = s
-        else:
-            high = s
-        if f == 0.0 or high - low <= tiny:
-            return s
-        if slope <= 0.0:
-            s = low
-            continue
-        step = f / slope
-        m = -0.5 * (a * by_a + r * by_r) / slope
-        if abs(step * m) < 0.5:
-            step /= 1.0 - step * m
-        third = (a * a * by_a + r * r * by_r) / slope
-        left = 2.0 * abs(step * step * step) * (m * m + abs(third) / 6.0)
-        if abs(step) <= tiny or (abs(step * m) < 0.01 and left <= tiny):
-            return min(max(s - step, low), high)
-        s -= step
-    return s
-
-
-@inner_kernel
-def _turning(a, r, g, slope, until):
-    """Return when the voltage turns within ``until``: a g e^{-a s} + r h e^{-r s} = 0."""
-    return min(max(math.log1p(-slope / (a * g)) / (r - a), 0.0), until)
-
-
-@phase_kernel
-def _crossing(a, r, below, g, h, until, after, slope, slope_after):
-    """Return the first time in [0, until] of a crossing, inf if there is none.
-
-    The distance from the threshold is ``below`` at first, and ``after`` in the end; the slopes are
-    those of the voltage. It turns once at most: so it crosses while it rises to the end, or before
-    its summit.
-    """
-    keep_apart()
-    if below >= 0.0 and slope > 0.0:
-        # Rounding put the voltage onto the threshold a last bit before or after its crossing.
-        return 0.0
-    if after >= 0.0:
-        if below < 0.0:
-            return _root(a, r, below, g, h, 0.0, until, below, after)
-        if slope_after <= 0.0:
-            return math.inf
-        low = _turning(a, r, g, slope, until)
-        lowest = below + _rise(a, r, g, h, low)
-        if lowest >= 0.0:
-            return low
-        return _root(a, r, below, g, h, low, until, lowest, after)
-    if slope <= 0.0 or slope_after >= 0.0:
-        return math.inf
-    top = _turning(a, r, g, slope, until)
-    highest = below + _rise(a, r, g, h, top)
-    if highest <= 0.0:
-        return math.inf
-    return _root(a, r, below, g, h, 0.0, top, below, highest)
-
-
-@inner_kernel
 def _lost_between(lost, lost_later):
     """Return what is lost between two times, of which that much is lost since the begin."""
     return (lost_later - lost) / (1.0 - lost)
@@ -263,13 +180,11 @@ def _replay_one_exp(shape, parameters, neurons, hits, out, limits, b, thread, n,
         g = drive - v - h
         v_after, x_after = v + (g * lost_a + h * lost_r), x - x * lost_r
         below, after, slope = v - v_th, v_after - v_th, a * (drive - v + x)
-        # On its way up to a summit the voltage only becomes flatter.
-        stays_below = (below < 0.0) & (after < 0.0)
-        stays_below &= (slope <= 0.0) | (below + slope * (until - s) < 0.0)
         crossing = math.inf
-        if not stays_below:
+        if not stays_below_its_tangent(below, after, slope, until - s):
             slope_after = a * (drive - v_after + x_after)
-            crossing = _crossing(a, r, below, g, h, until - s, after, slope, slope_after)
+            course = Course(a, r, below, g, h)
+            crossing = crossing_of(course, until - s, after, slope, slope_after)
         if crossing < math.inf:
             earliest = max(earliest, np.nextafter(last_arrival, math.inf))
             t = max(min(t0 + (s + crossing), t1), earliest)
@@ -323,12 +238,11 @@ def _replay_all_one_exp(
 
 
 @inner_kernel
-def _certainly_below(model, n, v, x, after, dt):
+def certainly_below(model, n, v, x, after, dt):
     """Return whether the voltage certainly stays below threshold for ``dt``, to end ``after``.
 
-    With one exponential port the voltage has one extremum at most, and none that is a maximum
-    unless it rises at first and falls in the end. In general the response to each state that
-    excites is bounded by what it is at the end, since within a window it rises.
+    With one exponential port it does, unless it has a summit on the way. In general the response to
+    each state that excites is bounded by what it is at the end, since within a window it rises.
     """
     v_th = model.neurons.v_th[n]
     if after >= v_th:
@@ -337,20 +251,17 @@ def _certainly_below(model, n, v, x, after, dt):
     a = model.neurons.rate[n]
     drive = model.neurons.drive[n]
     if x.shape[0] == 1:
-        if drive - v + x[0] <= 0.0:
-            return True
-        return drive - after + x[0] * math.exp(-ports.rate[0] * dt) > 0.0
+        return not has_summit(v, drive, x[0], after, x[0] * math.exp(-ports.rate[0] * dt))
     highest = max(v, v - (drive - v) * math.expm1(-a * dt))
     for p in range(ports.first.shape[0]):
         i = ports.first[p]
         if ports.order[p] == 2:
             s = ports.rate[i + 1]
-            highest += a * max(x[i + 1], 0.0) * convolve2(a, s, dt)
-            lift = ports.gain[p] * convolve3(a, ports.rate[i], s, dt)
-            highest += a * max(x[i], 0.0) * lift
+            highest += excited(a * convolve2(a, s, dt), x[i + 1])
+            highest += excited(a * ports.gain[p] * convolve3(a, ports.rate[i], s, dt), x[i])
         else:
-            highest += a * max(x[i], 0.0) * convolve2(a, ports.rate[i], dt)
-    return highest + 1e-13 * (abs(highest) + abs(drive) + abs(v)) < v_th
+            highest += excited(a * convolve2(a, ports.rate[i], dt), x[i])
+    return not may_reach(v_th, v, drive, highest, 0.0, 0.0)
 
 
 @inner_kernel
@@ -415,7 +326,7 @@ def _replay_events(
             wait = math.inf
             dt = max(until - time, 0.0)
             after = neuron.flow_voltage(model, n, v, x, dt)
-            if not _certainly_below(model, n, v, x, after, dt):
+            if not certainly_below(model, n, v, x, after, dt):
                 out.tally[b, SEARCHES] += 1
                 wait = neuron.next_crossing(model, n, v, x, dt, scratch)
             if wait < math.inf:

@@ -7,9 +7,7 @@ windows of sparse activity are made of visits, and a visit is made of a dozen op
 import math
 
 from queues.compiled.jit import arrays_lie_apart, inner_kernel, keep_apart, phase_kernel
-
-# The bound is a sum of a handful of terms: this share of their size covers its rounding.
-MARGIN = 1e-13
+from refsim.models.lif.bound import excited, highest_with_one_state, may_reach, stays_below
 
 
 @inner_kernel
@@ -33,15 +31,11 @@ def _catch_up(shape, drive, v, x, release, decay, leak, lift, fade, length, n, w
 
 
 @inner_kernel
-def _may_fire(shape, drive, v_th, v, x, release):
-    """Return whether a neuron has to be released, or may fire without receiving anything.
-
-    The bound is that of `refsim.models.lif.crossing.earliest_crossing`.
-    """
+def may_fire(shape, drive, v_th, v, x, release):
+    """Return whether a neuron has to be released, or may fire without receiving anything."""
     if release >= 0.0 or drive > v_th:
         return True
-    highest = (v if v > drive else drive) + shape.reach * (x if x > 0.0 else 0.0)
-    if highest + MARGIN * (abs(highest) + abs(v) + abs(drive)) < v_th:
+    if stays_below(v_th, v, drive, excited(shape.reach, x)):
         return False
     return x > 0.0 or drive - v + x > 0.0
 
@@ -66,7 +60,7 @@ def wake_some(shape, neurons, drive, v_th, begin, end, now):
     waiting = begin
     for n in range(begin, end):
         reached[n] = now
-        if _may_fire(shape, drive[n], v_th[n], v[n], x[n], release[n]):
+        if may_fire(shape, drive[n], v_th[n], v[n], x[n], release[n]):
             neurons.awake[waiting] = n
             waiting += 1
     return waiting - begin
@@ -112,7 +106,7 @@ def settle_visited(shape, neurons, lists, drive, v_th, sums, first, size, t1, no
     for i in range(first, first + size):
         n = visited[i]
         up, down = n << 1, half + (n << 1)
-        excited, inhibited, added = sums[up], sums[down], sums[up + 1] + sums[down + 1]
+        exciting, inhibiting, added = sums[up], sums[down], sums[up + 1] + sums[down + 1]
         sums[up], sums[up + 1], sums[down], sums[down + 1] = 0.0, 0.0, 0.0, 0.0
         reached[n] = now + 1
         x0, v0 = x[n], v[n]
@@ -120,11 +114,9 @@ def settle_visited(shape, neurons, lists, drive, v_th, sums, first, size, t1, no
         if not is_marked and release[n] >= 0.0:
             is_marked = release[n] <= t1
         elif not is_marked:
-            bound, end = _foresee(shape, drive[n], v0, x0)
-            bound += excited
-            extent = abs(drive[n]) + abs(v0) + abs(bound) + abs(inhibited)
-            is_marked = bound + MARGIN * extent >= v_th[n]
-            v0 = end + (excited + inhibited)
+            highest, end = foresee(shape, drive[n], v0, x0)
+            is_marked = may_reach(v_th[n], v0, drive[n], highest, exciting, inhibiting)
+            v0 = end + (exciting + inhibiting)
         if is_marked:
             flag[n] = 1
             replays[marked] = n
@@ -132,23 +124,16 @@ def settle_visited(shape, neurons, lists, drive, v_th, sums, first, size, t1, no
             continue
         x0 = x0 - x0 * shape.loss + added
         v[n], x[n] = v0, x0
-        if _may_fire(shape, drive[n], v_th[n], v0, x0, release[n]):
+        if may_fire(shape, drive[n], v_th[n], v0, x0, release[n]):
             awake[waiting] = n
             waiting += 1
     return marked - first, waiting - first
 
 
 @inner_kernel
-def _foresee(shape, drive, v, x):
-    """Return a bound of the voltage in this window without arrivals, and the voltage at its end.
-
-    The voltage has one extremum at most: a summit if it rises first and then falls.
-    """
+def foresee(shape, drive, v, x):
+    """Return a bound of the voltage in this window without arrivals, and the voltage at its end."""
     unaided = v + (drive - v) * shape.leak
     lift = x * shape.lift
     end = unaided + lift
-    # Without a branch, which could not be foretold.
-    has_summit = (drive - v + x > 0.0) & (drive - end + (x - x * shape.loss) < 0.0)
-    summit = (unaided if unaided > v else v) + (lift if lift > 0.0 else 0.0)
-    plain = end if end > v else v
-    return summit if has_summit else plain, end
+    return highest_with_one_state(v, drive, x, end, x - x * shape.loss, unaided, lift), end

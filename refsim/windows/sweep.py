@@ -12,7 +12,8 @@ import numpy as np
 
 from queues.compiled.jit import arrays_lie_apart, by_type, inner_kernel, keep_apart, phase_kernel
 from queues.compiled.masks import WIDTH, lowest_of, mask_of
-from refsim.windows.sleep import MARGIN, settle_visited
+from refsim.models.lif.bound import excited, highest_with_one_state, may_reach
+from refsim.windows.sleep import foresee, settle_visited
 from refsim.windows.types import (
     AT,
     AWAKE,
@@ -37,24 +38,15 @@ def _end_all(shape, drives, v_th, t1, v, x, release, flag, up, down):
     arrays_lie_apart()
     for j in range(flag.shape[0]):
         drive, v0, x0, held_until = drives[j], v[j], x[j], release[j]
-        excited, fade_up = up[2 * j], up[2 * j + 1]
-        inhibited, fade_down = down[2 * j], down[2 * j + 1]
-        unaided = v0 + (drive - v0) * shape.leak
-        lift = x0 * shape.lift
-        after = unaided + lift
-        faded = x0 - x0 * shape.loss
-        # The voltage has one extremum at most: a summit if it rises first and then falls.
-        summit = (unaided if unaided > v0 else v0) + (lift if lift > 0.0 else 0.0)
-        plain = after if after > v0 else v0
-        has_summit = (drive - v0 + x0 > 0.0) & (drive - after + faded < 0.0)
-        highest = summit if has_summit else plain
-        size = abs(drive) + abs(v0) + abs(highest) + (excited - inhibited)
-        may_fire = (highest + excited + MARGIN * size >= v_th[j]) & (held_until < 0.0)
+        exciting, fade_up = up[2 * j], up[2 * j + 1]
+        inhibiting, fade_down = down[2 * j], down[2 * j + 1]
+        highest, after = foresee(shape, drive, v0, x0)
+        fires = may_reach(v_th[j], v0, drive, highest, exciting, inhibiting) & (held_until < 0.0)
         is_released = (held_until >= 0.0) & (held_until <= t1)
-        is_marked = may_fire | is_released | (flag[j] == 1)
+        is_marked = fires | is_released | (flag[j] == 1)
         flag[j] = np.uint8(is_marked)
-        v[j] = v0 if is_marked | (held_until >= 0.0) else after + (excited + inhibited)
-        x[j] = x0 if is_marked else faded + (fade_up + fade_down)
+        v[j] = v0 if is_marked | (held_until >= 0.0) else after + (exciting + inhibiting)
+        x[j] = x0 if is_marked else (x0 - x0 * shape.loss) + (fade_up + fade_down)
 
 
 @phase_kernel
@@ -82,23 +74,23 @@ def _sweep_one_exp(shape, model, low, high, t1, neurons, lists, sums):
 
 
 @inner_kernel
-def _bound_of(model, table, n, v, end, states):
+def bound_of(model, table, n, v, end, states):
     """Return a bound of the voltage in this window, ``v`` now and ``end`` then without arrivals."""
     n_states = table.fade.shape[1]
     kind = table.kind[n]
     drive = model.neurons.drive[n]
-    bound = max(v, v + (drive - v) * table.leak[kind, 1])
-    for k in range(n_states):
-        bound += max(states[n * n_states + k] * table.lift[kind, 1, k], 0.0)
+    unaided = v + (drive - v) * table.leak[kind, 1]
     if n_states == 1:
-        rises = drive - v + states[n] > 0.0
-        if not (rises and drive - end + states[n] * table.fade[1, 0] < 0.0):
-            bound = max(v, end)
+        x, lift = states[n], table.lift[kind, 1, 0]
+        return highest_with_one_state(v, drive, x, end, x * table.fade[1, 0], unaided, lift * x)
+    bound = max(v, unaided)
+    for k in range(n_states):
+        bound += excited(table.lift[kind, 1, k], states[n * n_states + k])
     return bound
 
 
 @inner_kernel
-def _finish(model, table, neurons, flag, sums, t1, n, excited, inhibited, first):
+def _finish(model, table, neurons, flag, sums, t1, n, exciting, inhibiting, first):
     """Take a neuron to the end of the window, or mark it."""
     if flag[n] == 1:
         return
@@ -109,14 +101,13 @@ def _finish(model, table, neurons, flag, sums, t1, n, excited, inhibited, first)
         else:
             advance_states(table, neurons, n, sums, first)
         return
-    v = neurons.v[n]
+    v, drive, v_th = neurons.v[n], model.neurons.drive[n], model.neurons.v_th[n]
     rise = rise_of(model, table, neurons, n)
-    bound = _bound_of(model, table, n, v, v + rise, neurons.x) + excited
-    size = abs(model.neurons.drive[n]) + abs(v) + abs(bound) + abs(inhibited)
-    if bound + MARGIN * size >= model.neurons.v_th[n]:
+    highest = bound_of(model, table, n, v, v + rise, neurons.x)
+    if may_reach(v_th, v, drive, highest, exciting, inhibiting):
         flag[n] = 1
         return
-    add_to(neurons.v, neurons.v_low, n, rise + (excited + inhibited))
+    add_to(neurons.v, neurons.v_low, n, rise + (exciting + inhibiting))
     advance_states(table, neurons, n, sums, first)
 
 

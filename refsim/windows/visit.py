@@ -12,7 +12,8 @@ import numpy as np
 
 from queues.compiled.jit import by_type, inner_kernel, keep_apart, phase_kernel
 from refsim.models import lif as neuron
-from refsim.windows.sleep import MARGIN, catch_up_all, visit_each, wake_some
+from refsim.models.lif.bound import excited, stays_below
+from refsim.windows.sleep import catch_up_all, visit_each, wake_some
 from refsim.windows.types import AT, AWAKE, DENSE, DRIVEN, EVENTS, FLIGHTS, VISITED, OneExp
 
 # A block is swept while more than one neuron in so many has something to do: a visit takes so many
@@ -145,18 +146,13 @@ def advance(model, table, length, neurons, x, n, windows):
 
 @inner_kernel
 def is_quiet(model, table, neurons, n):
-    """Return whether a neuron is free, and certainly stays below threshold without arrivals.
-
-    The bound is that of `refsim.models.lif.crossing.earliest_crossing`.
-    """
+    """Return whether a neuron is free, and certainly stays below threshold without arrivals."""
     n_states = table.fade.shape[1]
-    v, drive = neurons.v[n], model.neurons.drive[n]
-    highest = v if v > drive else drive
+    excitation = 0.0
     for k in range(n_states):
-        current = neurons.x[n * n_states + k]
-        highest += table.reach[table.kind[n], k] * (current if current > 0.0 else 0.0)
-    highest += MARGIN * (abs(highest) + abs(v) + abs(drive))
-    return neurons.release[n] < 0.0 and highest < model.neurons.v_th[n]
+        excitation += excited(table.reach[table.kind[n], k], neurons.x[n * n_states + k])
+    v, drive, v_th = neurons.v[n], model.neurons.drive[n], model.neurons.v_th[n]
+    return neurons.release[n] < 0.0 and stays_below(v_th, v, drive, excitation)
 
 
 @inner_kernel

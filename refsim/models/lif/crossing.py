@@ -26,6 +26,7 @@ import math
 import numpy as np
 
 from queues.compiled.jit import kernel
+from refsim.models.lif.bound import MARGIN, stays_below
 from refsim.models.lif.exponentials import convolve2
 from refsim.models.lif.flow import flow_excursion, flow_voltage, slope
 from refsim.types import Scratch
@@ -188,8 +189,7 @@ def earliest_crossing(model, n, v, x):
     drive = model.neurons.drive[n]
     v_th = model.neurons.v_th[n]
     ports = model.ports
-    highest = max(v, drive)
-    reach = 0.0
+    excitation, reach = 0.0, 0.0
     falling = True
     for p in range(ports.first.shape[0]):
         i = ports.first[p]
@@ -200,13 +200,12 @@ def earliest_crossing(model, n, v, x):
             current += ports.gain[p] / ports.rate[i] * max(x[i], 0.0)
             falling = falling and model.chain.weight[0, last] * x[last] <= 0.0
         reach += current
-        highest += min(1.0, a / ports.rate[last]) * current
-    # The sums have a handful of terms: 1e-14 of their size covers their rounding.
-    if highest + 1e-14 * (abs(highest) + abs(v) + abs(drive)) < v_th:
+        excitation += min(1.0, a / ports.rate[last]) * current
+    if stays_below(v_th, v, drive, excitation):
         return math.inf
     if falling and slope(model, n, v, x) <= 0.0:
         return math.inf
-    steepest = a * (drive - v + reach + 1e-14 * (abs(drive) + abs(v) + reach))
+    steepest = a * (drive - v + reach + MARGIN * (abs(drive) + abs(v) + reach))
     if v >= v_th or steepest <= 0.0:
         return 0.0
     return (1.0 - 1e-9) * ((v_th - v) / steepest)
