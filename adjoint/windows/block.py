@@ -5,7 +5,15 @@ import numpy as np
 from adjoint.windows.bars import prefetch_bars
 from adjoint.windows.calendar import edge, put
 from adjoint.windows.flow import visit
-from adjoint.windows.reads import read_alike, read_apart, read_listed
+from adjoint.windows.reads import (
+    Listed,
+    Reading,
+    Targets,
+    read_alike,
+    read_apart,
+    read_listed,
+    unit_of,
+)
 from adjoint.windows.reads_any import read_any, read_found
 from adjoint.windows.responses import SHORT, respond
 from adjoint.windows.segments import CHUNK, evaluate_all, scale, scan
@@ -80,30 +88,36 @@ def _evaluate_soon(tables, since, size, response, out):
                 response[q, i] = out[q]
 
 
+@inner_kernel
+def _reading(work, b):
+    return Reading(work.adjoints, work.bars, work.calendar.bar[b], work.port_rate[b])
+
+
+@inner_kernel
+def _rates(tables):
+    """Return the rates of the membrane and of the filter, where there is one of each."""
+    return tables.rate[0], tables.decay_rate[0]
+
+
 @phase_kernel
 def _read_found(problem, work, b, size):
     """Read the synapses that were found."""
-    rows, tables, adjoints, bars = problem.rows, problem.tables, work.adjoints, work.bars
-    chunk, found, out = work.chunk, work.found, work.once.out[b]
+    rows, tables, chunk, found = problem.rows, problem.tables, work.chunk, work.found
     since, scaled, response = found.since[b], chunk.scaled[b], chunk.response[b]
     synapse, place, piece = found.synapse[b], found.place[b], found.piece[b]
-    row, spike_bar, rate_bar = work.pieces.row[b], work.calendar.bar[b], work.port_rate[b]
+    row, out, into = work.pieces.row[b], work.once.out[b], _reading(work, b)
     for begin in range(0, size, CHUNK):
         end = min(begin + CHUNK, size)
         _list_pieces(rows, work.pieces, found, b, begin, end)
         if problem.is_plain:
             scale(since, tables.length, end - begin, scaled)
-            evaluate_all(adjoints, tables.poly[0, 0], scaled, end - begin, response)
+            evaluate_all(work.adjoints, tables.poly[0, 0], scaled, end - begin, response)
             _evaluate_soon(tables, since, end - begin, response, out)
-            read_listed(
-                adjoints, bars, row, piece, rows.weight, synapse, place, begin, end, response,
-                since, tables.rate[0], tables.decay_rate[0], spike_bar, rate_bar,
-            )  # fmt: skip
+            listed = Listed(synapse, place, row, piece, since, response)
+            read_listed(into, rows.weight, listed, begin, end, _rates(tables))
         else:
-            read_found(
-                tables, rows, adjoints, bars, row, piece, out, synapse, place, begin, end, since,
-                spike_bar, rate_bar,
-            )  # fmt: skip
+            listed = Listed(synapse, place, row, piece, since, out)
+            read_found(tables, rows, into, listed, begin, end)
 
 
 @phase_kernel
@@ -116,17 +130,14 @@ def _visit_segment(tables, adjoints, at, post, begin, end, window, out):
 @phase_kernel
 def _read_chunk(problem, work, b, n_segments, size, n_found):
     """Read the segments of a chunk; return the number of synapses that were found."""
-    rows, tables, adjoints, bars = problem.rows, problem.tables, work.adjoints, work.bars
-    chunk, spike_bar, rate_bar = work.chunk, work.calendar.bar[b], work.port_rate[b]
+    rows, tables, chunk, into = problem.rows, problem.tables, work.chunk, _reading(work, b)
     if problem.is_plain:
         scale(chunk.since[b], tables.length, size, chunk.scaled[b])
-        evaluate_all(adjoints, tables.poly[0, 0], chunk.scaled[b], size, chunk.response[b])
-        a, r = tables.rate[0], tables.decay_rate[0]
-        read_apart(
-            adjoints, bars, rows.post, rows.weight, chunk, b, n_segments, a, r, spike_bar, rate_bar
-        )
+        evaluate_all(work.adjoints, tables.poly[0, 0], chunk.scaled[b], size, chunk.response[b])
+        targets = Targets(rows.post, rows.weight)
+        read_apart(into, targets, chunk, b, n_segments, _rates(tables))
     else:
-        read_any(tables, rows, adjoints, bars, work.once, chunk, b, n_segments, spike_bar, rate_bar)
+        read_any(tables, rows, into, work.once, chunk, b, n_segments)
     if work.counts[b, N_PIECES] > 0:
         is_special = work.pieces.is_special
         n_found = _find_in_chunk(rows.post, is_special, chunk, n_segments, work.found, b, n_found)
@@ -209,10 +220,10 @@ def read_block(problem, work, b):
             if is_sparse:
                 _visit_segment(tables, adjoints, work.at, rows.post, begin, end, w + 1, out)
             respond(tables, 0, 0, t1 - (time + delay_of(rows, first)), out)
+            unit, targets = unit_of(adjoints, _rates(tables), out), Targets(rows.post, rows.weight)
             calendar.bar[b, place] += read_alike(
-                adjoints, bars, rows.post, rows.weight, begin, end, next_first - first, out,
-                tables.rate[0], tables.decay_rate[0], work.port_rate[b],
-            )  # fmt: skip
+                _reading(work, b), targets, begin, end, next_first - first, unit
+            )
             if has_pieces:
                 n_found = _find(
                     rows.post, work.pieces.is_special, begin, end, time, place, work.found, b,

@@ -49,8 +49,7 @@ def _replay(model, n, v, x, times, arrivals, ports, weights, crossings, scratch,
             neuron.flow_current(model, x, now - time)
             time = now
             if spike <= arrival:
-                v = model.neurons.v_reset[n]
-                release = now + model.neurons.t_ref[n]
+                v, release = neuron.fire(model, n, now)
                 k += 1
             else:
                 neuron.arrive(model, ports[i], weights[i], x)

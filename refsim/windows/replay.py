@@ -126,12 +126,13 @@ def _lost_between(lost, lost_later):
 
 
 @inner_kernel
-def _replay_one_exp(shape, parameters, neurons, hits, out, limits, b, thread, n, place):
+def _replay_one_exp(shape, model, neurons, hits, out, limits, b, thread, n, place):
     """Take one neuron through the window; return False if room ran out."""
     i, size = hits.begin[thread, place], hits.begin[thread, place + 1]
     order, arrivals = hits.order[thread], hits.arrival[thread]
     t0, t1 = limits.t0, limits.t1
     a, r, c = shape.rate_v, shape.rate_x, shape.ratio
+    parameters = model.neurons
     drive, v_th, v_reset = parameters.drive[n], parameters.v_th[n], parameters.v_reset[n]
     before, searches = out.tally[b, ROWS], out.tally[b, SEARCHES]
     own = _row_of_last(neurons, n)
@@ -198,7 +199,7 @@ def _replay_one_exp(shape, parameters, neurons, hits, out, limits, b, thread, n,
             _note_gap(out, b, 0, arrival - t)
             if i > hits.begin[thread, place]:
                 _note_gap(out, b, 0, t - arrivals[order[i - 1], TIME])
-            release = t + parameters.t_ref[n]
+            _, release = neuron.fire(model, n, t)
             if _is_enough(out, limits.max_spikes, b, before):
                 break
             continue
@@ -226,9 +227,7 @@ def _replay_all_one_exp(
     while out.tally[b, REPLAYED] < out.tally[b, REPLAYS]:
         place = out.tally[b, REPLAYED]
         n = lists.replays[first + place]
-        if not _replay_one_exp(
-            shape, model.neurons, neurons, hits, out, limits, b, thread, n, place
-        ):
+        if not _replay_one_exp(shape, model, neurons, hits, out, limits, b, thread, n, place):
             return False
         _finish_replay(model, table, neurons, lists, out.tally, first, x, b, n)
     return True
@@ -344,8 +343,7 @@ def _replay_events(
                 time = t
                 slope = neuron.slope(model, n, model.neurons.v_th[n], x)
                 own = _write_spike(out, b, n, t, slope)
-                v = model.neurons.v_reset[n]
-                release = t + model.neurons.t_ref[n]
+                v, release = neuron.fire(model, n, t)
                 _note_gap(out, b, 0, arrival - t)
                 _note_gap(out, b, 0, t - last)
                 if _is_enough(out, limits.max_spikes, b, before):

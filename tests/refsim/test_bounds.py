@@ -344,7 +344,7 @@ def test_a_summit_within_a_window_is_seen(share, drive):
         1, refsim.Synapses([0], [0], [0.0], [9.0], [0]), ports=refsim.ExpPort(2.0), tau_m=10.0
     )
     shape, v, x = window_tables(network).shape, 0.0, np.array([6.0])
-    model: Model = network.model
+    model = network.model
     base = NeuronArrays(model.neurons.rate, np.array([drive]), *np.zeros((3, 1)))
     model, until = model._replace(neurons=base), 9.0
     with mp.workdps(DIGITS):

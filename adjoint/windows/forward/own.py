@@ -14,6 +14,7 @@ from adjoint.windows.forward.flow import flow_row, visit
 from adjoint.windows.forward.types import N_PIECES, OWN
 from adjoint.windows.types import RELEASE, SAMPLE
 from queues.compiled.jit import inner_kernel, phase_kernel
+from refsim.models import lif as neuron
 
 
 @inner_kernel
@@ -70,13 +71,13 @@ def _happen(problem, work, row, j, i):
         work.sample_dot[k] = dot.v_reset[n] if is_held else row[j, 0] + dot.drive[n]
     elif own.kind[i] == RELEASE:
         work.held[n] = 0
-        row[j, 0] = dot.v_reset[n] - slopes.after[k] * work.release_dot[n] - dot.drive[n]
+        v_dot = neuron.release_jvp(dot, n, slopes.after[k], work.release_dot[n])
+        row[j, 0] = v_dot - dot.drive[n]
         if problem.tables.with_rates:
             primal = 1 + problem.tables.gain.shape[0]
             row[j, primal] = problem.neurons.v_reset[n] - problem.neurons.drive[n]
     else:
-        difference = dot.v_th[n] - (row[j, 0] + dot.drive[n])
-        t_dot = difference / slopes.before[k] if difference != 0.0 else 0.0
+        t_dot = neuron.later_by(dot.v_th[n] - (row[j, 0] + dot.drive[n]), slopes.before[k])
         work.spike_dot[k] = t_dot
         work.emission_dot[problem.emissions.of_spike[k]] = t_dot
         work.release_dot[n] = t_dot + dot.t_ref[n]

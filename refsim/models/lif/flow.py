@@ -1,4 +1,4 @@
-r"""The leaky integrate-and-fire neuron in closed form: flow, slope, arrival, and their tangents.
+r"""The leaky integrate-and-fire neuron in closed form: flow and slope, and their tangents.
 
     V' = rate (drive - V + sum of the port currents)
 
@@ -83,12 +83,6 @@ def flow_current(model, x, dt):
 
 
 @kernel
-def arrive(model, p, weight, x):
-    """Let a spike arrive at port ``p``."""
-    x[model.ports.first[p]] += weight
-
-
-@kernel
 def flow_voltage_jvp(model, dot, n, v, v_dot, x, x_dot, dt):
     """Return the tangent of the voltage after ``dt``."""
     a = model.neurons.rate[n]
@@ -157,23 +151,6 @@ def flow_current_jvp(model, dot, x, x_dot, dt):
                 y -= gain * x[i] * repeated
             x_dot[i + 1] = y
         x_dot[i] = (x_dot[i] - r_dot * dt * x[i]) * math.exp(-r * dt)
-
-
-@kernel
-def arrive_jvp(model, n, p, weight, weight_dot, t_dot, held, v_dot, x_dot):
-    """Return the tangent of the voltage after an arrival; ``x_dot`` is changed in place.
-
-    A later arrival by ``t_dot`` leaves the state short of what the new spike would have done in
-    that time: it has not decayed, and not acted on the next stage.
-    """
-    i = model.ports.first[p]
-    late = weight * t_dot
-    x_dot[i] += weight_dot + model.ports.rate[i] * late
-    if model.ports.order[p] == 2:
-        x_dot[i + 1] -= model.ports.gain[p] * late
-    elif not held:
-        v_dot -= model.neurons.rate[n] * late
-    return v_dot
 
 
 def log_ratio(r: float, s: float) -> float:
