@@ -17,7 +17,6 @@ from adjoint.windows.reads import (
 from adjoint.windows.reads_any import read_any, read_found
 from adjoint.windows.responses import SHORT, respond
 from adjoint.windows.segments import CHUNK, evaluate_all, scale, scan
-from adjoint.windows.types import EVENTS, N_PIECES, PENDING, SPARSE
 from queues.compiled.jit import inner_kernel, phase_kernel
 from queues.compiled.prefetch import prefetch
 from refsim.windows.deliver import delay_of
@@ -138,7 +137,7 @@ def _read_chunk(problem, work, b, n_segments, size, n_found):
         read_apart(into, targets, chunk, b, n_segments, _rates(tables))
     else:
         read_any(tables, rows, into, work.once, chunk, b, n_segments)
-    if work.counts[b, N_PIECES] > 0:
+    if work.counts[b].n_pieces > 0:
         is_special = work.pieces.is_special
         n_found = _find_in_chunk(rows.post, is_special, chunk, n_segments, work.found, b, n_found)
     return _read_if_many(problem, work, b, n_found)
@@ -200,8 +199,8 @@ def read_block(problem, work, b):
     emissions, calendar, chunk = problem.emissions, work.calendar, work.chunk
     adjoints, bars, out = work.adjoints, work.bars, work.once.out[b]
     n_blocks, n_lists = calendar.head.shape
-    is_sparse, has_pieces = work.counts[b, SPARSE] == 1, work.counts[b, N_PIECES] > 0
-    since, w = chunk.since[b], work.now[0]
+    is_sparse, has_pieces = work.counts[b].sparse == 1, work.counts[b].n_pieces > 0
+    since, w = chunk.since[b], work.now[0].window
     t0, t1 = edge(windows, w), edge(windows, w + 1)
     e = np.int64(calendar.head[b, w % n_lists])
     calendar.head[b, w % n_lists] = -1
@@ -252,10 +251,10 @@ def read_block(problem, work, b):
         if begin > first:
             put(windows, calendar, b, e, begin, time + delay_of(rows, begin - 1))
         else:
-            work.counts[b, PENDING] -= 1
+            work.counts[b].pending -= 1
         e = following
     if size > 0:
         n_found = _read_chunk(problem, work, b, n_segments, size, n_found)
     if n_found > 0:
         _read_found(problem, work, b, n_found)
-    work.counts[b, EVENTS] = events
+    work.counts[b].events = events

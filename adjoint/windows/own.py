@@ -12,7 +12,7 @@ import numpy as np
 
 from adjoint.windows.calendar import edge
 from adjoint.windows.flow import columns_of, flow_row, visit
-from adjoint.windows.types import N_PIECES, OWN, RELEASE, SAMPLE, SPARSE, SPIKE
+from adjoint.windows.types import RELEASE, SAMPLE, SPIKE
 from queues.compiled.jit import inner_kernel, phase_kernel
 from refsim.models import lif as neuron
 
@@ -81,14 +81,14 @@ def begin_own(problem, work, b):
     own, tables, windows = problem.own, problem.tables, problem.windows
     pieces, adjoints = work.pieces, work.adjoints
     row, out = pieces.row[b], work.once.out[b]
-    w = work.now[0]
-    i = work.counts[b, OWN]
+    w = work.now[0].window
+    i = work.counts[b].own
     stop = own.start[b + 1]
     j = np.int64(-1)
     while i < stop and own.window[i] == w:
         n = own.neuron[i]
         j += 1
-        end, is_sparse = edge(windows, w + 1), work.counts[b, SPARSE] == 1
+        end, is_sparse = edge(windows, w + 1), work.counts[b].sparse == 1
         _open(tables, adjoints, work.at, pieces, b, j, n, end, w, is_sparse, out)
         while True:
             happens = i < stop and own.window[i] == w and own.neuron[i] == n
@@ -115,8 +115,8 @@ def begin_own(problem, work, b):
                 row[j, 1 + tables.gain.shape[0]] = work.membrane.rate_v[n]
             i += 1
         pieces.below[b, j] = math.inf
-    work.counts[b, OWN] = i
-    work.counts[b, N_PIECES] = j + 1
+    work.counts[b].own = i
+    work.counts[b].n_pieces = j + 1
 
 
 @phase_kernel

@@ -19,10 +19,9 @@ from adjoint.windows.section import (
     section_of,
 )
 from adjoint.windows.types import (
-    ENTERED,
+    COUNTS,
     NEXT,
-    OWN,
-    SPARSE,
+    PROGRESS,
     Adjoints,
     AdjointsAndRates,
     Calendar,
@@ -48,6 +47,7 @@ from refsim.status import DONE, RUNNING
 from refsim.threads import Crew
 from refsim.types import Float, Rows
 from refsim.validate import LARGEST
+from refsim.windows.types import cleared
 
 # Arrivals of a thread between two looks at the keyboard: some hundredths of a second.
 _SHARE = 3_000_000
@@ -224,14 +224,15 @@ class WayBack:
         width = 3 + 4 * n_states if with_rates else 1 + n_states
         width = -(-width // 8) * 8 if with_rates else -(-width // 2) * 2
         few = n_classes if tables.poly.shape[1] else 0
-        counts = np.zeros((n_blocks, 8), dtype=np.int64)
-        counts[:, ENTERED] = len(section.emissions.time)
-        counts[:, OWN] = section.own.start[:-1]
-        counts[:, SPARSE] = 1
+        counts, now = cleared(COUNTS, n_blocks), cleared(PROGRESS, 1)
+        counts.entered = len(section.emissions.time)
+        counts.own = section.own.start[:-1]
+        counts.sparse = 1
         row = aligned_zeros(n, width)
         membrane, bar = _membranes(n, windows.question.duration)
         membrane.held[section.held] = 1
         total = windows.windows.total
+        now.window, now.inputs, now.done = total - 1, len(section.emissions.of_input), total
         return WindowWork(
             adjoints=AdjointsAndRates(row) if with_rates else Adjoints(row),
             at=np.full(n, total, dtype=np.int32),
@@ -252,7 +253,7 @@ class WayBack:
             chunk=room_for_chunk(n_blocks, n_responses),
             found=room_for_found(n_blocks, windows.rows),
             counts=counts,
-            now=np.array([total - 1, len(section.emissions.of_input), 0, total]),
+            now=now,
             injected=np.zeros((n_blocks, 8)),
             claims=claims(n_blocks),
         )
@@ -261,13 +262,12 @@ class WayBack:
         """Return what the last section has left, with the numbers of this one."""
         n_blocks = len(work.counts)
         shift = self._number - section.number
-        now = work.now
-        now[0] = NEXT
-        now[1] += self._first_input - section.first_input
+        work.now.window = NEXT
+        work.now.inputs += self._first_input - section.first_input
         calendar = self._calendar(section)
-        _hand_on(work.calendar, calendar, int(work.counts[0, ENTERED]), shift)
-        work.counts[:, ENTERED] += shift
-        work.counts[:, OWN] = section.own.start[:-1]
+        _hand_on(work.calendar, calendar, int(work.counts[0].entered), shift)
+        work.counts.entered += shift
+        work.counts.own = section.own.start[:-1]
         room, pieces = room_of_pieces(section.own), work.pieces
         if room > pieces.time.shape[1]:
             pieces = room_for_pieces(n_blocks, len(work.at), pieces.row.shape[2], room)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refsim.types import Float, Int, NeuronArrays, Rows
+from refsim.windows.types import counters, counters_of_blocks
 
 LIFT, FIRST, SECOND, LIFT_A, LIFT_R, FIRST_R, SECOND_R, LIFT_S, SECOND_S = range(9)
 
@@ -229,14 +230,28 @@ class WindowWork(NamedTuple):
     once: Once
     chunk: Chunk
     found: Found
-    counts: Int  # (B, 8) see the names below
-    now: Int  # (4,) window; input spikes not yet collected; status; last window that is done
+    counts: Any  # (B,) of COUNTS
+    now: Any  # (1,) of PROGRESS
     injected: Float  # (B, 8) size of all that own events have written to rows, in the first column
     claims: Int  # blocks that threads have taken on in this window
 
 
-# Columns of ``counts``: emissions not yet entered, events of neurons' own that are done, emissions
-# under way, arrivals of the last window, whether rows hold each at a window of its own, pieces.
-ENTERED, OWN, PENDING, EVENTS, SPARSE, N_PIECES = range(6)
+# The counters of a block.
+COUNTS = counters_of_blocks(
+    "entered",  # emissions that have not entered yet
+    "own",  # number of the next event of a neuron's own
+    "pending",  # emissions under way
+    "events",  # arrivals of the last window
+    "sparse",  # 1 where each row holds at a window of its own
+    "n_pieces",
+)
+
+# Where the pass is.
+PROGRESS = counters(
+    "window",  # -1 at the end
+    "inputs",  # input spikes whose cotangents have not been collected
+    "status",
+    "done",  # last window that is done
+)
 
 NEXT = -2  # in place of the window: the next in which something happens, before the last done

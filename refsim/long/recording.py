@@ -23,7 +23,6 @@ from refsim.status import SPIKE_LIMIT
 from refsim.threads import uninterrupted
 from refsim.validate import LONGEST, scalar
 from refsim.windows.run import WindowRun
-from refsim.windows.types import BASE, NOW
 
 Write = Callable[[NDArray[np.float64], NDArray[np.int64]], None]
 _MOST_SPIKES = 2**62
@@ -151,7 +150,7 @@ def _write_pieces(
     except KeyboardInterrupt:
         if done.duration < end:
             with uninterrupted():
-                now = min(float(work.counts[NOW]) * length, end * (1.0 - 2.0**-52))
+                now = min(float(work.counts[0].now) * length, end * (1.0 - 2.0**-52))
                 done = _flush(simulation, write, done, max(done.duration, now))
     return done
 
@@ -166,7 +165,7 @@ def _flush(simulation: WindowRun, write: Write, done: Recording, until: float) -
         raise
     if simulation.status == SPIKE_LIMIT:
         until = float(spikes.time[-1]) if len(spikes.time) else done.duration
-    return Recording(done.path, int(simulation.work.counts[BASE]), until, done.pieces + 1)
+    return Recording(done.path, int(simulation.work.counts[0].first), until, done.pieces + 1)
 
 
 @contextmanager

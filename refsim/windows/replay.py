@@ -9,6 +9,7 @@ V. All other networks are replayed by the functions of the event engine.
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,24 +18,14 @@ from refsim.models import lif as neuron
 from refsim.models.lif.bound import excited, has_summit, may_reach, stays_below_its_tangent
 from refsim.models.lif.exponentials import convolve2, convolve3
 from refsim.models.lif.one_port import Course, crossing_of
-from refsim.types import Scratch
+from refsim.types import Scratch, Tape
 from refsim.windows.deliver import port_of
 from refsim.windows.types import (
-    AT,
-    BASE,
-    DENSE,
-    LACK,
-    LAST_SAMPLE,
     LEAK,
     LOSS,
-    REPLAYED,
-    REPLAYS,
-    ROWS,
-    SAMPLES,
-    SEARCHES,
-    SPIKES,
     TIME,
     WEIGHT,
+    Arrivals,
     Findings,
     Limits,
     OneExp,
@@ -55,8 +46,8 @@ _DONE, _NO_ROOM = True, False
 
 
 @inner_kernel
-def _note_gap(out, b, i, distance):
-    out.gap[b, i] = min(out.gap[b, i], abs(distance))
+def _note_gap(out, i, distance):
+    out.gap[i] = min(out.gap[i], abs(distance))
 
 
 @inner_kernel
@@ -72,12 +63,13 @@ def _keep_row_of_last(neurons, n, row):
 
 
 @inner_kernel
-def _note_release(out, neurons, b, n, own, slope):
+def _note_release(out, neurons, n, own, slope):
     """Note the slope at the end of refractoriness in the row of the spike."""
+    # The spike is one of this turn, or of an earlier one, or its row has been taken off the tape.
     if own >= 0:
-        out.found.slope_after[b, own] = slope
+        out.found.slope_after[own] = slope
         return
-    row = neurons.last_spike[n] - out.counts[BASE]
+    row = neurons.last_spike[n] - out.run.first
     if row >= 0:
         out.tape.slope_after[row] = slope
     else:
@@ -85,35 +77,35 @@ def _note_release(out, neurons, b, n, own, slope):
 
 
 @inner_kernel
-def _write_spike(out, b, n, t, slope):
+def _write_spike(out, n, t, slope):
     """Note a spike of this turn; return its row."""
-    row = out.tally[b, ROWS]
-    out.found.time[b, row] = t
-    out.found.neuron[b, row] = n
-    out.found.slope_before[b, row] = slope
-    out.found.slope_after[b, row] = 0.0
-    out.tally[b, ROWS] = row + 1
+    row = out.own.rows
+    out.found.time[row] = t
+    out.found.neuron[row] = n
+    out.found.slope_before[row] = slope
+    out.found.slope_after[row] = 0.0
+    out.own.rows = row + 1
     return row
 
 
 @inner_kernel
-def _has_room(out, b):
-    return out.tally[b, ROWS] < out.found.time.shape[1]
+def _has_room(out):
+    return out.own.rows < out.found.time.shape[0]
 
 
 @inner_kernel
-def _is_enough(out, max_spikes, b, before):
+def _is_enough(out, max_spikes, before):
     """Return whether the limit comes before the neuron's last spike, whatever the others do."""
-    return out.tally[b, ROWS] - before > max_spikes - out.counts[SPIKES]
+    return out.own.rows - before > max_spikes - out.run.spikes
 
 
 @inner_kernel
-def _finish_replay(model, table, neurons, lists, tally, first, x, b, n):
+def _finish_replay(window, own, n):
     """Go on to the next replay, and have the next window visit the neuron if it may fire."""
-    lists.flag[n] = 0
-    if tally[b, DENSE] == 0 and may_fire(model, table, neurons, x, n):
-        keep_awake(first, tally, neurons.awake, b, n)
-    tally[b, REPLAYED] += 1
+    window.lists.flag[n] = 0
+    if own.dense == 0 and may_fire(window, n):
+        keep_awake(window, own, n)
+    own.replayed += 1
 
 
 # One exponential port ---------------------------------------------------------------------------
@@ -126,15 +118,16 @@ def _lost_between(lost, lost_later):
 
 
 @inner_kernel
-def _replay_one_exp(shape, model, neurons, hits, out, limits, b, thread, n, place):
+def _replay_one_exp(shape, window, given, out, limits, n, place):
     """Take one neuron through the window; return False if room ran out."""
-    i, size = hits.begin[thread, place], hits.begin[thread, place + 1]
-    order, arrivals = hits.order[thread], hits.arrival[thread]
+    model, neurons = window.model, window.neurons
+    i, size = given.begin[place], given.begin[place + 1]
+    order, arrivals = given.order, given.arrival
     t0, t1 = limits.t0, limits.t1
     a, r, c = shape.rate_v, shape.rate_x, shape.ratio
     parameters = model.neurons
     drive, v_th, v_reset = parameters.drive[n], parameters.v_th[n], parameters.v_reset[n]
-    before, searches = out.tally[b, ROWS], out.tally[b, SEARCHES]
+    before, searches = out.own.rows, out.own.searches
     own = _row_of_last(neurons, n)
     # Voltage and state at s after the begin of the window, and what has been lost since then.
     v, x = neurons.v[n], neurons.x[n]
@@ -158,11 +151,11 @@ def _replay_one_exp(shape, model, neurons, hits, out, limits, b, thread, n, plac
             x -= x * _lost_between(loss, loss_then)
             loss = loss_then
             v = v_reset
-            _note_gap(out, b, 1, release - last)
+            _note_gap(out, 1, release - last)
             if i < size:
-                _note_gap(out, b, 1, arrivals[order[i], TIME] - release)
+                _note_gap(out, 1, arrivals[order[i], TIME] - release)
             if release <= limits.t_end:
-                _note_release(out, neurons, b, n, own, a * (drive - v + x))
+                _note_release(out, neurons, n, own, a * (drive - v + x))
             earliest = max(earliest, release)
             release = -1.0
         j = np.int64(-1)
@@ -191,16 +184,16 @@ def _replay_one_exp(shape, model, neurons, hits, out, limits, b, thread, n, plac
             t = max(min(t0 + (s + crossing), t1), earliest)
             if t > limits.t_end:
                 break
-            if not _has_room(out, b):
-                out.tally[b, ROWS], out.tally[b, SEARCHES] = before, searches
+            if not _has_room(out):
+                out.own.rows, out.own.searches = before, searches
                 return _NO_ROOM
-            out.tally[b, SEARCHES] += 1
-            own = _write_spike(out, b, n, t, a * (drive - v_th + x * math.exp(-r * crossing)))
-            _note_gap(out, b, 0, arrival - t)
-            if i > hits.begin[thread, place]:
-                _note_gap(out, b, 0, t - arrivals[order[i - 1], TIME])
+            out.own.searches += 1
+            own = _write_spike(out, n, t, a * (drive - v_th + x * math.exp(-r * crossing)))
+            _note_gap(out, 0, arrival - t)
+            if i > given.begin[place]:
+                _note_gap(out, 0, t - arrivals[order[i - 1], TIME])
             _, release = neuron.fire(model, n, t)
-            if _is_enough(out, limits.max_spikes, b, before):
+            if _is_enough(out, limits.max_spikes, before):
                 break
             continue
         v, x = v_after, x_after
@@ -219,17 +212,16 @@ def _replay_one_exp(shape, model, neurons, hits, out, limits, b, thread, n, plac
 
 
 @phase_kernel
-def _replay_all_one_exp(
-    shape, model, table, first, neurons, lists, hits, out, limits, x, b, thread
-):
-    """Replay the marked neurons of block ``b``; return False if room ran out."""
+def _replay_all_one_exp(shape, window, given, out, limits):
+    """Replay the marked neurons of a block; return False if room ran out."""
     keep_apart()
-    while out.tally[b, REPLAYED] < out.tally[b, REPLAYS]:
-        place = out.tally[b, REPLAYED]
-        n = lists.replays[first + place]
-        if not _replay_one_exp(shape, model, neurons, hits, out, limits, b, thread, n, place):
+    own = out.own
+    while own.replayed < own.replays:
+        place = own.replayed
+        n = window.lists.replays[window.first + place]
+        if not _replay_one_exp(shape, window, given, out, limits, n, place):
             return False
-        _finish_replay(model, table, neurons, lists, out.tally, first, x, b, n)
+        _finish_replay(window, own, n)
     return True
 
 
@@ -263,41 +255,55 @@ def certainly_below(model, n, v, x, after, dt):
     return not may_reach(v_th, v, drive, highest, 0.0, 0.0)
 
 
-@inner_kernel
-def _read_samples(model, samples, out, b, n, v, x, time, until, is_held, bend, i, sampled):
-    """Read the samples of neuron ``n`` before the time ``until``; return the next sample.
+class Stretch(NamedTuple):
+    """A time in which nothing happens to a neuron."""
 
-    Return also the time of the last one that was read, ``sampled`` if there is none. The last
-    arrival that bent the voltage came at ``bend``.
+    begin: float  # ms
+    end: float
+    is_held: bool
+
+
+class Read(NamedTuple):
+    """How far samples have been read."""
+
+    following: int  # the next one
+    last: float  # ms, time of the last one of this neuron in this window, -inf before
+
+
+@inner_kernel
+def _read_samples(window, out, n, v, stretch, bend, read):
+    """Read the samples of neuron ``n`` in a stretch, from the states ``window.x`` at its begin.
+
+    The last arrival that bent the voltage came at ``bend``.
     """
-    while i < out.counts[LAST_SAMPLE] and samples.time[i] < until:
+    samples, i, last = out.samples, read.following, read.last
+    while i < out.run.last_sample and samples.time[i] < stretch.end:
         if samples.neuron[i] == n:
-            sampled = samples.time[i]
-            if is_held:
+            last = samples.time[i]
+            if stretch.is_held:
                 samples.voltage[i] = v
             else:
-                dt = max(sampled - time, 0.0)
-                samples.voltage[i] = neuron.flow_voltage(model, n, v, x, dt)
-                _note_gap(out, b, 2, sampled - bend)
+                dt = max(last - stretch.begin, 0.0)
+                samples.voltage[i] = neuron.flow_voltage(window.model, n, v, window.x, dt)
+                _note_gap(out, 2, last - bend)
         i += 1
-    return i, sampled
+    return Read(i, last)
 
 
 @inner_kernel
-def _replay_events(
-    model, table, rows, samples, neurons, hits, out, limits, scratch, x, b, thread, n, place
-):
+def _replay_events(window, rows, given, out, limits, scratch, n, place):
     """Take one neuron through the window event by event; return False if room ran out."""
-    i, size = hits.begin[thread, place], hits.begin[thread, place + 1]
-    order, arrivals = hits.order[thread], hits.arrival[thread]
+    model, neurons, x = window.model, window.neurons, window.x
+    i, size = given.begin[place], given.begin[place + 1]
+    order, arrivals = given.order, given.arrival
     t0, t1 = limits.t0, limits.t1
     load_states(neurons.x, n, x)
     v = neurons.v[n]
     time, earliest = t0, t0
     release = neurons.release[n]
     own = _row_of_last(neurons, n)
-    before, searches = out.tally[b, ROWS], out.tally[b, SEARCHES]
-    sample, sampled = out.counts[SAMPLES], -math.inf
+    before, searches = out.own.rows, out.own.searches
+    read = Read(out.run.samples, -math.inf)
     last, bend = -math.inf, -math.inf  # arrival before, and before that bent the voltage
     while True:
         arrival = math.inf
@@ -307,17 +313,15 @@ def _replay_events(
         if release >= 0.0:
             # Held: nothing happens before the arrival or the release.
             free = min(release, until)
-            sample, sampled = _read_samples(
-                model, samples, out, b, n, v, x, time, free, True, bend, sample, sampled
-            )
+            read = _read_samples(window, out, n, v, Stretch(time, free, True), bend, read)
             if free > time:
                 neuron.flow_current(model, x, free - time)
                 time = free
             if release <= until:
-                _note_gap(out, b, 1, release - last)
-                _note_gap(out, b, 1, arrival - release)
+                _note_gap(out, 1, release - last)
+                _note_gap(out, 1, arrival - release)
                 if release <= limits.t_end:
-                    _note_release(out, neurons, b, n, own, neuron.slope(model, n, v, x))
+                    _note_release(out, neurons, n, own, neuron.slope(model, n, v, x))
                 release = -1.0
                 earliest = max(earliest, time)
                 continue
@@ -326,52 +330,46 @@ def _replay_events(
             dt = max(until - time, 0.0)
             after = neuron.flow_voltage(model, n, v, x, dt)
             if not certainly_below(model, n, v, x, after, dt):
-                out.tally[b, SEARCHES] += 1
+                out.own.searches += 1
                 wait = neuron.next_crossing(model, n, v, x, dt, scratch)
             if wait < math.inf:
                 t = max(min(time + wait, until), earliest)
-                sample, sampled = _read_samples(
-                    model, samples, out, b, n, v, x, time, t, False, bend, sample, sampled
-                )
+                read = _read_samples(window, out, n, v, Stretch(time, t, False), bend, read)
                 if t > limits.t_end:
                     break
-                if not _has_room(out, b):
+                if not _has_room(out):
                     # Once there is room the replay starts again from the begin of the window.
-                    out.tally[b, ROWS], out.tally[b, SEARCHES] = before, searches
+                    out.own.rows, out.own.searches = before, searches
                     return _NO_ROOM
                 neuron.flow_current(model, x, t - time)
                 time = t
                 slope = neuron.slope(model, n, model.neurons.v_th[n], x)
-                own = _write_spike(out, b, n, t, slope)
+                own = _write_spike(out, n, t, slope)
                 v, release = neuron.fire(model, n, t)
-                _note_gap(out, b, 0, arrival - t)
-                _note_gap(out, b, 0, t - last)
-                if _is_enough(out, limits.max_spikes, b, before):
+                _note_gap(out, 0, arrival - t)
+                _note_gap(out, 0, t - last)
+                if _is_enough(out, limits.max_spikes, before):
                     break
                 continue
-            sample, sampled = _read_samples(
-                model, samples, out, b, n, v, x, time, until, False, bend, sample, sampled
-            )
+            read = _read_samples(window, out, n, v, Stretch(time, until, False), bend, read)
             v = after
             neuron.flow_current(model, x, dt)
             time = max(time, until)
         if arrival > t1 or i == size:
             break
         j = order[i]
-        port = port_of(rows, hits.origin[thread, j, 1])
+        port = port_of(rows, given.origin[j, 1])
         neuron.arrive(model, port, arrivals[j, WEIGHT], x)
         if release < 0.0 and model.ports.order[port] == 1:
             bend = arrival
-            _note_gap(out, b, 2, arrival - sampled)
+            _note_gap(out, 2, arrival - read.last)
         earliest = max(earliest, np.nextafter(time, math.inf))
         last = arrival
         i += 1
-    _read_samples(
-        model, samples, out, b, n, v, x, time, math.inf, release >= 0.0, bend, sample, sampled
-    )
-    is_quiet = size == hits.begin[thread, place] and out.tally[b, ROWS] == before
+    _read_samples(window, out, n, v, Stretch(time, math.inf, release >= 0.0), bend, read)
+    is_quiet = size == given.begin[place] and out.own.rows == before
     if is_quiet and release == neurons.release[n]:
-        advance_one(model, table, neurons, n)
+        advance_one(model, window.table, neurons, n)
         return _DONE
     store_states(neurons.x, n, x)
     neurons.v[n] = v
@@ -382,76 +380,93 @@ def _replay_events(
 
 
 @phase_kernel
-def _replay_all_events(
-    model, table, rows, samples, neurons, lists, hits, out, limits, state, roots, b, thread
-):
-    """Replay the marked neurons of block ``b`` event by event; return False if room ran out."""
+def _replay_all_events(window, rows, given, out, limits, scratch):
+    """Replay the marked neurons of a block event by event; return False if room ran out."""
     keep_apart()
-    x, spare = state[b, 0], state[b, 1]
-    scratch = Scratch(
-        current=spare, current_tangent=spare, roots=roots[b, 0], roots_next=roots[b, 1]
-    )
-    first = rows.edge[b]
-    while out.tally[b, REPLAYED] < out.tally[b, REPLAYS]:
-        place = out.tally[b, REPLAYED]
-        n = lists.replays[first + place]
-        if not _replay_events(
-            model, table, rows, samples, neurons, hits, out, limits, scratch, x, b, thread, n, place
-        ):
+    own = out.own
+    while own.replayed < own.replays:
+        place = own.replayed
+        n = window.lists.replays[window.first + place]
+        if not _replay_events(window, rows, given, out, limits, scratch, n, place):
             return False
-        _finish_replay(model, table, neurons, lists, out.tally, first, x, b, n)
+        _finish_replay(window, own, n)
     return True
+
+
+@inner_kernel
+def _replay_any(window, work, rows, given, out, limits, b):
+    spare, roots = work.state[b, 1], work.roots[b]
+    scratch = Scratch(current=spare, current_tangent=spare, roots=roots[0], roots_next=roots[1])
+    return _replay_all_events(window, rows, given, out, limits, scratch)
 
 
 @by_type
 def _replay(shape: type) -> Callable[..., bool]:
     if shape is OneExp:
-        return lambda shape, problem, work, out, limits, b, thread: (
-            _replay_all_one_exp(
-                shape, problem.model, problem.propagator, problem.rows.edge[b], work.neurons,
-                work.lists, work.hits, out, limits, work.state[b, 0], b, thread,
-            )
-            if out.counts[LAST_SAMPLE] == out.counts[SAMPLES]
-            else _replay_any(problem, work, out, limits, b, thread)
-        )  # fmt: skip
-    return lambda shape, problem, work, out, limits, b, thread: _replay_any(
-        problem, work, out, limits, b, thread
+        # Samples are read by the other replay, which serves all networks.
+        return lambda shape, window, work, rows, given, out, limits, b: (
+            _replay_all_one_exp(shape, window, given, out, limits)
+            if out.run.last_sample == out.run.samples
+            else _replay_any(window, work, rows, given, out, limits, b)
+        )
+    return lambda shape, window, work, rows, given, out, limits, b: _replay_any(
+        window, work, rows, given, out, limits, b
     )
 
 
 @inner_kernel
-def _replay_any(problem, work, out, limits, b, thread):
-    return _replay_all_events(
-        problem.model, problem.propagator, problem.rows, problem.samples, work.neurons, work.lists,
-        work.hits, out, limits, work.state, work.roots, b, thread,
-    )  # fmt: skip
-
-
-@inner_kernel
-def _keep_others(replays, first, tally, b):
+def _keep_others(replays, first, own):
     """Have the list of replays begin with those that are still to be done."""
-    done = tally[b, REPLAYED]
-    for i in range(first + done, first + tally[b, REPLAYS]):
+    done = own.replayed
+    for i in range(first + done, first + own.replays):
         replays[i - done] = replays[i]
-    tally[b, REPLAYS] -= done
-    tally[b, REPLAYED] = 0
+    own.replays -= done
+    own.replayed = 0
 
 
 @inner_kernel
-def replay(problem, work, b, thread):
-    """Replay the marked neurons of block ``b``; return False if room ran out."""
-    out = Findings(
-        tape=work.tape, found=work.found, counts=work.counts, tally=work.tally, gap=work.gap
+def _findings_of(problem, work, b):
+    found = work.found
+    return Findings(
+        tape=work.tape,
+        found=Tape(
+            time=found.time[b],
+            neuron=found.neuron[b],
+            slope_before=found.slope_before[b],
+            slope_after=found.slope_after[b],
+            tangent=found.tangent,
+        ),
+        samples=problem.samples,
+        run=work.counts[0],
+        own=work.tally[b],
+        gap=work.gap[b],
     )
-    limits = Limits(
-        t0=work.tally[b, AT] * problem.length,
-        t1=(work.tally[b, AT] + 1) * problem.length,
+
+
+@inner_kernel
+def _limits_of(problem, now):
+    return Limits(
+        t0=now * problem.length,
+        t1=(now + 1) * problem.length,
         length=problem.length,
         t_end=problem.t_end,
         max_spikes=problem.max_spikes,
     )
-    if _replay(problem.shape, problem, work, out, limits, b, thread):
+
+
+@inner_kernel
+def replay(problem, work, window, b, thread):
+    """Replay the marked neurons of block ``b``; return False if room ran out."""
+    hits, own = work.hits, work.tally[b]
+    given = Arrivals(
+        begin=hits.begin[thread],
+        order=hits.order[thread],
+        arrival=hits.arrival[thread],
+        origin=hits.origin[thread],
+    )
+    out, limits = _findings_of(problem, work, b), _limits_of(problem, window.now)
+    if _replay(problem.shape, window, work, problem.rows, given, out, limits, b):
         return True
-    work.tally[b, LACK] = -1
-    _keep_others(work.lists.replays, problem.rows.edge[b], work.tally, b)
+    own.lack = -1
+    _keep_others(work.lists.replays, window.first, own)
     return False

@@ -5,23 +5,37 @@ windows of sparse activity are made of visits, and a visit is made of a dozen op
 """
 
 import math
+from typing import NamedTuple
 
 from queues.compiled.jit import arrays_lie_apart, inner_kernel, keep_apart, phase_kernel
 from refsim.models.lif.bound import excited, highest_with_one_state, may_reach, stays_below
+from refsim.types import Float
+
+
+class Sleep(NamedTuple):
+    """What m windows without events do to a neuron; see Propagator."""
+
+    decay: Float  # (M,)
+    leak: Float  # (M,)
+    lift: Float  # (M,)
+    fade: Float  # (M,)
+    length: float
 
 
 @inner_kernel
-def _catch_up(shape, drive, v, x, release, decay, leak, lift, fade, length, n, windows):
+def _catch_up(shape, neurons, drive, sleep, n, windows):
     """Advance a neuron without arrivals or crossings over whole windows."""
+    v, x, release = neurons.v, neurons.x, neurons.release
     if windows == 1:
         if release[n] < 0.0:
             v[n] += (drive[n] - v[n]) * shape.leak + x[n] * shape.lift
         x[n] -= x[n] * shape.loss
         return
-    if windows < decay.shape[0]:
-        by_v, by_drive, by_lift, by_x = decay[windows], leak[windows], lift[windows], fade[windows]
+    if windows < sleep.decay.shape[0]:
+        by_v, by_drive = sleep.decay[windows], sleep.leak[windows]
+        by_lift, by_x = sleep.lift[windows], sleep.fade[windows]
     else:
-        dt = windows * length
+        dt = windows * sleep.length
         by_v, by_x = math.exp(-shape.rate_v * dt), math.exp(-shape.rate_x * dt)
         by_drive = -math.expm1(-shape.rate_v * dt)
         by_lift = -shape.ratio * (by_drive + math.expm1(-shape.rate_x * dt))
@@ -41,22 +55,22 @@ def may_fire(shape, drive, v_th, v, x, release):
 
 
 @phase_kernel
-def catch_up_all(shape, neurons, drive, decay, leak, lift, fade, length, begin, end, now):
+def catch_up_all(shape, neurons, drive, sleep, begin, end, now):
     """Bring all neurons of a block to the beginning of this window."""
     keep_apart()
     arrays_lie_apart()
-    v, x, release, reached = neurons.v, neurons.x, neurons.release, neurons.reached
     for n in range(begin, end):
-        windows = now - reached[n]
+        windows = now - neurons.reached[n]
         if windows > 0:
-            _catch_up(shape, drive, v, x, release, decay, leak, lift, fade, length, n, windows)
+            _catch_up(shape, neurons, drive, sleep, n, windows)
 
 
 @phase_kernel
-def wake_some(shape, neurons, drive, v_th, begin, end, now):
+def wake_some(shape, neurons, parameters, begin, end, now):
     """Leave all neurons of a block at the beginning of this window; return how many are awake."""
     keep_apart()
     v, x, release, reached = neurons.v, neurons.x, neurons.release, neurons.reached
+    drive, v_th = parameters.drive, parameters.v_th
     waiting = begin
     for n in range(begin, end):
         reached[n] = now
@@ -67,16 +81,14 @@ def wake_some(shape, neurons, drive, v_th, begin, end, now):
 
 
 @phase_kernel
-def visit_each(
-    shape, neurons, drive, decay, leak, lift, fade, length, stamp, visited, some, now, place
-):  # fmt: skip
+def visit_each(shape, neurons, lists, drive, sleep, some, now, place):
     """Visit some neurons; return where the list of visits ends, which went on from ``place``.
 
     A visit brings a neuron to the beginning of this window and puts it on the list, once.
     """
     keep_apart()
     arrays_lie_apart()
-    v, x, release, reached = neurons.v, neurons.x, neurons.release, neurons.reached
+    reached, stamp, visited = neurons.reached, lists.stamp, lists.visited
     for k in range(some.shape[0]):
         n = some[k]
         if stamp[n] == now + 1:  # 0 stands for none
@@ -84,7 +96,7 @@ def visit_each(
         stamp[n] = now + 1
         windows = now - reached[n]
         if windows > 0:
-            _catch_up(shape, drive, v, x, release, decay, leak, lift, fade, length, n, windows)
+            _catch_up(shape, neurons, drive, sleep, n, windows)
             reached[n] = now
         visited[place] = n
         place += 1
@@ -92,8 +104,10 @@ def visit_each(
 
 
 @phase_kernel
-def settle_visited(shape, neurons, lists, drive, v_th, sums, first, size, t1, now):
+def settle_visited(shape, neurons, lists, parameters, sums, visits, t1, now):
     """Take the visited neurons to the end of the window, or list them for a replay.
+
+    The list of ``visits`` begins at the first of two numbers, and ends before the second.
 
     Return how many are to be replayed, and how many are awake. Their sums are cleared.
     """
@@ -101,9 +115,11 @@ def settle_visited(shape, neurons, lists, drive, v_th, sums, first, size, t1, no
     arrays_lie_apart()
     v, x, release, reached = neurons.v, neurons.x, neurons.release, neurons.reached
     flag, visited, replays, awake = lists.flag, lists.visited, lists.replays, neurons.awake
+    drive, v_th = parameters.drive, parameters.v_th
+    first, stop = visits
     marked = waiting = first
     half = sums.shape[0] >> 1
-    for i in range(first, first + size):
+    for i in range(first, stop):
         n = visited[i]
         up, down = n << 1, half + (n << 1)
         exciting, inhibiting, added = sums[up], sums[down], sums[up + 1] + sums[down + 1]

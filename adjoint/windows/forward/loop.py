@@ -11,7 +11,6 @@ import numpy as np
 from adjoint.windows.calendar import edge, enlist, window_of
 from adjoint.windows.forward.arrivals import add_alike, add_any, add_apart, add_found, visit_targets
 from adjoint.windows.forward.own import go_through_own, list_own
-from adjoint.windows.forward.types import ENTERED, EVENTS, N_PIECES, OWN, PENDING
 from adjoint.windows.responses import respond
 from adjoint.windows.segments import CHUNK, evaluate, scale
 from adjoint.windows.types import FIRST, LIFT, LIFT_A, LIFT_R
@@ -36,10 +35,10 @@ def _enter(problem, work, b):
     """Let the emissions of this window enter; arrivals after the end do not exist."""
     rows, emissions, windows = problem.rows, problem.emissions, problem.windows
     n_blocks = work.counts.shape[0]
-    e = work.counts[b, ENTERED]
+    e = work.counts[b].entered
     while e < emissions.time.shape[0]:
         time = emissions.time[e]
-        if window_of(windows, time) > work.now[0]:
+        if window_of(windows, time) > work.now[0].window:
             break
         i = emissions.source[e] * n_blocks + b
         first = rows.start[i]
@@ -47,9 +46,9 @@ def _enter(problem, work, b):
             arrival = time + delay_of(rows, first)
             if arrival <= windows.t_end:
                 _put(windows, work.departures, b, e, first, arrival)
-                work.counts[b, PENDING] += 1
+                work.counts[b].pending += 1
         e += 1
-    work.counts[b, ENTERED] = e
+    work.counts[b].entered = e
 
 
 @phase_kernel
@@ -93,9 +92,9 @@ def _meet_targets(problem, work, b, e, begin, end, n_found):
     rows = problem.rows
     visit_targets(
         problem.tables, problem.direction, work.row, work.at, rows.post, begin, end,
-        work.now[0] + 1, work.out[b],
+        work.now[0].window + 1, work.out[b],
     )  # fmt: skip
-    if work.counts[b, N_PIECES] == 0:
+    if work.counts[b].n_pieces == 0:
         return n_found
     n_found = _find(rows.post, work.pieces.is_special, begin, end, e, work.found, b, n_found)
     return _add_found(problem, work, b, n_found) if n_found >= CHUNK else n_found
@@ -135,7 +134,7 @@ def _add_block(problem, work, b):
     )  # fmt: skip
     departures, chunk = work.departures, work.chunk
     n_blocks, n_lists = departures.head.shape
-    w = work.now[0]
+    w = work.now[0].window
     t1 = edge(windows, w + 1)
     limit = np.inf if w == windows.total - 1 else t1
     e = np.int64(departures.head[b, w % n_lists])
@@ -172,13 +171,13 @@ def _add_block(problem, work, b):
         if arrival <= windows.t_end:
             _put(windows, departures, b, e, begin, arrival)
         else:
-            work.counts[b, PENDING] -= 1
+            work.counts[b].pending -= 1
         e = following
     if size > 0:
         _add_chunk(problem, work, b, n_segments, size)
     if n_found > 0:
         _add_found(problem, work, b, n_found)
-    work.counts[b, EVENTS] = events
+    work.counts[b].events = events
 
 
 @phase_kernel
@@ -195,20 +194,20 @@ def _move_on(problem, work):
     own, emissions, windows, counts = problem.own, problem.emissions, problem.windows, work.counts
     following = windows.total
     for b in range(counts.shape[0]):
-        if counts[b, PENDING] > 0:
-            following = work.now[2] + 1
-        elif counts[b, OWN] > own.start[b]:
-            following = min(following, own.window[counts[b, OWN] - 1])
-    entered = counts[0, ENTERED]
+        if counts[b].pending > 0:
+            following = work.now[0].done + 1
+        elif counts[b].own > own.start[b]:
+            following = min(following, own.window[counts[b].own - 1])
+    entered = counts[0].entered
     if entered < emissions.time.shape[0]:
         following = min(following, window_of(windows, emissions.time[entered]))
-    work.now[0] = following
+    work.now[0].window = following
 
 
 @inner_kernel
 def _turn(problem, now, share, used):
     """Return what comes next: a window, another call, or the end."""
-    if now[0] >= problem.windows.total:
+    if now[0].window >= problem.windows.total:
         return DONE
     return RUNNING if used >= share else WORKING
 
@@ -225,12 +224,12 @@ def run_tangents(problem, work, share, gate, thread, n_threads):
     while True:
         if thread == 0:
             _move_on(problem, work)
-            work.now[1] = _turn(problem, work.now, share, used)
+            work.now[0].status = _turn(problem, work.now, share, used)
             withdraw(work.claims)
         if not wait(gate, n_threads):
             return RUNNING
-        if work.now[1] != WORKING:
-            return work.now[1]
+        if work.now[0].status != WORKING:
+            return work.now[0].status
         for i in range(n_blocks):
             b = claim(work.claims, i, thread, n_threads)
             if b >= 0:
@@ -238,7 +237,7 @@ def run_tangents(problem, work, share, gate, thread, n_threads):
         if not wait(gate, n_threads):
             return RUNNING
         if thread == 0:
-            work.now[2] = work.now[0]
+            work.now[0].done = work.now[0].window
             used += 100
             for b in range(n_blocks):
-                used += work.counts[b, EVENTS]
+                used += work.counts[b].events

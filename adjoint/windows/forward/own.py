@@ -11,7 +11,6 @@ import numpy as np
 
 from adjoint.windows.calendar import edge
 from adjoint.windows.forward.flow import flow_row, visit
-from adjoint.windows.forward.types import N_PIECES, OWN
 from adjoint.windows.types import RELEASE, SAMPLE
 from queues.compiled.jit import inner_kernel, phase_kernel
 from refsim.models import lif as neuron
@@ -41,8 +40,8 @@ def _add_piece(pieces, b, j, time, below):
 def list_own(problem, work, b):
     """Begin the pieces of the neurons of a block that have events in this window."""
     own, windows, pieces = problem.own, problem.windows, work.pieces
-    w = work.now[0]
-    i = work.counts[b, OWN]
+    w = work.now[0].window
+    i = work.counts[b].own
     stop = own.start[b]
     j = np.int64(0)
     while i > stop and own.window[i - 1] == w:
@@ -58,7 +57,7 @@ def list_own(problem, work, b):
             j += 1
         _add_piece(pieces, b, j, edge(windows, w + 1), math.inf)
         j += 1
-    work.counts[b, N_PIECES] = j
+    work.counts[b].n_pieces = j
 
 
 @inner_kernel
@@ -89,11 +88,11 @@ def go_through_own(problem, work, b):
     """Take these neurons through their events, and to the end of the window."""
     pieces, tables, windows = work.pieces, problem.tables, problem.windows
     row, out = pieces.row[b], work.out[b]
-    w = work.now[0]
+    w = work.now[0].window
     width = row.shape[1]
-    i = work.counts[b, OWN]
+    i = work.counts[b].own
     j = np.int64(0)
-    while j < work.counts[b, N_PIECES]:
+    while j < work.counts[b].n_pieces:
         n = pieces.neuron[b, j]
         time = edge(windows, w)
         while True:
@@ -111,4 +110,4 @@ def go_through_own(problem, work, b):
         work.at[n] = w + 1
         pieces.is_special[n] = 0
         j += 1
-    work.counts[b, OWN] = i
+    work.counts[b].own = i

@@ -155,16 +155,17 @@ def _root_between(model, n, v, x, j, low, high, positive):
 
 
 @kernel
-def _roots(model, n, v, x, j, horizon, edges, n_edges, roots):
-    """Write the roots of member ``j`` in (0, horizon) to ``roots`` and return their number.
+def _roots(model, n, v, x, j, edges, n_edges, roots):
+    """Write the roots of member ``j`` before the horizon to ``roots`` and return their number.
 
-    ``edges`` holds the ``n_edges`` roots of member ``j + 1`` in order.
+    ``edges`` holds the ``n_edges`` roots of member ``j + 1`` in order, then the horizon; and so
+    does ``roots`` in the end.
     """
     found = np.int64(0)
     low = 0.0
     positive = _is_positive_at_first(model, n, v, x, j)
     for k in range(n_edges + 1):
-        high = edges[k] if k < n_edges else horizon
+        high = edges[k]
         if k > 0:
             positive = _member(model, n, v, x, j, low) > 0.0
         root = _root_between(model, n, v, x, j, low, high, positive)
@@ -172,6 +173,7 @@ def _roots(model, n, v, x, j, horizon, edges, n_edges, roots):
             roots[found] = root
             found += 1
         low = high
+    roots[found] = low
     return found
 
 
@@ -223,13 +225,14 @@ def next_crossing(model, n, v, x, horizon, scratch):
     edges = scratch.roots
     roots = scratch.roots_next
     n_edges = np.int64(0)
+    edges[0] = horizon
     for j in range(x.shape[0], 0, -1):
-        n_edges = _roots(model, n, v, x, j, horizon, edges, n_edges, roots)
+        n_edges = _roots(model, n, v, x, j, edges, n_edges, roots)
         edges, roots = roots, edges
     low = 0.0
     f_low = v - v_th
     for k in range(n_edges + 1):
-        high = edges[k] if k < n_edges else horizon
+        high = edges[k]
         f_high = _member(model, n, v, x, np.int64(0), high)
         if f_low < 0.0 and f_high > 0.0:
             return _root(model, n, v, x, np.int64(0), low, high, True)
