@@ -14,7 +14,7 @@ from adjoint.windows.section import Before
 from refsim.errors import InvalidValueError
 from refsim.network.network import Network
 from refsim.question import Question
-from refsim.results.sample_gaps import gap_to_own_events
+from refsim.results.outcome import gap_to_own_events
 from refsim.results.simulation import Conditioning, Spikes
 from refsim.status import DONE
 from refsim.threads import uninterrupted

@@ -35,17 +35,6 @@ def last_arrivals(problem, tape, origin, last, cursor):
 
 
 @kernel
-def spikes_before(neurons, before, last):
-    """Write for each spike the row of the same neuron's spike before, and each neuron's last row.
-
-    ``last`` begins as -1 for every neuron.
-    """
-    for row in range(neurons.shape[0]):
-        before[row] = last[neurons[row]]
-        last[neurons[row]] = row
-
-
-@kernel
 def note_spike(problem, tape, adj, n, row):
     """Make the spike in ``row``, if any, the last one of neuron ``n``."""
     adj.spike[n] = row

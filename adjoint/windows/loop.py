@@ -64,7 +64,7 @@ def back_over_window(problem, work, b):
         if work.counts[b].sparse == 0:
             _scatter(work.at, work.counts, edge, b, work.now[0].window + 1)
     elif work.counts[b].sparse == 0:
-        sweep_block(adjoints, tables, problem.is_plain, edge[b], edge[b + 1])
+        sweep_block(adjoints, tables, edge[b], edge[b + 1])
     if work.counts[b].n_pieces > 0:
         n_pieces = work.counts[b].n_pieces
         end_own(tables, adjoints, work.at, work.pieces, b, n_pieces, work.now[0].window)

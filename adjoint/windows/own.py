@@ -61,11 +61,8 @@ def _piece(tables, adjoints, pieces, b, j, n, time, out):
 
 
 @inner_kernel
-def _open(tables, adjoints, at, pieces, b, j, n, end, w, is_sparse, out):
-    """Begin the first piece ``j`` of a neuron, at the end of window ``w``."""
-    if is_sparse:
-        visit(tables, adjoints, at, n, w + 1, out)
-    columns = columns_of(tables)
+def _open(columns, adjoints, pieces, b, j, n, end):
+    """Begin the first piece ``j`` of a neuron, at the ``end`` of the window."""
     _copy(columns, adjoints.row, n, pieces.row[b], j)
     for q in range(columns):
         adjoints.row[n, q] = 0.0
@@ -88,8 +85,9 @@ def begin_own(problem, work, b):
     while i < stop and own.window[i] == w:
         n = own.neuron[i]
         j += 1
-        end, is_sparse = edge(windows, w + 1), work.counts[b].sparse == 1
-        _open(tables, adjoints, work.at, pieces, b, j, n, end, w, is_sparse, out)
+        if work.counts[b].sparse == 1:
+            visit(tables, adjoints, work.at, n, w + 1, out)
+        _open(columns_of(tables), adjoints, pieces, b, j, n, edge(windows, w + 1))
         while True:
             happens = i < stop and own.window[i] == w and own.neuron[i] == n
             time, below = edge(windows, w), -math.inf

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from adjoint.types import Outcome
 from adjoint.windows.loop import finish_windows, run_windows_back
 from adjoint.windows.responses import window_tables
-from adjoint.windows.room import aligned_zeros, room_for_chunk, room_for_found, room_for_pieces
 from adjoint.windows.section import (
     Before,
     Section,
@@ -35,6 +34,10 @@ from adjoint.windows.types import (
     WindowReverse,
     Windows,
     WindowWork,
+    aligned_zeros,
+    room_for_chunk,
+    room_for_found,
+    room_for_pieces,
 )
 from queues.compiled.barrier import claims
 from queues.compiled.jit import kernel
@@ -176,7 +179,6 @@ class WayBack:
             own=section.own,
             slopes=section.slopes,
             sample_bar=sample_bar,
-            is_plain=len(model.ports.rate) == 1 and tables.poly.shape[1] == 1,
         )
         if self._work is None:
             self._work = self._begun(section, spike_bar)

@@ -127,16 +127,20 @@ def _replay_one_exp(shape, window, given, out, limits, n, place):
     a, r, c = shape.rate_v, shape.rate_x, shape.ratio
     parameters = model.neurons
     drive, v_th, v_reset = parameters.drive[n], parameters.v_th[n], parameters.v_reset[n]
+    # What was found is put back to here where room runs out.
     before, searches = out.own.rows, out.own.searches
     own = _row_of_last(neurons, n)
-    # Voltage and state at s after the begin of the window, and what has been lost since then.
+    # Voltage and state at s after the begin of the window. A voltage and a state of that time have
+    # lost the shares ``leak`` and ``loss`` since the begin, as arrivals know it of their own times:
+    # what is lost from one to the other follows without exponentials.
     v, x = neurons.v[n], neurons.x[n]
     s, leak, loss = 0.0, 0.0, 0.0
     release = neurons.release[n]
+    # A spike comes no earlier than the release before it, and later than the arrival before it.
     earliest, last_arrival = t0, -math.inf
     while True:
         if release >= 0.0:
-            # Held: arrivals change the state alone.
+            # Held: arrivals change the state alone. At equal times the release comes first.
             last = -math.inf
             while i < size and arrivals[order[i], TIME] < release:
                 j = np.int64(order[i])
@@ -146,6 +150,7 @@ def _replay_one_exp(shape, window, given, out, limits, n, place):
                 i += 1
             if release > t1:
                 break
+            # To the release, at which the voltage begins from the reset.
             s = max(release - t0, 0.0)
             leak, loss_then = -math.expm1(-a * s), -math.expm1(-r * s)
             x -= x * _lost_between(loss, loss_then)
@@ -158,6 +163,7 @@ def _replay_one_exp(shape, window, given, out, limits, n, place):
                 _note_release(out, neurons, n, own, a * (drive - v + x))
             earliest = max(earliest, release)
             release = -1.0
+        # Free, up to the next arrival or else to the end of the window.
         j = np.int64(-1)
         arrival = math.inf
         until, next_leak, next_loss = limits.length, shape.leak, shape.loss
@@ -169,6 +175,7 @@ def _replay_one_exp(shape, window, given, out, limits, n, place):
                 arrivals[j, LEAK],
                 arrivals[j, LOSS],
             )
+        # Where the voltage would be then, and whether it crosses on the way.
         lost_a, lost_r = _lost_between(leak, next_leak), _lost_between(loss, next_loss)
         h = c * x
         g = drive - v - h
@@ -183,7 +190,7 @@ def _replay_one_exp(shape, window, given, out, limits, n, place):
             earliest = max(earliest, np.nextafter(last_arrival, math.inf))
             t = max(min(t0 + (s + crossing), t1), earliest)
             if t > limits.t_end:
-                break
+                break  # no event of this run; what is kept of the neuron is never looked at
             if not _has_room(out):
                 out.own.rows, out.own.searches = before, searches
                 return _NO_ROOM
@@ -192,6 +199,8 @@ def _replay_one_exp(shape, window, given, out, limits, n, place):
             _note_gap(out, 0, arrival - t)
             if i > given.begin[place]:
                 _note_gap(out, 0, t - arrivals[order[i - 1], TIME])
+            # The state, and what it has lost, stay those of s: so long as the neuron is held they
+            # wait for the next arrival, and are taken to the release from there.
             _, release = neuron.fire(model, n, t)
             if _is_enough(out, limits.max_spikes, before):
                 break
@@ -204,6 +213,7 @@ def _replay_one_exp(shape, window, given, out, limits, n, place):
         s, leak, loss = until, next_leak, next_loss
         last_arrival = arrival
         i += 1
+    # Of a neuron that is held the state has come to its last arrival; to the end of the window.
     neurons.x[n] = x - x * _lost_between(loss, shape.loss)
     neurons.release[n] = release
     neurons.v[n] = v_reset if release >= 0.0 else v
@@ -306,6 +316,8 @@ def _replay_events(window, rows, given, out, limits, scratch, n, place):
     read = Read(out.run.samples, -math.inf)
     last, bend = -math.inf, -math.inf  # arrival before, and before that bent the voltage
     while True:
+        # The next thing that may happen is an arrival, a release, a crossing, or the end of the
+        # window; each turn of the loop goes to the first of them.
         arrival = math.inf
         if i < size:
             arrival = max(arrivals[order[i], TIME], t0)
@@ -326,6 +338,7 @@ def _replay_events(window, rows, given, out, limits, scratch, n, place):
                 earliest = max(earliest, time)
                 continue
         else:
+            # Free: a search for a crossing, unless the bound excludes one.
             wait = math.inf
             dt = max(until - time, 0.0)
             after = neuron.flow_voltage(model, n, v, x, dt)
@@ -333,6 +346,7 @@ def _replay_events(window, rows, given, out, limits, scratch, n, place):
                 out.own.searches += 1
                 wait = neuron.next_crossing(model, n, v, x, dt, scratch)
             if wait < math.inf:
+                # Not later than what it comes before, nor earlier than what has happened.
                 t = max(min(time + wait, until), earliest)
                 read = _read_samples(window, out, n, v, Stretch(time, t, False), bend, read)
                 if t > limits.t_end:
@@ -357,6 +371,7 @@ def _replay_events(window, rows, given, out, limits, scratch, n, place):
             time = max(time, until)
         if arrival > t1 or i == size:
             break
+        # An arrival. A crossing that it causes comes later, by the last bit if need be.
         j = order[i]
         port = port_of(rows, given.origin[j, 1])
         neuron.arrive(model, port, arrivals[j, WEIGHT], x)
@@ -367,6 +382,8 @@ def _replay_events(window, rows, given, out, limits, scratch, n, place):
         last = arrival
         i += 1
     _read_samples(window, out, n, v, Stretch(time, math.inf, release >= 0.0), bend, read)
+    # A neuron to which nothing has happened takes the step of all others, so that a look at its
+    # voltage changes no bit of it.
     is_quiet = size == given.begin[place] and out.own.rows == before
     if is_quiet and release == neurons.release[n]:
         advance_one(model, window.table, neurons, n)

@@ -38,7 +38,8 @@ def arrive_and_flow_jvp(model, dot, p, weight, weight_dot, t_dot, v_dot, x, x_do
 @jit
 def add_to_row(tables, direction, row, i, w, w_dot, t_dot, dt, out):
     respond_exactly(tables, 0, i, dt, out)
-    arrivals.add_one(tables, direction, row, np.int64(0), np.int64(0), i, w, w_dot, t_dot, out)
+    at = arrivals.Place(row, np.int64(0), np.int64(0), i)
+    arrivals.add_one(tables, direction, at, w, w_dot, t_dot, out)
 
 
 @jit

@@ -9,11 +9,18 @@ are added to their rows in any order; neurons with events of their own go throug
 import numpy as np
 
 from adjoint.windows.calendar import edge, enlist, window_of
-from adjoint.windows.forward.arrivals import add_alike, add_any, add_apart, add_found, visit_targets
+from adjoint.windows.forward.arrivals import (
+    Sent,
+    add_alike,
+    add_any,
+    add_apart,
+    add_found,
+    visit_targets,
+)
 from adjoint.windows.forward.own import go_through_own, list_own
 from adjoint.windows.responses import respond
-from adjoint.windows.segments import CHUNK, evaluate, scale
-from adjoint.windows.types import FIRST, LIFT, LIFT_A, LIFT_R
+from adjoint.windows.segments import evaluate, scale
+from adjoint.windows.types import CHUNK, FIRST, LIFT, LIFT_A, LIFT_R
 from queues.compiled.barrier import claim, wait, withdraw
 from queues.compiled.jit import inner_kernel, kernel, phase_kernel
 from refsim.status import DONE, RUNNING, WORKING
@@ -52,12 +59,12 @@ def _enter(problem, work, b):
 
 
 @phase_kernel
-def _scan(rows, begin, stop, time, limit, t_end, t1, since, used):
+def _scan(rows, begin, stop, time, limit, t1, since, used):
     """Write times from arrivals before a limit to t1; return where the segment ends."""
     k = begin
     while k < stop and used < since.shape[0]:
         arrival = time + delay_of(rows, k)
-        if arrival >= limit or arrival > t_end:
+        if arrival >= limit:
             break
         since[used] = t1 - arrival
         used += 1
@@ -79,10 +86,11 @@ def _find(post, is_special, begin, end, e, found, b, size):
 
 @inner_kernel
 def _add_found(problem, work, b, size):
+    sent = Sent(problem.emissions.time, work.emission_dot)
+    found = work.found.synapse[b, :size], work.found.place[b, :size]
     add_found(
-        problem.tables, problem.direction, problem.rows, problem.emissions, work.emission_dot,
-        work.pieces, work.found, b, size, work.out[b],
-    )  # fmt: skip
+        problem.tables, problem.direction, problem.rows, sent, work.pieces, b, found, work.out[b]
+    )
     return np.int64(0)
 
 
@@ -91,7 +99,7 @@ def _meet_targets(problem, work, b, e, begin, end, n_found):
     """Bring the targets of a segment to the end of the window, and list those with own events."""
     rows = problem.rows
     visit_targets(
-        problem.tables, problem.direction, work.row, work.at, rows.post, begin, end,
+        problem.tables, problem.direction, work.row, work.at, rows.post[begin:end],
         work.now[0].window + 1, work.out[b],
     )  # fmt: skip
     if work.counts[b].n_pieces == 0:
@@ -103,7 +111,7 @@ def _meet_targets(problem, work, b, e, begin, end, n_found):
 @phase_kernel
 def _add_chunk(problem, work, b, n_segments, size):
     tables, chunk = problem.tables, work.chunk
-    if not problem.is_plain:
+    if not problem.tables.is_plain:
         add_any(
             tables, problem.direction, problem.rows, work.row, chunk, b, n_segments, work.out[b]
         )
@@ -121,7 +129,7 @@ def _add_chunk(problem, work, b, n_segments, size):
 @inner_kernel
 def _is_alike(problem, begin, stop):
     """Return whether what is left of a row is long and has one delay and one response."""
-    if not problem.is_plain or stop - begin < _LONG:
+    if not problem.tables.is_plain or stop - begin < _LONG:
         return False
     return delay_of(problem.rows, begin) == delay_of(problem.rows, stop - 1)
 
@@ -136,7 +144,8 @@ def _add_block(problem, work, b):
     n_blocks, n_lists = departures.head.shape
     w = work.now[0].window
     t1 = edge(windows, w + 1)
-    limit = np.inf if w == windows.total - 1 else t1
+    after = np.nextafter(windows.t_end, np.inf)  # what arrives at the end itself counts
+    limit = after if w == windows.total - 1 else min(t1, after)
     e = np.int64(departures.head[b, w % n_lists])
     departures.head[b, w % n_lists] = -1
     events, n_segments, size, n_found = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
@@ -152,9 +161,7 @@ def _add_block(problem, work, b):
             events += stop - begin
             begin = stop
         while begin < stop:
-            end, used = _scan(
-                rows, begin, stop, time, limit, windows.t_end, t1, chunk.since[b], size
-            )
+            end, used = _scan(rows, begin, stop, time, limit, t1, chunk.since[b], size)
             if end > begin:
                 n_found = _meet_targets(problem, work, b, e, begin, end, n_found)
                 chunk.end[b, n_segments] = np.uint64(begin)

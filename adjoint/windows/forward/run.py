@@ -17,9 +17,9 @@ from adjoint.windows.forward.types import (
     WindowForward,
 )
 from adjoint.windows.responses import window_tables
-from adjoint.windows.room import aligned_zeros, room_for_chunk, room_for_found, room_for_pieces
 from adjoint.windows.run import WindowPass
 from adjoint.windows.section import Before, Section, most_together, room_of_pieces, section_of
+from adjoint.windows.types import aligned_zeros, room_for_chunk, room_for_found, room_for_pieces
 from queues.compiled.barrier import claims
 from refsim.network.network import Network
 from refsim.network.voltages import start_of
@@ -67,7 +67,6 @@ def window_tangents(
         emissions=section.emissions,
         own=section.own,
         slopes=section.slopes,
-        is_plain=len(network.model.ports.rate) == 1 and tables.poly.shape[1] == 1,
     )
     work = _begun(windows, problem, section, direction)
     status = RUNNING

@@ -45,7 +45,6 @@ class WindowForward(NamedTuple):
     emissions: Emissions
     own: OwnEvents  # to be read from the last of a block to the first
     slopes: Slopes
-    is_plain: bool  # one exponential port and one class of neurons
 
 
 class Departures(NamedTuple):

@@ -18,13 +18,17 @@ from refsim.models.lif.adjoint import (
     start_vjp,
 )
 from refsim.models.lif.crossing import earliest_crossing, next_crossing, scratch
-from refsim.models.lif.events import arrive, arrive_jvp, fire, later_by, release_jvp
 from refsim.models.lif.flow import (
+    arrive,
+    arrive_jvp,
+    fire,
     flow_current,
     flow_current_jvp,
     flow_excursion,
     flow_voltage,
     flow_voltage_jvp,
+    later_by,
+    release_jvp,
     slope,
 )
 

@@ -25,8 +25,8 @@ from typing import NamedTuple
 import numpy as np
 
 from queues.compiled.jit import inner_kernel, kernel
-from refsim.models.lif.events import later_by
 from refsim.models.lif.exponentials import convolve2, convolve3, convolve4
+from refsim.models.lif.flow import later_by
 from refsim.types import Float, Int
 
 
