@@ -27,9 +27,9 @@ class Place(NamedTuple):
     """Where an arrival reads."""
 
     row: Float  # table of adjoints, of neurons or of pieces
-    j: int  # row of it
-    c: int  # class of the neuron
-    i: int  # state that the arrival enters
+    j: np.int64  # row of it
+    c: np.int64  # class of the neuron
+    i: np.int64  # state that the arrival enters
 
 
 @inner_kernel

@@ -69,7 +69,7 @@ def _note_release(out, neurons, n, own, slope):
     if own >= 0:
         out.found.slope_after[own] = slope
         return
-    row = neurons.last_spike[n] - out.run.first
+    row = neurons.last_spike[n] - out.run[0].first
     if row >= 0:
         out.tape.slope_after[row] = slope
     else:
@@ -79,24 +79,24 @@ def _note_release(out, neurons, n, own, slope):
 @inner_kernel
 def _write_spike(out, n, t, slope):
     """Note a spike of this turn; return its row."""
-    row = out.own.rows
+    row = out.own[0].rows
     out.found.time[row] = t
     out.found.neuron[row] = n
     out.found.slope_before[row] = slope
     out.found.slope_after[row] = 0.0
-    out.own.rows = row + 1
+    out.own[0].rows = row + 1
     return row
 
 
 @inner_kernel
 def _has_room(out):
-    return out.own.rows < out.found.time.shape[0]
+    return out.own[0].rows < out.found.time.shape[0]
 
 
 @inner_kernel
 def _is_enough(out, max_spikes, before):
     """Return whether the limit comes before the neuron's last spike, whatever the others do."""
-    return out.own.rows - before > max_spikes - out.run.spikes
+    return out.own[0].rows - before > max_spikes - out.run[0].spikes
 
 
 @inner_kernel
@@ -128,7 +128,7 @@ def _replay_one_exp(shape, window, given, out, limits, n, place):
     parameters = model.neurons
     drive, v_th, v_reset = parameters.drive[n], parameters.v_th[n], parameters.v_reset[n]
     # What was found is put back to here where room runs out.
-    before, searches = out.own.rows, out.own.searches
+    before, searches = out.own[0].rows, out.own[0].searches
     own = _row_of_last(neurons, n)
     # Voltage and state at s after the begin of the window. A voltage and a state of that time have
     # lost the shares ``leak`` and ``loss`` since the begin, as arrivals know it of their own times:
@@ -192,9 +192,9 @@ def _replay_one_exp(shape, window, given, out, limits, n, place):
             if t > limits.t_end:
                 break  # no event of this run; what is kept of the neuron is never looked at
             if not _has_room(out):
-                out.own.rows, out.own.searches = before, searches
+                out.own[0].rows, out.own[0].searches = before, searches
                 return _NO_ROOM
-            out.own.searches += 1
+            out.own[0].searches += 1
             own = _write_spike(out, n, t, a * (drive - v_th + x * math.exp(-r * crossing)))
             _note_gap(out, 0, arrival - t)
             if i > given.begin[place]:
@@ -225,7 +225,7 @@ def _replay_one_exp(shape, window, given, out, limits, n, place):
 def _replay_all_one_exp(shape, window, given, out, limits):
     """Replay the marked neurons of a block; return False if room ran out."""
     keep_apart()
-    own = out.own
+    own = out.own[0]
     while own.replayed < own.replays:
         place = own.replayed
         n = window.lists.replays[window.first + place]
@@ -287,7 +287,7 @@ def _read_samples(window, out, n, v, stretch, bend, read):
     The last arrival that bent the voltage came at ``bend``.
     """
     samples, i, last = out.samples, read.following, read.last
-    while i < out.run.last_sample and samples.time[i] < stretch.end:
+    while i < out.run[0].last_sample and samples.time[i] < stretch.end:
         if samples.neuron[i] == n:
             last = samples.time[i]
             if stretch.is_held:
@@ -312,8 +312,8 @@ def _replay_events(window, rows, given, out, limits, scratch, n, place):
     time, earliest = t0, t0
     release = neurons.release[n]
     own = _row_of_last(neurons, n)
-    before, searches = out.own.rows, out.own.searches
-    read = Read(out.run.samples, -math.inf)
+    before, searches = out.own[0].rows, out.own[0].searches
+    read = Read(out.run[0].samples, -math.inf)
     last, bend = -math.inf, -math.inf  # arrival before, and before that bent the voltage
     while True:
         # The next thing that may happen is an arrival, a release, a crossing, or the end of the
@@ -343,7 +343,7 @@ def _replay_events(window, rows, given, out, limits, scratch, n, place):
             dt = max(until - time, 0.0)
             after = neuron.flow_voltage(model, n, v, x, dt)
             if not certainly_below(model, n, v, x, after, dt):
-                out.own.searches += 1
+                out.own[0].searches += 1
                 wait = neuron.next_crossing(model, n, v, x, dt, scratch)
             if wait < math.inf:
                 # Not later than what it comes before, nor earlier than what has happened.
@@ -353,7 +353,7 @@ def _replay_events(window, rows, given, out, limits, scratch, n, place):
                     break
                 if not _has_room(out):
                     # Once there is room the replay starts again from the begin of the window.
-                    out.own.rows, out.own.searches = before, searches
+                    out.own[0].rows, out.own[0].searches = before, searches
                     return _NO_ROOM
                 neuron.flow_current(model, x, t - time)
                 time = t
@@ -384,7 +384,7 @@ def _replay_events(window, rows, given, out, limits, scratch, n, place):
     _read_samples(window, out, n, v, Stretch(time, math.inf, release >= 0.0), bend, read)
     # A neuron to which nothing has happened takes the step of all others, so that a look at its
     # voltage changes no bit of it.
-    is_quiet = size == given.begin[place] and out.own.rows == before
+    is_quiet = size == given.begin[place] and out.own[0].rows == before
     if is_quiet and release == neurons.release[n]:
         advance_one(model, window.table, neurons, n)
         return _DONE
@@ -400,7 +400,7 @@ def _replay_events(window, rows, given, out, limits, scratch, n, place):
 def _replay_all_events(window, rows, given, out, limits, scratch):
     """Replay the marked neurons of a block event by event; return False if room ran out."""
     keep_apart()
-    own = out.own
+    own = out.own[0]
     while own.replayed < own.replays:
         place = own.replayed
         n = window.lists.replays[window.first + place]
@@ -423,7 +423,7 @@ def _replay(shape: type) -> Callable[..., bool]:
         # Samples are read by the other replay, which serves all networks.
         return lambda shape, window, work, rows, given, out, limits, b: (
             _replay_all_one_exp(shape, window, given, out, limits)
-            if out.run.last_sample == out.run.samples
+            if out.run[0].last_sample == out.run[0].samples
             else _replay_any(window, work, rows, given, out, limits, b)
         )
     return lambda shape, window, work, rows, given, out, limits, b: _replay_any(
@@ -454,8 +454,8 @@ def _findings_of(problem, work, b):
             tangent=found.tangent,
         ),
         samples=problem.samples,
-        run=work.counts[0],
-        own=work.tally[b],
+        run=work.counts,
+        own=work.tally[b : b + 1],
         gap=work.gap[b],
     )
 

@@ -20,6 +20,7 @@ from refsim.windows.types import (
     WindowWork,
     numbers,
     records,
+    width,
 )
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ def checked_state(
     n_states = len(network.model.ports.rate)
     kept = 0 if isinstance(window_tables(network).shape, OneExp) else 1
     shapes: dict[str, tuple[int, ...]] = {"v_low": (kept * n,), "x_low": (kept * n * n_states,)}
-    shapes |= {"x": (n * n_states,), "counts": (len(COUNTS),), "tally": (n_blocks, len(TALLY))}
+    shapes |= {"x": (n * n_states,), "counts": (width(COUNTS),), "tally": (n_blocks, width(TALLY))}
     shapes |= {"gap": (n_blocks, 8), "end": (n_blocks, flights)}
     shapes |= dict.fromkeys(("time", "source", "number"), (flights,))
     check_columns(state, shapes, (n,), _FLOATS)
@@ -178,7 +179,7 @@ def checked_state(
 
 def _check_counts(state: WindowState, n_spikes: int, n_inputs: int, n_samples: int) -> None:
     """Refuse counts that do not fit the rest."""
-    limits = np.zeros((2, len(COUNTS)), np.int64)
+    limits = np.zeros((2, width(COUNTS)), np.int64)
     limits[1] = LARGEST_INT
     low, high = records(limits, COUNTS)
     low.flights = high.flights = len(state.time)

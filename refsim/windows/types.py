@@ -156,8 +156,8 @@ class Findings(NamedTuple):
     tape: Tape
     found: Tape  # (room,) spikes of this turn
     samples: SampleArrays
-    run: Any  # of COUNTS
-    own: Any  # of TALLY
+    run: Any  # (1,) of COUNTS
+    own: Any  # (1,) of TALLY
     gap: Float  # (8,) ms, least distance of arrivals from crossings, releases, samples
 
 
@@ -220,7 +220,12 @@ def records(table: NDArray[Any], kind: np.dtype[Any]) -> Any:
 
 def cleared(kind: np.dtype[Any], size: int) -> Any:
     """Return ``size`` records of zeros."""
-    return records(np.zeros((size, len(kind)), np.int64), kind)
+    return np.zeros(size, kind).view(np.recarray)
+
+
+def width(kind: np.dtype[Any]) -> int:
+    """Return how many integers a record has."""
+    return kind.itemsize // 8
 
 
 def numbers(of: Any) -> Int:

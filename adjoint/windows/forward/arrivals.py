@@ -29,9 +29,9 @@ class Place(NamedTuple):
     """To what an arrival is added."""
 
     row: Float  # table of tangents, of neurons or of pieces
-    j: int  # row of it
-    n: int  # neuron
-    i: int  # state that the arrival enters
+    j: np.int64  # row of it
+    n: np.int64  # neuron
+    i: np.int64  # state that the arrival enters
 
 
 class Targets(NamedTuple):
