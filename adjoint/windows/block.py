@@ -12,7 +12,7 @@ meanwhile; they are *found* beside, and read from the pieces.
 
 What comes next in memory cannot be guessed by the processor, since emissions lie anywhere in the
 rows: it is told of the next one while it is at work on this. Indices are unsigned; see
-`adjoint.windows.reads`.
+`queues.compiled.jit`.
 """
 
 import numpy as np

@@ -13,9 +13,7 @@ Here are the loops for one exponential port and one membrane time constant: over
 one delay, over segments of any, and over synapses one by one. What is not wanted is left out while
 they are compiled.
 
-Indices are unsigned, here and in all loops over synapses: a signed one is first tested for being
-negative, which Python lets mean "from the end", and the loop would not become vectors. Numba makes
-a float of the sum of a signed and an unsigned number, so that every constant has a cast as well.
+Indices are unsigned; see `queues.compiled.jit`.
 """
 
 from collections.abc import Callable

@@ -60,9 +60,11 @@ _DECAY = 4.0  # of a window in the shortest time constant, for polynomials of fe
 
 
 def number_of_windows(network: Network, duration: float, longest: float = math.inf) -> int:
-    """Return the number of windows of a backward pass, or 0 if there would be too many.
+    """Return the number of windows of a pass over spikes that are known, or 0 for too many.
 
-    A window is shorter than any delay between neurons, by more than the rounding of times.
+    A window is shorter than any delay between neurons, by more than the rounding of times. So far
+    it is as `refsim.windows.plan.window_length` has it; but no bound asks for responses that rise
+    in it, and windows are longer for that. What limits them is the length of polynomials.
     """
     most = network.shortest_delay - 8.0 * float(np.spacing(duration))
     fastest = max(float(network.model.neurons.rate.max()), float(network.model.ports.rate.max()))

@@ -59,7 +59,10 @@ def is_worthwhile(network: Network, duration: float) -> bool:
 
 
 def window_length(network: Network) -> float:
-    """Return the length of a window: responses rise in it, and no spike reaches a neuron."""
+    """Return the length of a window: responses rise in it, and no spike reaches a neuron.
+
+    Derivatives need the latter alone; their windows are those of `adjoint.windows.run`.
+    """
     kernels = network.model
     longest = network.shortest_delay
     for rate in np.unique(kernels.neurons.rate):

@@ -4,6 +4,8 @@ The event engine lets an arrival change, or read, the state of its time. By wind
 reads, what holds at the end of the window, or of a piece of it: the rule and the flow in one.
 """
 
+from typing import Any, NamedTuple
+
 import mpmath as mp
 import numpy as np
 import pytest
@@ -14,9 +16,10 @@ from adjoint.windows import reads, reads_any
 from adjoint.windows.forward import arrivals
 from adjoint.windows.forward.types import Direction
 from adjoint.windows.responses import respond_exactly, window_tables
-from adjoint.windows.types import Adjoints, AdjointsAndRates, SynapseBars
+from adjoint.windows.types import Adjoints, AdjointsAndRates, SynapseBars, room_for_chunk
 from queues.compiled.jit import jit
 from refsim.models import lif
+from refsim.models.lif.response import respond
 from refsim.types import ModelTangent, NeuronArrays, PortArrays
 
 DIGITS = 40
@@ -61,6 +64,11 @@ def read_row_of_one_port(tables, into, weight, dt, out):
     unit = reads.unit_of(into.adjoints, rates, out)
     row, zero = into.adjoints.row, np.uint64(0)
     return reads._read_one(into, row, zero, zero, weight, unit, 0.0)
+
+
+@jit
+def at(tables, i, u, out):
+    respond_exactly(tables, 0, i, u, out)
 
 
 @jit
@@ -157,6 +165,17 @@ def test_the_adjoint_of_an_arrival_is_that_of_events(drawn, data):
 
 
 @settings(max_examples=100, deadline=None)
+@given(neurons())
+def test_both_passes_have_the_same_responses(drawn):
+    model, p, u = drawn
+    tables = window_tables(model, 8.0, False)
+    forwards, back = np.zeros(3), np.zeros(3)
+    respond(model, float(model.neurons.rate[0]), p, u, forwards)
+    at(tables, model.ports.first[p], u, back)
+    np.testing.assert_allclose(back, forwards, rtol=4.0 * 2.0**-52, atol=0.0)
+
+
+@settings(max_examples=100, deadline=None)
 @given(st.sampled_from([2.0, 5.0]), st.sampled_from([2.0, 3.0]), number, st.data())
 def test_the_loops_of_one_port_read_as_those_of_any(tau_m, tau, weight, data):
     model = refsim.Network(1, ports=refsim.ExpPort(tau), tau_m=tau_m).model
@@ -239,3 +258,57 @@ def test_a_release_and_a_spike_are_transposed():
 @jit
 def release(dot, slope, release_dot):
     return lif.release_jvp(dot, 0, slope, release_dot)
+
+
+@jit
+def add_all(tables, direction, rows, chunk, form, times, t_dots, out):
+    """Add all synapses of one segment, one by one, or by the loops of one port."""
+    row = rows[form]
+    size = chunk.post.shape[0]
+    rates = tables.rate[0], tables.decay_rate[0]
+    targets = arrivals.Targets(chunk.post, chunk.weight, direction.weight, direction.delay)
+    if form == 0:
+        for k in range(size):
+            respond_exactly(tables, 0, 0, times[k], out)
+            n = np.int64(chunk.post[k])
+            at = arrivals.Place(row, n, n, np.int64(0))
+            t_dot = t_dots[0] + direction.delay[k]
+            arrivals.add_one(
+                tables, direction, at, chunk.weight[k], direction.weight[k], t_dot, out
+            )
+    elif form == 1:
+        respond_exactly(tables, 0, 0, times[0], out)
+        arrivals._add_alike(row, targets, 0, size, t_dots[0], out, rates)
+    else:
+        for k in range(size):
+            respond_exactly(tables, 0, 0, times[k], out)
+            chunk.given.response[0, 0, k] = out[0]
+            chunk.given.response[0, 1, k] = out[1]
+        arrivals._add_apart(row, targets, chunk.given, 0, 1, rates)
+
+
+class Segment(NamedTuple):
+    post: Any
+    weight: Any
+    given: Any
+
+
+def test_the_loops_of_tangents_add_what_one_arrival_after_the_other_adds():
+    rng, size, n = np.random.default_rng(0), 40, 7
+    model = refsim.Network(n, ports=refsim.ExpPort(3.0), tau_m=11.0).model
+    tables = window_tables(model, 8.0, False)
+    dot = NeuronArrays(*np.zeros((5, n)))
+    direction = Direction(
+        dot, np.zeros(1), np.zeros(1), rng.normal(size=size), rng.normal(size=size)
+    )
+    given = room_for_chunk(1, 3)
+    given.start[0, 1], given.emitted[0, 0] = size, 0.7
+    post = rng.integers(0, n, size).astype(np.int32)
+    segment = Segment(post, rng.normal(size=size), given)
+    for times, form in ((np.full(size, 2.5), 1), (rng.uniform(0.0, 8.0, size), 2)):
+        rows = np.zeros((3, n, 2))
+        for chosen in (0, form):
+            add_all(tables, direction, rows, segment, chosen, times, np.array([0.7]), np.zeros(3))
+        scale = np.abs(rows[0]).max()
+        np.testing.assert_allclose(rows[form], rows[0], rtol=1e-13, atol=1e-15 * scale)
+        assert scale > 0.1

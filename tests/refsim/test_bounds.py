@@ -11,7 +11,7 @@ from refsim.models.lif import bound, crossing, flow, one_port, response
 from refsim.types import NeuronArrays
 from refsim.windows import replay, sleep, sweep, visit
 from refsim.windows.plan import window_tables
-from refsim.windows.types import Neurons, OneExp
+from refsim.windows.types import Lists, Neurons, OneExp
 from validation.oracle.roots import derivative, first_crossing, value
 
 DIGITS = 40
@@ -361,3 +361,51 @@ def test_a_summit_within_a_window_is_seen(share, drive):
         assert found == pytest.approx(float(first), rel=4e-15)
         scratch = crossing.scratch(1)
         assert searched(model, v, x, until, scratch) == pytest.approx(found, rel=4e-15)
+
+
+@jit
+def swept(shape, neurons, parameters, flag, sums, t1):
+    half = sums.shape[0] >> 1
+    part = sweep.Swept(
+        parameters.drive, parameters.v_th, neurons.v, neurons.x, neurons.release, flag,
+        sums[:half], sums[half:],
+    )  # fmt: skip
+    sweep._end_all(shape, part, t1)
+
+
+@jit
+def settled(shape, neurons, lists, parameters, sums, t1, now):
+    visits = np.int64(0), np.int64(neurons.v.shape[0])
+    return sleep.settle_visited(shape, neurons, lists, parameters, sums, visits, t1, now)
+
+
+def test_a_sweep_and_visits_do_the_same_to_the_last_bit():
+    rng, n = np.random.default_rng(4), 503
+    network = refsim.Network(
+        1, refsim.Synapses([0], [0], [0.0], [1.0], [0]), ports=refsim.ExpPort(2.0), tau_m=20.0
+    )
+    tables = window_tables(network)
+    shape, t1 = tables.shape, 7.0 * tables.length
+    drive, v_th = rng.uniform(-1.0, 1.5, n), np.ones(n)
+    parameters = NeuronArrays(np.full(n, 0.05), drive, v_th, np.zeros(n), np.zeros(n))
+    release = np.where(rng.random(n) < 0.2, t1 + rng.uniform(-0.1, 1.0, n), -1.0)
+    sums = np.concatenate([rng.exponential(0.05, 2 * n), -rng.exponential(0.05, 2 * n)])
+    flags = (rng.random(n) < 0.05).astype(np.uint8)
+    v, x = rng.uniform(-1.0, 1.0, n), rng.normal(0.0, 1.0, n)
+    results = []
+    for by_sweep in (True, False):
+        ints = np.zeros((5, n), dtype=np.int64)
+        none = np.zeros(0)
+        neurons = Neurons(
+            v.copy(), x.copy(), none, none, ints[0], release.copy(), ints[1], none, ints[2]
+        )
+        lists = Lists(np.arange(n), ints[3], flags.copy(), ints[4], np.zeros(n, dtype=np.int32))
+        if by_sweep:
+            swept(shape, neurons, parameters, lists.flag, sums.copy(), t1)
+        else:
+            marked, _ = settled(shape, neurons, lists, parameters, sums.copy(), t1, 6)
+            assert sorted(lists.replays[:marked]) == np.flatnonzero(lists.flag).tolist()
+        results.append([neurons.v, neurons.x, lists.flag])
+    assert 0.05 * n < results[0][2].sum() < 0.9 * n
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -1,8 +1,9 @@
 """The neuron model as the event loop and the adjoint see it.
 
-LIF is the first model. Another one brings its own flow, slope, crossing and arrival with their
-tangents and adjoints, and is chosen here, by an integer in the model and one ``if`` a function
-(functions passed to kernels would miss the disk cache); the loops stay as they are.
+Another model is a folder beside this one, with functions of these names: flow, slope and crossing,
+what happens at arrivals, spikes and releases, and their tangents and adjoints. Engines that have
+states of another layout call the rules of single events all the same (`later_by`, `release_jvp`,
+`late_vjp`, `reset_vjp`), and bounds by `refsim.models.lif.bound`.
 """
 
 from refsim.models.lif.adjoint import (
