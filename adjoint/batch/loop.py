@@ -18,6 +18,7 @@ from adjoint.events.loop import (
     ReverseWork,
     arrivals_up_to,
     finish_back,
+    link_spikes,
     run_back,
 )
 from queues.compiled.jit import inner_kernel, kernel
@@ -130,13 +131,12 @@ def _clear(problem, work, flat, t_end):
 @inner_kernel
 def _link_spikes(problem, work, t_end):
     """Note each neuron's spike before each spike, and which neurons are refractory at the end."""
-    adj = work.adjoint
-    tape = problem.tape
-    for k in range(tape.time.shape[0]):
-        n = tape.neuron[k]
-        problem.before[k] = adj.spike[n]
-        adj.spike[n] = k
-        adj.held[n] = 1 if tape.time[k] + problem.model.neurons.t_ref[n] > t_end else 0
+    adj, tape = work.adjoint, problem.tape
+    link_spikes(tape.neuron, problem.before, adj.spike)
+    for n in range(adj.spike.shape[0]):
+        k = adj.spike[n]
+        if k >= 0 and tape.time[k] + problem.model.neurons.t_ref[n] > t_end:
+            adj.held[n] = 1
 
 
 @inner_kernel

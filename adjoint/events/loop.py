@@ -82,6 +82,17 @@ class ReverseWork(NamedTuple):
 
 
 @kernel
+def link_spikes(neurons, before, last):
+    """Write for each spike the row of the same neuron's spike before, and each neuron's last row.
+
+    ``last`` begins as -1 for every neuron.
+    """
+    for row in range(neurons.shape[0]):
+        before[row] = last[neurons[row]]
+        last[neurons[row]] = row
+
+
+@kernel
 def arrivals_up_to(wiring, inputs, tape, origin, dt, t_end, last_only, pending):
     """Write arrivals up to ``t_end``, of each emission the last or all; return their number."""
     used = np.int64(0)

@@ -14,6 +14,7 @@ from adjoint.events.loop import (
     WiringBar,
     arrivals_up_to,
     finish_back,
+    link_spikes,
     run_back,
 )
 from adjoint.layout import as_given
@@ -46,8 +47,9 @@ class EventPass:
         self._queue = queue
         self._keep = keep
         self._pending = self._arrivals_back()
-        n = question.network.n_neurons
-        self._before, self._last = spikes_before(self._tape.neuron, n)
+        self._before = np.empty(len(self._tape.time), dtype=np.int64)
+        self._last = np.full(question.network.n_neurons, -1)
+        link_spikes(self._tape.neuron, self._before, self._last)
 
     def __call__(
         self, spike_bar: Float, sample_bar: Float, with_delays: bool, with_rates: bool
@@ -105,17 +107,6 @@ class EventPass:
         time, order, synapse = (column[:used] for column in (rows.time, *ints))
         sequence = np.lexsort((-synapse, -order, -time))
         return Pending(time[sequence], order[sequence], synapse[sequence])
-
-
-def spikes_before(neuron: NDArray[np.int64], n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return for each spike the row of the neuron's spike before, and each neuron's last row."""
-    rows = np.argsort(neuron, kind="stable")
-    before = np.full(len(rows), -1, dtype=np.int64)
-    same = neuron[rows[1:]] == neuron[rows[:-1]]
-    before[rows[1:][same]] = rows[:-1][same]
-    last = np.full(n, -1, dtype=np.int64)
-    last[neuron] = np.arange(len(rows))
-    return before, last
 
 
 def _reverse_work(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from adjoint.grid.loop import last_arrivals, note_last_spikes, run_back, spikes_before
+from adjoint.events.loop import link_spikes
+from adjoint.grid.loop import last_arrivals, note_last_spikes, run_back
 from adjoint.grid.pieces import PiecesRun
 from adjoint.grid.types import GridAdjoint, GridBar, GridReverse, GridReverseWork
 from adjoint.layout import as_given, gradient
@@ -37,7 +38,7 @@ class GridPullback:
         self._n_spikes, emitted = int(counts.spikes[0]), int(counts.emitted[0])
         before = np.zeros(self._n_spikes, dtype=np.int64)
         self._last_spike = np.full(n, -1, dtype=np.int64)
-        spikes_before(run.work.tape.neuron[: self._n_spikes], before, self._last_spike)
+        link_spikes(run.work.tape.neuron[: self._n_spikes], before, self._last_spike)
         self._origin = run.work.calendar.origin[:emitted].copy()
         self._cursor = np.zeros(emitted, dtype=np.int64)
         last = np.zeros(emitted, dtype=np.int64)

@@ -24,8 +24,8 @@ from refsim.events.run import EventRun, grown_transit, grown_work
 from refsim.network.inputs import Samples, SpikeTrain
 from refsim.network.voltages import start_of, voltages_of
 from refsim.results.batch import BatchResult, starts
+from refsim.results.outcome import Moments, gaps_to_own_events
 from refsim.results.result import Spikes
-from refsim.results.sample_gaps import Moments, gaps_to_own_events
 from refsim.status import DONE, FULL, RUNNING, SHARE, SPIKE_LIMIT
 from refsim.threads import Tasks, share_out
 from refsim.types import Float, InputArrays, Int, SampleArrays, Tape

@@ -136,8 +136,8 @@ def _release(problem, work, n):
     after = neuron.slope(problem.model, n, state.v[n], state.current[n])
     work.tape.slope_after[state.last_spike[n]] = after
     if problem.with_tangent:
-        v_reset_dot = problem.model_dot.neurons.v_reset[n]
-        work.state_dot.v[n] = v_reset_dot - after * work.state_dot.release[n]
+        dot = work.state_dot
+        dot.v[n] = neuron.release_jvp(problem.model_dot.neurons, n, after, dot.release[n])
     state.release[n] = -1.0
 
 
@@ -269,12 +269,10 @@ def _fire(problem, work, transit):
     t_dot = 0.0
     if problem.with_tangent:
         dot = work.state_dot
-        difference = problem.model_dot.neurons.v_th[n] - dot.v[n]
-        t_dot = difference / before if difference != 0.0 else 0.0
+        t_dot = neuron.later_by(problem.model_dot.neurons.v_th[n] - dot.v[n], before)
         tape.tangent[k] = t_dot
         dot.release[n] = t_dot + problem.model_dot.neurons.t_ref[n]
-    state.v[n] = problem.model.neurons.v_reset[n]
-    state.release[n] = t + problem.model.neurons.t_ref[n]
+    state.v[n], state.release[n] = neuron.fire(problem.model, n, t)
     state.last_spike[n] = k
     state.last_emission[n] = work.counts.emitted[0]
     work.counts.spikes[0] += 1
@@ -331,21 +329,16 @@ def _receive(problem, work, synapse, t, t_dot, emission_order):
         release = work.tape.time[state.last_spike[n]] + problem.model.neurons.t_ref[n]
         work.margins.release_gap[0] = min(work.margins.release_gap[0], abs(t - release))
     advance(problem, work, n, t)
+    p = wiring.port[synapse]
     if problem.with_tangent:
-        dot = work.state_dot
-        held = state.release[n] >= 0.0
-        dot.v[n] = neuron.arrive_jvp(
-            problem.model,
-            n,
-            wiring.port[synapse],
-            weight,
-            problem.wiring_dot.weight[synapse],
-            t_dot + problem.wiring_dot.delay[synapse],
-            held,
-            dot.v[n],
-            dot.current[n],
+        dot, wiring_dot = work.state_dot, problem.wiring_dot
+        late = t_dot + wiring_dot.delay[synapse]
+        lost = neuron.arrive_jvp(
+            problem.model, n, p, weight, wiring_dot.weight[synapse], late, dot.current[n]
         )
-    neuron.arrive(problem.model, wiring.port[synapse], weight, state.current[n])
+        if state.release[n] < 0.0:
+            dot.v[n] -= lost
+    neuron.arrive(problem.model, p, weight, state.current[n])
     _note_gaps(work, n, t, emission_order)
     _note_bend(problem, work, synapse, n, t)
     work.counts.arrivals[0] += 1
@@ -423,7 +416,8 @@ def _sample(problem, work):
         neuron.flow_current(model, x, release - start)
         after = neuron.slope(model, n, v, x)
         if problem.with_tangent:
-            v_dot = problem.model_dot.neurons.v_reset[n] - after * work.state_dot.release[n]
+            release_dot = work.state_dot.release[n]
+            v_dot = neuron.release_jvp(problem.model_dot.neurons, n, after, release_dot)
         start = release
     samples.voltage[i] = neuron.flow_voltage(model, n, v, x, t - start)
     if problem.with_tangent:

@@ -25,8 +25,8 @@ from refsim.network.network import Network
 from refsim.network.synapses import Synapses
 from refsim.network.voltages import voltages_of
 from refsim.question import MAX_SPIKES, Question
+from refsim.results.outcome import gap_to_own_events
 from refsim.results.result import Conditioning, Spikes
-from refsim.results.sample_gaps import gap_to_own_events
 from refsim.results.simulation import Simulation
 from refsim.types import Float, Int, SampleArrays, Tape
 

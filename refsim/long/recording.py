@@ -25,7 +25,6 @@ from refsim.threads import uninterrupted
 from refsim.validate import LONGEST, scalar
 from refsim.windows.options import Windows
 from refsim.windows.run import WindowRun
-from refsim.windows.types import BASE, NOW
 
 Write = Callable[[NDArray[np.float64], NDArray[np.int64]], None]
 _FORMAT = "refsim-spikes/1"  # of a file of a folder, in its array ``format``
@@ -148,7 +147,7 @@ def _write_pieces(
     except KeyboardInterrupt:
         if done.duration < end:
             with uninterrupted():
-                now = min(float(work.counts[NOW]) * length, end * (1.0 - 2.0**-52))
+                now = min(float(work.counts[0].now) * length, end * (1.0 - 2.0**-52))
                 done = _flush(simulation, write, done, max(done.duration, now))
     return done
 
@@ -163,7 +162,7 @@ def _flush(simulation: WindowRun, write: Write, done: Recording, until: float) -
         raise
     if simulation.status == SPIKE_LIMIT:
         until = float(spikes.time[-1]) if len(spikes.time) else done.duration
-    return Recording(done.path, int(simulation.work.counts[BASE]), until, done.pieces + 1)
+    return Recording(done.path, int(simulation.work.counts[0].first), until, done.pieces + 1)
 
 
 @contextmanager

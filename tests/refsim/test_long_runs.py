@@ -18,7 +18,7 @@ from refsim.question import Question
 from refsim.windows import room, run as window_engine
 from refsim.windows.plan import obstacle
 from refsim.windows.run import WindowRun
-from refsim.windows.types import AWAKE, PHASE
+from refsim.windows.types import TALLY
 from validation.strategies import cases, decimals
 
 usual = settings(
@@ -138,7 +138,7 @@ def test_an_interrupted_run_keeps_a_state_wherever_it_was(monkeypatch, end):
     finish = WindowRun.finish_turn
 
     def watched(self):
-        phases.add(int(self.work.counts[PHASE]))
+        phases.add(int(self.work.counts[0].phase))
         return finish(self)
 
     monkeypatch.setattr(WindowRun, "finish_turn", watched)
@@ -315,7 +315,7 @@ def put(index, value):
         ("state_v", put(0, np.nan)),
         ("state_x", lambda a: a.astype(np.float32)),
         ("state_tally", lambda a: a[:, :5]),
-        ("state_tally", put((0, AWAKE), 10**6)),
+        ("state_tally", put((0, TALLY.names.index("awake")), 10**6)),
         ("state_reached", put(0, 10**6)),
         ("state_last_spike", put(0, 10**6)),
         ("state_source", put(0, 10**9)),

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adjoint.api import jvp, vjp
-from adjoint.events.run import spikes_before
+from adjoint.events.loop import link_spikes
 from refsim.cases import Case
 from refsim.errors import IllConditionedWarning, RefsimError
 from refsim.events.options import Events
@@ -101,7 +101,9 @@ def intervals(case: Case, dt: float, answer: CheckedAnswer) -> Intervals | None:
 def _copies(case: Case, dt: float, answer: CheckedAnswer) -> _Copies | None:
     net, time, neuron = case.network, answer.time, answer.neuron
     row = np.unique(np.linspace(0, len(time) - 1, MOST_COPIES).astype(np.int64))
-    before = spikes_before(neuron, case.network.n_neurons)[0][row]
+    before = np.empty(len(neuron), dtype=np.int64)
+    link_spikes(neuron, before, np.full(net.n_neurons, -1))
+    before = before[row]
     kicked = before >= 0
     release = np.where(kicked, time[before] + net.t_ref[neuron[row]], 0.0)
     usable = (time[row] > release) & (~kicked | (release > GONE * KICK))
