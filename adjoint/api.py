@@ -144,7 +144,7 @@ def vjp(
         plan = _checked_plan(checkpoint, adjoint_queue)
         windows = windows_for(engine, "checkpoint")
         question = Question(network, inputs, duration, samples, max_spikes)
-        check_windows(question, "checkpoint is given")
+        check_windows(question, "checkpoint is given", "no checkpoint")
         result, back = vjp_in_pieces(question, plan, windows)
         _warn_of_pieces(result)
         return result, back

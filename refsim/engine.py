@@ -123,7 +123,7 @@ def run_of(question: Question, engine: Engine = "auto") -> EventRun | WindowRun 
     if isinstance(engine, Events):
         return EventRun(question, engine)
     if isinstance(engine, Windows):
-        check_windows(question, "engine is Windows(...)")
+        check_windows(question, "engine is Windows(...)", "engine=Events()")
         return WindowRun(question, engine)
     by_windows, reason = _chosen(question)
     run = WindowRun(question) if by_windows else EventRun(question)
@@ -140,11 +140,11 @@ def check_engine(engine: Any) -> None:
         raise error(f"engine is {shown(engine)}; {expected}")
 
 
-def check_windows(question: Question, asker: str) -> None:
+def check_windows(question: Question, asker: str, instead: str = "longer delays") -> None:
     """Raise if ``asker`` needs the window engine, and it cannot be had."""
     why_not = plan.obstacle(question.network, question.duration)
     if why_not:
-        raise InvalidValueError(f"{asker}, and {why_not}; expected Events(), without windows")
+        raise InvalidValueError(f"{asker}, and {why_not}; expected {instead}")
 
 
 def _chosen(question: Question) -> tuple[bool, str]:
