@@ -1,0 +1,36 @@
+"""Losses of simulations: readouts of spikes and voltages, and what is wanted of them."""
+
+from adjoint.losses.base import Loss, NoGradientWarning, Readout, WeightedSum
+from adjoint.losses.distances import VanRossum, VictorPurpura
+from adjoint.losses.objectives import Band, CrossEntropy, EarlyLabel, Margin, MeanSquare
+from adjoint.losses.spike_prices import EarlySpikes, LateSpikes
+from adjoint.losses.spike_times import (
+    EndOfTrial,
+    EqualPull,
+    IntervalRate,
+    SpikeCount,
+    SpikeTime,
+    SpikeTimes,
+)
+
+__all__ = [
+    "Band",
+    "CrossEntropy",
+    "EarlyLabel",
+    "EarlySpikes",
+    "EndOfTrial",
+    "EqualPull",
+    "IntervalRate",
+    "LateSpikes",
+    "Loss",
+    "Margin",
+    "MeanSquare",
+    "NoGradientWarning",
+    "Readout",
+    "SpikeCount",
+    "SpikeTime",
+    "SpikeTimes",
+    "VanRossum",
+    "VictorPurpura",
+    "WeightedSum",
+]
