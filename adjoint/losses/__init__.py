@@ -2,7 +2,9 @@
 
 from adjoint.losses.base import Loss, NoGradientWarning, Readout, WeightedSum
 from adjoint.losses.distances import VanRossum, VictorPurpura
+from adjoint.losses.evaluate import value_and_grad
 from adjoint.losses.objectives import Band, CrossEntropy, EarlyLabel, Margin, MeanSquare
+from adjoint.losses.silent import Increase, KeepAlive, WeightIncrease
 from adjoint.losses.spike_prices import EarlySpikes, LateSpikes
 from adjoint.losses.spike_times import (
     EndOfTrial,
@@ -12,6 +14,12 @@ from adjoint.losses.spike_times import (
     SpikeTime,
     SpikeTimes,
 )
+from adjoint.losses.voltages import (
+    Voltage,
+    VoltageIntegral,
+    VoltageMaximum,
+    without_threshold,
+)
 
 __all__ = [
     "Band",
@@ -20,7 +28,9 @@ __all__ = [
     "EarlySpikes",
     "EndOfTrial",
     "EqualPull",
+    "Increase",
     "IntervalRate",
+    "KeepAlive",
     "LateSpikes",
     "Loss",
     "Margin",
@@ -32,5 +42,11 @@ __all__ = [
     "SpikeTimes",
     "VanRossum",
     "VictorPurpura",
+    "Voltage",
+    "VoltageIntegral",
+    "VoltageMaximum",
+    "WeightIncrease",
     "WeightedSum",
+    "value_and_grad",
+    "without_threshold",
 ]

@@ -36,7 +36,9 @@ class Trains(NamedTuple):
         """Return the trains that are wanted of ``size`` neurons."""
         if isinstance(given, SpikeTrain):
             return cls._of_samples([given], size)._replace(n_samples=0)
-        parts = members("targets", given, "spike times of each neuron, or SpikeTrain of each sample")
+        parts = members(
+            "targets", given, "spike times of each neuron, or SpikeTrain of each sample"
+        )
         if parts and all(isinstance(part, SpikeTrain) for part in parts):
             return cls._of_samples(parts, size)
         return cls.of(SpikeTrain.from_lists(parts), size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +30,7 @@ class Runs(NamedTuple):
     sample_time: Array  # (V,) ms
     sample_run: Array  # (V,)
     number: int | None  # which sample of a batch a single run is, where that was said
+    result: Simulation | BatchResult
 
     @classmethod
     def of(cls, given: Any, number: Any = None) -> Runs:
@@ -58,12 +60,17 @@ class Runs(NamedTuple):
                 "number in the batch where targets are those of a batch, or a BatchResult"
             )
         spikes, read = (given.spikes.time, given.spikes.neuron, run), (neurons, times, sample_run)
-        return cls(given.network, duration, *spikes, given.voltages, *read, which)
+        return cls(given.network, duration, *spikes, given.voltages, *read, which, given)
 
     @property
     def size(self) -> int:
         """Number of runs."""
         return len(self.duration)
+
+    @property
+    def simulations(self) -> Iterator[Simulation]:
+        """Each run by itself."""
+        return iter([self.result] if isinstance(self.result, Simulation) else self.result)
 
     def columns(self, neurons: Array) -> Array:
         """Return the place of each neuron of the network among ``neurons``, -1 for the others."""
@@ -93,6 +100,18 @@ class Runs(NamedTuple):
         found = np.full((n_cells, count), -1)
         found[cell[is_first], rank[is_first]] = row[is_first]
         return found.reshape(self.size, len(neurons), count)
+
+    def sample_rows(self, neurons: Array, times: Array) -> Array:
+        """Return the rows (B, c) of the samples of neurons at one time (B,) of each run."""
+        column = self.columns(neurons)[self.sample_neuron]
+        row = np.flatnonzero((column >= 0) & (self.sample_time == times[self.sample_run]))
+        found = np.full((self.size, len(neurons)), -1)
+        found[self.sample_run[row], column[row]] = row
+        missing = np.argwhere(found < 0)
+        if len(missing):
+            i, j = missing[0]
+            raise lacks_samples(f"neuron {neurons[j]} at {times[i]:g} ms")
+        return found
 
     def of_each(self, name: str, values: Array, ndim: int) -> Array:
         """Return what a target says of each run, (B, ...).
@@ -125,13 +144,23 @@ class Runs(NamedTuple):
         return np.arange(size)
 
 
+def lacks_samples(of: str) -> InvalidValueError:
+    """Return the error of a voltage that was not sampled."""
+    return InvalidValueError(
+        f"samples has none of {of}; expected samples=loss.samples(duration), or "
+        "adjoint.losses.value_and_grad, which takes those that a loss needs"
+    )
+
+
 def checked_neurons(value: ArrayLike) -> Array:
     """Return the neurons that a readout is of, each once, at least one."""
     neurons = indices("neurons", np.atleast_1d(np.asarray(value)), None, LARGEST_INT)
     if not len(neurons):
         raise InvalidValueError("neurons is empty; expected at least one neuron")
     if len(np.unique(neurons)) < len(neurons):
-        repeated = int(np.flatnonzero(np.bincount(np.unique(neurons, return_inverse=True)[1]) > 1)[0])
+        repeated = int(
+            np.flatnonzero(np.bincount(np.unique(neurons, return_inverse=True)[1]) > 1)[0]
+        )
         raise InvalidValueError(
             f"neurons has {np.unique(neurons)[repeated]} more than once; expected each once"
         )

@@ -37,7 +37,11 @@ class SpikeTimes(Readout):
     late: float | None
 
     def __init__(self, neurons: ArrayLike, count: int = 1, late: float | None = None):
-        self._hold(neurons=checked_neurons(neurons), count=integer("count", count, 1), late=_checked_late(late))
+        self._hold(
+            neurons=checked_neurons(neurons),
+            count=integer("count", count, 1),
+            late=_checked_late(late),
+        )
 
     @property
     def shape(self) -> tuple[int, ...]:
