@@ -36,10 +36,10 @@ class Reading(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Readout(ReadOnlyArrays):
-    """Numbers that are read off a run: what losses are made of, and what bridges hand over.
+    r"""Numbers that are read off a run: what losses are made of, and what bridges hand over.
 
     A readout is called with a Simulation or a BatchResult, and returns its numbers: ``shape``, or
-    (B, \\*shape) for a batch. Losses are readouts of the shape ().
+    (B, \*shape) for a batch. Losses are readouts of the shape ().
     """
 
     sense: ClassVar[int] = 1  # -1 where less is better, as for the time of a first spike
@@ -75,6 +75,7 @@ class Readout(ReadOnlyArrays):
         return summary(self)
 
     def __call__(self, result: Result) -> Array:
+        """Return the numbers of a run, or of each sample of a batch."""
         value = self.read(Runs.of(result)).value
         return value[0] if isinstance(result, Simulation) else value
 
@@ -213,9 +214,9 @@ def added(bars: list[Cotangents], runs: Runs) -> Cotangents:
     time, voltage = np.zeros(len(runs.time)), np.zeros(len(runs.voltage))
     for bar in bars:
         if bar.time is not None:
-            time += bar.time
+            time += np.asarray(bar.time)
         if bar.voltage is not None:
-            voltage += bar.voltage
+            voltage += np.asarray(bar.voltage)
     return Cotangents(time, voltage)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from adjoint.losses.base import Loss, Readout, Reading, checked_readout
+from adjoint.losses.base import Loss, Reading, Readout, checked_readout
 from adjoint.losses.runs import Array, Runs
 from adjoint.types import Cotangents
 from refsim.errors import InvalidTypeError, InvalidValueError
@@ -40,7 +40,7 @@ class _Objective(Loss):
         def through(bar: Array) -> Cotangents:
             return back(slope * bar.reshape(-1, *[1] * len(places)))
 
-        return Reading(loss, is_there.any(axis=places), through)
+        return Reading(loss, np.asarray(is_there.any(axis=places)), through)
 
     def _loss_and_slope(self, value: Array, runs: Runs) -> tuple[Array, Array]:
         """Return the loss of each run, (B,), and its derivative by ``value``, (B, *shape)."""

@@ -10,8 +10,8 @@ from adjoint.losses.runs import Array
 from refsim.results.peaks import event_times
 from refsim.results.simulation import Simulation
 
-# On [0, 1], the rule of Gauss and Legendre integrates exp(-x) with 8 points to 1e-23 of it. Two more
-# leave room for the product with a weight, and for what a cascade of two filters adds.
+# On [0, 1], the rule of Gauss and Legendre integrates exp(-x) with 8 points to 1e-22 of it. Two
+# more leave room for the product with a weight, and for what a cascade of two filters adds.
 _POINTS, _WEIGHTS = np.polynomial.legendre.leggauss(10)
 
 
@@ -38,12 +38,11 @@ def nodes_of(run: Simulation, neurons: Array, tau: float | None) -> Nodes:
     network = run.network
     parts = []
     ascending = np.sort(neurons)
+    fastest = min(network.tau.min(initial=np.inf), np.inf if tau is None else tau)
     for n, (arrivals, spikes) in zip(ascending, event_times(run, ascending), strict=True):
         edges = np.concatenate([[0.0, run.duration], arrivals, spikes, spikes + network.t_ref[n]])
         edges = np.unique(edges[edges <= run.duration])
-        shortest = min(
-            network.tau_m[n], network.tau.min(initial=np.inf), np.inf if tau is None else tau
-        )
+        shortest = min(fastest, network.tau_m[n])
         count = np.maximum(np.ceil(np.diff(edges) / shortest), 1.0).astype(np.int64)
         begin = np.repeat(edges[:-1], count)
         step = np.repeat(np.diff(edges) / count, count)

@@ -157,11 +157,9 @@ def checked_neurons(value: ArrayLike) -> Array:
     neurons = indices("neurons", np.atleast_1d(np.asarray(value)), None, LARGEST_INT)
     if not len(neurons):
         raise InvalidValueError("neurons is empty; expected at least one neuron")
-    if len(np.unique(neurons)) < len(neurons):
-        repeated = int(
-            np.flatnonzero(np.bincount(np.unique(neurons, return_inverse=True)[1]) > 1)[0]
-        )
+    distinct, counts = np.unique(neurons, return_counts=True)
+    if len(distinct) < len(neurons):
         raise InvalidValueError(
-            f"neurons has {np.unique(neurons)[repeated]} more than once; expected each once"
+            f"neurons has {distinct[np.argmax(counts)]} more than once; expected each once"
         )
     return frozen(neurons)

@@ -55,7 +55,8 @@ class KeepAlive(Loss):
         def through(bar: Array) -> Cotangents:
             return back(-2.0 * lack * bar[:, None])
 
-        return Reading(np.sum(lack * lack, axis=1), is_silent.any(axis=1), through)
+        is_there = np.asarray(is_silent.any(axis=1))
+        return Reading(np.sum(lack * lack, axis=1), is_there, through)
 
     def acts_on(self, result: Result) -> Array:
         """Return for which neurons, (c,) or (B, c), the loss is above 0: who is kept alive."""
@@ -79,10 +80,10 @@ class Increase(NamedTuple):
 class WeightIncrease:
     """Larger weights onto neurons that are silent in too many samples: a rule, and no gradient.
 
-    All weights onto such a neuron grow by ``amount``. With ``share=1.0`` it acts on neurons that are
-    silent in every sample, as in T. C. Wunderlich and C. Pehle, Scientific Reports 11 (2021) 12829;
-    with less, on those that spike too seldom, as in J. Goeltz et al., Nature Machine Intelligence 3
-    (2021) 823.
+    All weights onto such a neuron grow by ``amount``. With ``share=1.0`` it acts on neurons that
+    are silent in every sample, as in T. C. Wunderlich and C. Pehle, Scientific Reports 11 (2021)
+    12829; with less, on those that spike too seldom, as in J. Goeltz et al., Nature Machine
+    Intelligence 3 (2021) 823.
 
     It is called with a Simulation or a BatchResult and returns an :class:`Increase`, which says
     which neurons it acts on; nothing is changed::

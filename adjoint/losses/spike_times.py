@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from adjoint.losses.base import Readout, Reading
+from adjoint.losses.base import Reading, Readout
 from adjoint.losses.runs import Array, Runs, checked_neurons
 from adjoint.types import Cotangents
 from refsim.errors import InvalidTypeError

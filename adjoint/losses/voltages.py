@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from adjoint.losses.base import Readout, Reading
+from adjoint.losses.base import Reading, Readout
 from adjoint.losses.quadrature import nodes_of
 from adjoint.losses.runs import Array, Runs, checked_neurons, lacks_samples
 from adjoint.types import Cotangents
@@ -178,9 +178,9 @@ class VoltageIntegral(_OfNeurons):
         nodes = nodes_of(checked_run(self, run), self.neurons, self.tau)
         return nodes.neuron, nodes.time
 
-    def _weight(self, time: Array, duration: float) -> Array:
+    def _weight(self, time: Array, duration: Array | float) -> Array:
         if self.tau is None:
-            return np.full(len(time), 1.0 / duration)
+            return np.ones(len(time)) / duration
         return np.exp(-(time if self.early else duration - time) / self.tau) / self.tau
 
     def read(self, runs: Runs) -> Reading:
@@ -200,10 +200,7 @@ class VoltageIntegral(_OfNeurons):
         fired, fired_cell = runs.spikes_of(self.neurons)
         n = runs.neuron[fired]
         jump = (runs.network.v_th - runs.network.v_reset)[n]
-        end = runs.duration[runs.run[fired]]
-        jump *= np.array(
-            [self._weight(runs.time[k : k + 1], e)[0] for k, e in zip(fired, end, strict=True)]
-        )
+        jump *= self._weight(runs.time[fired], runs.duration[runs.run[fired]])
 
         def back(bar: Array) -> Cotangents:
             flat = bar.reshape(-1)

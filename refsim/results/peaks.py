@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,7 +25,7 @@ class Peaks(NamedTuple):
 
 
 @kernel
-def _peak(model, n, v, x, t_end, arrivals, ports, weights, scratch, room):
+def _peak(model, n, v, x, t_end, arrivals, ports, weights, scratch):
     """Return time and height of the peak of a neuron that does not fire up to ``t_end``."""
     time = 0.0
     best_time = 0.0
@@ -35,9 +35,7 @@ def _peak(model, n, v, x, t_end, arrivals, ports, weights, scratch, room):
         found, turns = turning_points(model, n, v, x, now - time, scratch)
         for k in range(found + 1):
             step = turns[k] if k < found else now - time
-            for q in range(x.shape[0]):
-                room[q] = x[q]
-            there = neuron.flow_voltage(model, n, v, room, step)
+            there = neuron.flow_voltage(model, n, v, x, step)
             if there > best:
                 best = there
                 best_time = min(time + step, now)
@@ -69,11 +67,10 @@ def voltage_peaks(simulation: Simulation, neurons: Int) -> Peaks:
     scratch = neuron.scratch(size)
     found = np.zeros((len(neurons), 2))
     for row, n in zip(found, neurons, strict=True):
-        x, room = np.zeros((2, size))
-        time, port, weight = events.arrivals(int(n))
+        arrivals: Any = _until(simulation.duration, *events.arrivals(int(n)))
         row[:] = _peak(
-            network.model, int(n), float(start[n]), x, simulation.duration,
-            *_until(simulation.duration, time, port, weight), scratch, room,
+            network.model, int(n), float(start[n]), np.zeros(size), simulation.duration, *arrivals,
+            scratch,
         )  # fmt: skip
     return Peaks(found[:, 0], neurons, voltages_of(network, found[:, 1], neurons))
 
@@ -87,7 +84,7 @@ def event_times(simulation: Simulation, neurons: Int) -> list[tuple[Float, Float
     ]
 
 
-def _until(end: float, time: Float, *columns: Float | Int) -> tuple[Float | Int, ...]:
+def _until(end: float, time: Float, *columns: Float | Int) -> tuple[Any, ...]:
     """Return what arrives up to the end."""
     size = int(np.searchsorted(time, end, side="right"))
     return tuple(column[:size] for column in (time, *columns))

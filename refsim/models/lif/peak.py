@@ -1,4 +1,4 @@
-"""Where the voltage of a neuron turns between two events, found with the certainty of a crossing."""
+"""Where a voltage turns between two events, found with the certainty of a crossing."""
 
 import numpy as np
 
