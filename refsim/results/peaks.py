@@ -67,11 +67,10 @@ def voltage_peaks(simulation: Simulation, neurons: Int) -> Peaks:
     scratch = neuron.scratch(size)
     found = np.zeros((len(neurons), 2))
     for row, n in zip(found, neurons, strict=True):
-        arrivals: Any = _until(simulation.duration, *events.arrivals(int(n)))
-        row[:] = _peak(
-            network.model, int(n), float(start[n]), np.zeros(size), simulation.duration, *arrivals,
-            scratch,
-        )  # fmt: skip
+        v, x = float(start[n]), np.zeros(size)
+        end = simulation.duration
+        time, port, weight = _until(end, *events.arrivals(int(n)))
+        row[:] = _peak(network.model, int(n), v, x, end, time, port, weight, scratch)
     return Peaks(found[:, 0], neurons, voltages_of(network, found[:, 1], neurons))
 
 
