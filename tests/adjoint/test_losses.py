@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings, strategies as st
+from loss_cases import DURATION, LABELS, OUTPUTS, everything, of_all, of_batches
 from quotients import assert_slope, layers, slope_along, values_of, with_values
 
 import adjoint
@@ -32,55 +33,7 @@ from adjoint.losses import (
 )
 from validation.case_suite.yinyang import first_spike_loss
 
-DURATION = 30.0
-OUTPUTS = [3, 4, 5]
-LABELS = [0, 2, 1, 1]
 STEP, TOLERANCE = 1e-3, 1e-9  # quotients of this step have ten digits or more here
-
-
-def trains(seed=0):
-    """Return a train for each output and sample; one is empty."""
-    rng = np.random.default_rng(seed)
-    counts = [[3, 0, 8], [7, 1, 2], [4, 4, 4], [2, 6, 5]]
-    return [
-        refsim.SpikeTrain.from_lists([np.sort(rng.uniform(2.0, 28.0, k)) for k in row])
-        for row in counts
-    ]
-
-
-def of_batches():
-    """Return losses with other targets for each of four samples."""
-    rng = np.random.default_rng(1)
-    first = SpikeTime(OUTPUTS)
-    return [
-        CrossEntropy(first, LABELS, 2.0),
-        CrossEntropy(IntervalRate(OUTPUTS), LABELS, 100.0),
-        Margin(first, LABELS, 5.0),
-        EarlyLabel(first, LABELS, 10.0),
-        MeanSquare(first, rng.uniform(2.0, 20.0, (4, 3))),
-        MeanSquare(SpikeTime(OUTPUTS, k=3), rng.uniform(2.0, 20.0, (4, 3))),
-        MeanSquare(SpikeTimes(OUTPUTS, 4), rng.uniform(2.0, 20.0, (4, 3, 4))),
-        VanRossum(OUTPUTS, trains(), 4.0),
-        VictorPurpura(OUTPUTS, trains(), 0.3),
-    ]
-
-
-def of_all():
-    """Return losses that are the same for all samples."""
-    return [
-        MeanSquare(SpikeTimes([5, 3], 2), 12.0),
-        Band(IntervalRate(OUTPUTS), low=1000.0),
-        Band(SpikeTime(OUTPUTS), 6.0, 9.0),
-        EarlySpikes([0, 1, 2], 8.0),
-        LateSpikes(OUTPUTS, 10.0),
-        VanRossum([4], [[5.0, 11.0]], 4.0),
-        VictorPurpura([4, 3], [[5.0, 11.0], []], 0.1),
-    ]
-
-
-def everything():
-    parts = [*of_batches(), *of_all()]
-    return [*parts, parts[0] + 0.1 * parts[7] - parts[2] * 2.0]
 
 
 def gradient_and_value(loss, name):
