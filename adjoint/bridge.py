@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adjoint.api import jvp
-from adjoint.losses.base import Reading, Readout, added
+from adjoint.losses.base import Loss, Reading, Readout, added, warn_of_silence
 from adjoint.losses.evaluate import is_batch, pulled_back, samples_for
 from adjoint.losses.runs import Runs
 from adjoint.pullback import checked_names
@@ -135,6 +135,9 @@ class Program:
         )
         runs = Runs.of(result)
         readings = tuple(one.read(runs) for one in self.readouts)
+        for one, reading in zip(self.readouts, readings, strict=True):
+            if isinstance(one, Loss) and not reading.is_there.any():
+                warn_of_silence(one, runs.size, stacklevel=1)
         pairs = zip(readings, self.shapes, strict=True)
         values = tuple(reading.value.reshape(shape) for reading, shape in pairs)
         return Outcome(values, readings, runs, pullback)
