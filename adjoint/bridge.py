@@ -83,6 +83,7 @@ class Program:
         self.options = dict(options)
         self._kept: deque[tuple[list[Array], Outcome]] = deque(maxlen=_KEPT)
         self._lock = Lock()
+        self._rows: Program | None = None
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:
@@ -119,14 +120,13 @@ class Program:
 
         Libraries ask for the derivative after the value, and cannot hand over what was found.
         """
-        with self._lock:
+        with self._lock:  # whoever asks for value and derivative at once waits for one simulation
             for known, outcome in self._kept:
                 if all(map(np.array_equal, known, arrays)):
                     return outcome
-        outcome = self._run(arrays)
-        with self._lock:
+            outcome = self._run(arrays)
             self._kept.append(([np.array(one) for one in arrays], outcome))
-        return outcome
+            return outcome
 
     def _run(self, arrays: Sequence[Array]) -> Outcome:
         network, inputs = self._question(arrays)
@@ -143,15 +143,36 @@ class Program:
         return Outcome(values, readings, runs, pullback)
 
     def back(
-        self, arrays: Sequence[Array], bars: Sequence[Array], wanted: Sequence[str]
+        self,
+        arrays: Sequence[Array],
+        bars: Sequence[Array],
+        wanted: Sequence[str],
+        each: bool = False,
     ) -> list[Array]:
-        """Return the gradient by the parameters that are wanted, given cotangents of outputs."""
+        """Return the gradient by the parameters that are wanted, given cotangents of outputs.
+
+        With ``each``, that of each sample of a batch, a row of each array.
+        """
         outcome = self.run(arrays)
         pairs = zip(outcome.readings, bars, strict=True)
         parts = [reading.back(np.reshape(bar, reading.value.shape)) for reading, bar in pairs]
         total = added(parts, outcome.runs)
+        if each:
+            one_by_one = outcome.pullback(total.time, total.voltage, None, list(wanted))
+            return [np.stack([getattr(one, name) for one in one_by_one]) for name in wanted]
         found = outcome.pullback(total.time, total.voltage, wrt=list(wanted))
         return [getattr(found, name) for name in wanted]
+
+    def rows(self, size: int) -> Program:
+        """Return the batch of as many samples as ``size`` that differ in their input times."""
+        with self._lock:
+            if self._rows is None or len(self._rows.inputs) != size:
+                outputs = self.readouts[0] if self.is_single else self.readouts
+                trains = self.inputs * size
+                self._rows = Program(
+                    self.network, trains, self.duration, outputs, self.names, self.options
+                )
+            return self._rows
 
     def push(self, arrays: Sequence[Array], tangents: Sequence[Array]) -> list[Array]:
         """Return the tangents of all outputs along a direction of the parameters.

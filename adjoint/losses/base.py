@@ -205,6 +205,8 @@ def joined_samples(
     """Return the samples that several readouts need, each once."""
     parts = [one.samples(duration, run) for one in readouts]
     neurons, times = (np.concatenate(column) for column in zip(*parts, strict=True))
+    if not len(neurons):
+        return neurons, times
     pairs = np.unique(np.stack([neurons, times], axis=1), axis=0)
     return pairs[:, 0].astype(np.int64), pairs[:, 1]
 
