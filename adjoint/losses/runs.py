@@ -101,17 +101,24 @@ class Runs(NamedTuple):
         found[cell[is_first], rank[is_first]] = row[is_first]
         return found.reshape(self.size, len(neurons), count)
 
-    def sample_rows(self, neurons: Array, times: Array) -> Array:
-        """Return the rows (B, c) of the samples of neurons at one time (B,) of each run."""
-        column = self.columns(neurons)[self.sample_neuron]
-        row = np.flatnonzero((column >= 0) & (self.sample_time == times[self.sample_run]))
-        found = np.full((self.size, len(neurons)), -1)
-        found[self.sample_run[row], column[row]] = row
-        missing = np.argwhere(found < 0)
-        if len(missing):
-            i, j = missing[0]
-            raise lacks_samples(f"neuron {neurons[j]} at {times[i]:g} ms")
-        return found
+    def rows_at(self, run: int, neurons: Array, times: Array) -> Array:
+        """Return the rows of the samples of a run that are of these neurons and times."""
+        first, last = np.searchsorted(self.sample_run, [run, run + 1])
+        order = first + np.lexsort((self.sample_time[first:last], self.sample_neuron[first:last]))
+        key = np.stack([self.sample_neuron[order], self.sample_time[order]], axis=1)
+        known = np.ascontiguousarray(key).view("f8,f8").ravel()
+        asked = np.stack([neurons, times], axis=1).astype(np.float64).view("f8,f8").ravel()
+        place = np.searchsorted(known, asked)
+        is_there = place < len(known)
+        is_there[is_there] = known[place[is_there]] == asked[is_there]
+        if not is_there.all():
+            i = int(np.argmin(is_there))
+            raise InvalidValueError(
+                f"samples has none of neuron {neurons[i]} at {times[i]:.17g} ms; expected "
+                "samples=loss.samples(duration, run), or adjoint.losses.value_and_grad, which "
+                "takes those that a loss needs"
+            )
+        return order[place]
 
     def of_each(self, name: str, values: Array, ndim: int) -> Array:
         """Return what a target says of each run, (B, ...).
@@ -142,14 +149,6 @@ class Runs(NamedTuple):
                 f"{name} is for {size} samples; expected {self.size}, as many as there are runs"
             )
         return np.arange(size)
-
-
-def lacks_samples(of: str) -> InvalidValueError:
-    """Return the error of a voltage that was not sampled."""
-    return InvalidValueError(
-        f"samples has none of {of}; expected samples=loss.samples(duration), or "
-        "adjoint.losses.value_and_grad, which takes those that a loss needs"
-    )
 
 
 def checked_neurons(value: ArrayLike) -> Array:

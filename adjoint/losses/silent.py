@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from adjoint.losses.base import Loss, Reading, Result
 from adjoint.losses.runs import Array, Runs, checked_neurons
-from adjoint.losses.voltages import VoltageMaximum
+from adjoint.losses.voltage_points import VoltageMaximum
 from adjoint.types import Cotangents
 from queues.summary import summary
 from refsim.results.simulation import Simulation

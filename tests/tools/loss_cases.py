@@ -20,6 +20,7 @@ from adjoint.losses import (
     Voltage,
     VoltageIntegral,
     VoltageMaximum,
+    Voltages,
 )
 
 DURATION = 30.0
@@ -82,5 +83,6 @@ def of_voltages():
         CrossEntropy(VoltageIntegral(OUTPUTS), LABELS, 0.3),
         MeanSquare(VoltageIntegral([4, 3, 5], tau=7.0), 1.0),
         MeanSquare(VoltageIntegral(OUTPUTS, tau=7.0, early=True), 2.0),
+        MeanSquare(Voltages([3, 5, 3, 3], [20.0, 9.0, 4.5, 20.0]), [[0.0, 1.0, 2.0, 3.0]] * 4),
         KeepAlive(OUTPUTS, level=9.0),
     ]
