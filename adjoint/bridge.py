@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from threading import Lock
 from typing import Any
 
@@ -17,10 +18,10 @@ from numpy.typing import NDArray
 
 from adjoint.api import jvp
 from adjoint.losses.base import Loss, Reading, Readout, added, warn_of_silence
-from adjoint.losses.evaluate import is_batch, pulled_back, samples_for
+from adjoint.losses.evaluate import forward_options, is_batch, pulled_back, samples_for
 from adjoint.losses.runs import Runs
 from adjoint.pullback import checked_names
-from adjoint.types import Parameters
+from refsim.cases import gradient_sizes
 from refsim.errors import InvalidTypeError, InvalidValueError
 from refsim.network.inputs import Samples, SpikeTrain, checked_inputs
 from refsim.network.network import Network
@@ -91,12 +92,11 @@ class Program:
         batch = (len(self.inputs),) if self.is_batch else ()
         return [(*batch, *one.shape) for one in self.readouts]
 
-    @property
+    @cached_property
     def sizes(self) -> dict[str, int]:
         """Size of each parameter that is varied."""
-        known = dict(Parameters.of(self.network).items())
-        known["input_times"] = np.concatenate([one.times for one in self.inputs])
-        return {name: len(known[name]) for name in self.names}
+        sizes = gradient_sizes(self.network, sum(map(len, self.inputs)))
+        return {name: sizes[name] for name in self.names}
 
     def _question(self, arrays: Sequence[Array]) -> tuple[Network, Any]:
         """Return the network and inputs with these parameters."""
@@ -181,7 +181,7 @@ class Program:
         """
         network, inputs = self._question(arrays)
         direction = dict(zip(self.names, tangents, strict=True))
-        forward = {k: v for k, v in self.options.items() if k not in ("adjoint_queue",)}
+        forward = forward_options(self.options)
         samples = samples_for(self.readouts, network, inputs, self.duration, **self.options)
         trains = inputs if self.is_batch else [inputs]
         times = direction.pop("input_times", None)

@@ -16,6 +16,8 @@ from refsim.validate import LARGEST_INT, frozen, indices, integer
 
 Array = NDArray[Any]
 
+_ROUNDED = 1e-9  # of a time, by which rounding may have moved it
+
 
 class Runs(NamedTuple):
     """B runs of one network, one after the other; a single simulation is one of them."""
@@ -102,23 +104,32 @@ class Runs(NamedTuple):
         return found.reshape(self.size, len(neurons), count)
 
     def rows_at(self, run: int, neurons: Array, times: Array) -> Array:
-        """Return the rows of the samples of a run that are of these neurons and times."""
+        """Return the rows of the samples of a run that are of these neurons and times.
+
+        Times that depend on spikes may differ in their last bits from those that were read: the
+        window engine rounds otherwise with samples than without.
+        """
         first, last = np.searchsorted(self.sample_run, [run, run + 1])
         order = first + np.lexsort((self.sample_time[first:last], self.sample_neuron[first:last]))
-        key = np.stack([self.sample_neuron[order], self.sample_time[order]], axis=1)
-        known = np.ascontiguousarray(key).view("f8,f8").ravel()
-        asked = np.stack([neurons, times], axis=1).astype(np.float64).view("f8,f8").ravel()
-        place = np.searchsorted(known, asked)
-        is_there = place < len(known)
-        is_there[is_there] = known[place[is_there]] == asked[is_there]
-        if not is_there.all():
-            i = int(np.argmin(is_there))
+        known = _pairs(self.sample_neuron[order], self.sample_time[order])
+        place = np.searchsorted(known, _pairs(neurons, times))
+        # One more stands for none: that before the first, and that after the last.
+        order, read = np.append(order, -1), np.append(self.sample_time, np.nan)
+        of = np.append(self.sample_neuron, -1)
+        row, distance = np.full(len(times), -1), np.full(len(times), np.inf)
+        for candidate in (order[place - 1], order[place]):
+            apart = np.where(of[candidate] == neurons, np.abs(read[candidate] - times), np.inf)
+            row = np.where(apart < distance, candidate, row)
+            distance = np.minimum(apart, distance)
+        lacking = np.flatnonzero(distance > _ROUNDED * (1.0 + times))
+        if lacking.size:
+            i = int(lacking[0])
             raise InvalidValueError(
                 f"samples has none of neuron {neurons[i]} at {times[i]:.17g} ms; expected "
                 "samples=loss.samples(duration, run), or adjoint.losses.value_and_grad, which "
                 "takes those that a loss needs"
             )
-        return order[place]
+        return row
 
     def of_each(self, name: str, values: Array, ndim: int) -> Array:
         """Return what a target says of each run, (B, ...).
@@ -149,6 +160,11 @@ class Runs(NamedTuple):
                 f"{name} is for {size} samples; expected {self.size}, as many as there are runs"
             )
         return np.arange(size)
+
+
+def _pairs(neurons: Array, times: Array) -> Array:
+    """Return neurons and times as numbers that are in order of neuron, then time."""
+    return np.rec.fromarrays([neurons.astype(np.float64), times])
 
 
 def checked_neurons(value: ArrayLike) -> Array:

@@ -139,6 +139,20 @@ def test_a_peak_at_an_arrival(name):
     assert_slope(value, x, getattr(gradient, name), STEP, TOLERANCE)
 
 
+@pytest.mark.parametrize("loss", of_voltages(), ids=lambda loss: repr(loss)[:60])
+def test_windows_have_the_same_gradients(loss):
+    """To rounding; samples beside arrivals are on the same side of these in both engines."""
+    network, inputs = readouts()
+    events, windows = (
+        losses.value_and_grad(loss, wrt=("weight", "delay"))(network, inputs, DURATION, engine=name)
+        for name in ("event", "window")
+    )
+    assert windows[0] == pytest.approx(events[0], rel=1e-12)
+    for name in ("weight", "delay"):
+        ours, theirs = getattr(events[1], name), getattr(windows[1], name)
+        np.testing.assert_allclose(theirs, ours, rtol=1e-10, atol=1e-11 * np.abs(ours).max())
+
+
 def test_peaks_at_the_ends():
     """A voltage that falls from its start, and one that rises to the end."""
     network = refsim.Network(2, v0=[0.5, 0.0], i_ext=[0.0, 0.9])
@@ -201,6 +215,8 @@ def test_samples_that_are_not_there():
     ):
         with pytest.raises(refsim.InvalidValueError, match=says):
             readout(run)
+    with pytest.raises(refsim.InvalidValueError, match="samples has none of neuron 3 at 30 ms"):
+        Voltage([3])(refsim.simulate(network, inputs[0], DURATION))
     with pytest.raises(refsim.InvalidTypeError, match="run is None"):
         VoltageMaximum([0]).samples(DURATION)
 
