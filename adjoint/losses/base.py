@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from adjoint.losses.runs import Array, Runs
+from adjoint.losses.runs import Array, Runs, pairs
 from adjoint.names import Reduction
 from adjoint.types import Cotangents
 from queues.summary import summary
@@ -205,10 +205,8 @@ def joined_samples(
     """Return the samples that several readouts need, each once."""
     parts = [one.samples(duration, run) for one in readouts]
     neurons, times = (np.concatenate(column) for column in zip(*parts, strict=True))
-    if not len(neurons):
-        return neurons, times
-    pairs = np.unique(np.stack([neurons, times], axis=1), axis=0)
-    return pairs[:, 0].astype(np.int64), pairs[:, 1]
+    distinct = np.unique(pairs(neurons, times))
+    return distinct.real.astype(np.int64), distinct.imag
 
 
 def added(bars: list[Cotangents], runs: Runs) -> Cotangents:
