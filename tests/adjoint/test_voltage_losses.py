@@ -221,6 +221,14 @@ def test_samples_that_are_not_there():
         VoltageMaximum([0]).samples(DURATION)
 
 
+def test_integrals_have_a_limit():
+    """A port of 1e-6 ms would need ten billion samples a second."""
+    network = refsim.Network(1, ports=refsim.ExpPort(1e-6))
+    run = refsim.simulate(network, None, 1e3)
+    with pytest.raises(refsim.InvalidValueError, match="1000000000 pieces of 1e-06 ms"):
+        VoltageIntegral([0]).samples(1e3, run)
+
+
 def test_thresholds_out_of_reach_change_no_bit_below():
     """The voltage is measured from the drive, and not from a threshold of 1e100."""
     network, inputs = layers(v_th=1e3)
