@@ -79,7 +79,8 @@ class Program:
         self.is_batch = is_batch(inputs)
         given = members("inputs", inputs, "SpikeTrain") if self.is_batch else [inputs]
         self.inputs = [checked_inputs(one, network.n_inputs) for one in given]
-        checked_names(list(names))
+        if len(checked_names(list(names))) < len(names):
+            raise InvalidValueError(f"names of parameters are {names}; expected each once")
         self.names = tuple(names)
         self.options = dict(options)
         self._kept: deque[tuple[list[Array], Outcome]] = deque(maxlen=_KEPT)

@@ -216,6 +216,11 @@ def test_what_is_refused():
         function([weight])
     with pytest.raises(refsim.InvalidValueError, match=r"weight has shape \(20,\); expected \(21,"):
         function({"weight": weight[1:]})
+    with pytest.raises(refsim.InvalidValueError, match="expected each once"):
+        bridge.function(network, inputs[0], DURATION, FIRST, ["weight", "weight"])
+    compiled = jax.jit(bridge.function(network, inputs[0], DURATION, FIRST, "v_th"))
+    with pytest.raises(Exception, match=r"v_reset\[0\] is 0; expected a voltage below v_th"):
+        compiled({"v_th": -jnp.ones(6)}).block_until_ready()
     with pytest.raises(refsim.InvalidValueError, match=r"wrt\[0\] is 'wait'"):
         bridge.function(network, inputs[0], DURATION, FIRST, "wait")
     for second in (
