@@ -149,6 +149,7 @@ def _event_steps() -> Iterator[Step]:
     yield from _engine_steps("event", "", 1)
     network, inputs, duration = given.run
     yield "batches", lambda: adjoint.vjp_batch(network, [inputs, inputs], duration)[1](None)
+    yield "losses", lambda: _losses(given)
 
 
 def _grid_steps() -> Iterator[Step]:
@@ -267,6 +268,16 @@ def _gradients(given: _Given, **options: Any) -> object:
     simulation, pullback = adjoint.vjp(*given.run, samples=given.samples, **options)
     bar = np.ones(len(simulation.spikes.time))
     return [pullback(bar, wrt=wrt) for wrt in (("weight",), ("weight", "delay"), None)]
+
+
+def _losses(given: _Given) -> object:
+    from adjoint import losses
+
+    wanted: Any = [[5.0]]
+    trains = losses.VanRossum([0], wanted, 3.0) + losses.VictorPurpura([0], wanted, 1.0)
+    silent = given.network.replace(weight=0.01 * given.network.weight)
+    evaluate = losses.value_and_grad(trains + losses.KeepAlive([0]))
+    return evaluate(silent, given.inputs, given.run[2])
 
 
 def _checkpointed(given: _Given) -> object:
