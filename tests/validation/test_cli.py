@@ -137,6 +137,7 @@ def test_warmup_names_what_it_compiles(jobs, capfd, monkeypatch):
         assert {engine, f"{engine}, gradients", f"{engine}, tangents"} < set(names)
     assert {
         "batches",
+        "losses",
         "event engine, traces",
         "random synapses",
         "many synapses, delays few",
@@ -168,6 +169,7 @@ def test_nothing_is_left_to_compile_after_a_warmup():
     """In a process of its own, for kernels are compiled once in each."""
     code = (
         "import gc, numpy as np, refsim, adjoint\n"
+        "from adjoint import losses\n"
         "from numba.core.dispatcher import Dispatcher\n"
         "from validation.cli.kernels import steps\n"
         "def compiled():\n"
@@ -191,6 +193,9 @@ def test_nothing_is_left_to_compile_after_a_warmup():
         "    run, pullback = adjoint.vjp(net, inputs, 20.0, engine=refsim.Grid(0.1))\n"
         "    pullback(np.ones(len(run.spikes.time)))\n"
         "    refsim.simulate(net, inputs, 20.0, engine=refsim.Grid(0.1, keep_voltages=True))\n"
+        "    loss = losses.VanRossum([1], [[3.0]], 2.0) + losses.VictorPurpura([1], [[3.0]], 1.0)\n"
+        "    quiet = net.replace(weight=0.01)\n"
+        "    losses.value_and_grad(loss + losses.KeepAlive([0]))(quiet, inputs, 20.0)\n"
         "    large = refsim.random(300, 200, in_degree=100, weight=0.1, rng=0)\n"
         "    refsim.simulate(refsim.Network(300, large, **ports), None, 5.0, engine=by_windows)\n"
         "for _, step in steps(): step()\n"

@@ -14,6 +14,7 @@ import numpy as np
 import adjoint
 import queues
 import refsim
+from adjoint import losses
 from queues.exact.dispatch import STRUCTURES
 
 Step = tuple[str, Callable[[], object]]
@@ -106,6 +107,15 @@ def _event_steps() -> Iterator[Step]:
     yield from _engine_steps("event", refsim.Events(), "", 1)
     network, inputs, duration = _Given().run
     yield "batches", lambda: adjoint.vjp_batch(network, [inputs, inputs], duration)[1](None)
+    yield "losses", _use_losses
+
+
+def _use_losses() -> object:
+    """Ask for distances of spike trains, and for peaks of voltages."""
+    given, wanted = _Given(), [[5.0]]
+    trains = losses.VanRossum([0], wanted, 3.0) + losses.VictorPurpura([0], wanted, 1.0)
+    silent = given.network.replace(weight=0.01 * given.network.weight)
+    return losses.value_and_grad(trains + losses.KeepAlive([0]))(silent, *given.run[1:])
 
 
 def _grid_steps() -> Iterator[Step]:
