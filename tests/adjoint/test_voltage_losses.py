@@ -255,7 +255,7 @@ def test_keep_alive_wakes_silent_neurons():
     assert np.any(first(refsim.simulate_batch(network, inputs, DURATION)) == DURATION)
     evaluate = losses.value_and_grad(loss, wrt="weight")
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # nor is there one when all are awake
+        warnings.simplefilter("error")  # not even when all are awake
         for _ in range(200):
             value, gradient = evaluate(network, inputs, DURATION)
             if value == 0.0:
