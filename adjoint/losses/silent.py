@@ -56,8 +56,8 @@ class KeepAlive(Loss):
         def through(bar: Array) -> Cotangents:
             return back(-2.0 * lack * bar[:, None])
 
-        is_there = np.asarray(is_silent.any(axis=1))
-        return Reading(np.sum(lack * lack, axis=1), is_there, through)
+        # Where no neuron is silent nothing is missing, and the gradient is zero as it should be.
+        return Reading(np.sum(lack * lack, axis=1), np.ones(runs.size, bool), through)
 
     def acts_on(self, result: Result) -> Array:
         """Return for which neurons, (c,) or (B, c), the loss is above 0: who is kept alive."""

@@ -18,7 +18,6 @@ from adjoint.losses import (
     CrossEntropy,
     KeepAlive,
     MeanSquare,
-    NoGradientWarning,
     SpikeTime,
     Voltage,
     VoltageIntegral,
@@ -256,7 +255,7 @@ def test_keep_alive_wakes_silent_neurons():
     assert np.any(first(refsim.simulate_batch(network, inputs, DURATION)) == DURATION)
     evaluate = losses.value_and_grad(loss, wrt="weight")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NoGradientWarning)  # in the end there is nothing to wake
+        warnings.simplefilter("error")  # not even when all are awake
         for _ in range(200):
             value, gradient = evaluate(network, inputs, DURATION)
             if value == 0.0:
