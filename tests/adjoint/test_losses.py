@@ -131,7 +131,7 @@ def one_neuron(times):
     """Return a run of one neuron that fires at these times, which no network has to explain."""
     run = refsim.simulate(refsim.Network(1), None, 100.0)
     count = len(times)
-    spikes = refsim.results.simulation.Spikes(
+    spikes = refsim.Spikes(
         np.asarray(times, float), np.zeros(count, int), np.ones(count), np.ones(count)
     )
     changed = copy.copy(run)

@@ -143,8 +143,10 @@ def test_windows_have_the_same_gradients(loss):
     """To rounding; samples beside arrivals are on the same side of these in both engines."""
     network, inputs = readouts()
     events, windows = (
-        losses.value_and_grad(loss, wrt=("weight", "delay"))(network, inputs, DURATION, engine=name)
-        for name in ("event", "window")
+        losses.value_and_grad(loss, wrt=("weight", "delay"))(
+            network, inputs, DURATION, engine=engine
+        )
+        for engine in (refsim.Events(), refsim.Windows())
     )
     assert windows[0] == pytest.approx(events[0], rel=1e-12)
     for name in ("weight", "delay"):
