@@ -6,11 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from adjoint.batch.loop import BackArrays, BackCursor, run_samples_back
+from adjoint.batch.loop import BackCursor, run_samples_back
 from adjoint.batch.pullback import BatchPullback, Vector, of_sample
+from adjoint.events.groups import BackArrays
 from adjoint.events.keep import kept_arrays
-from adjoint.events.loop import Pending, ReverseProblem, ReverseTransit, ReverseWork, WiringBar
+from adjoint.events.loop import (
+    Pending,
+    ReverseProblem,
+    ReverseTransit,
+    ReverseWork,
+    WiringBar,
+)
 from adjoint.events.run import SHARE
+from adjoint.layers.run import bar_stops, parts_of, reverse_problem
 from adjoint.layout import as_given, gradient
 from adjoint.pullback import check_finite, check_slopes
 from adjoint.types import Outcome, Parameters
@@ -39,24 +47,11 @@ class EventPullback(BatchPullback):
     def _lay_out(self) -> None:
         run, batch = self._run, self._batch
         network = batch.network
-        n, ports = network.n_neurons, network.model.ports
-        sizes = [len(network.synapses)] * 2 + [n] * 6 + [len(ports.rate), len(ports.order)]
-        self._stops = np.cumsum(sizes)
-        no_ints = np.zeros(0, dtype=np.int64)
+        self._stops = bar_stops(network)
         # As for one sample, but for the arrays of samples, which hold those of all.
-        self._problem = ReverseProblem(
-            model=network.model,
-            wiring=network.wiring,
-            inputs=run.problem.inputs,
-            samples=run.problem.samples,
-            sample_bar=np.zeros(0),
-            tape=run.tape,
-            before=np.zeros(len(run.tape.time), dtype=np.int64),
-            origin=batch.origin,
-            dt=batch.dt,
-            pending=Pending(np.zeros(0), no_ints, no_ints),
-            walks=True,
-        )
+        self._problem = reverse_problem(
+            network, run.problem.inputs, run.problem.samples, run.tape
+        )._replace(origin=batch.origin, dt=batch.dt)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what is laid out anew, since copies of read-only arrays can be written to."""
@@ -68,8 +63,7 @@ class EventPullback(BatchPullback):
 
     def _bars(self, flat: Vector) -> tuple[WiringBar, ModelBar]:
         """Return the parts of a gradient in terms of rates."""
-        parts = np.split(flat, self._stops[:-1])
-        return WiringBar(*parts[:2]), ModelBar(*parts[2:])
+        return parts_of(flat, self._stops)
 
     def _parameters(self, row: Vector, input_bar: Vector) -> Parameters:
         wiring_bar, model_bar = self._bars(row)
@@ -111,7 +105,7 @@ class EventPullback(BatchPullback):
         at_once = group * -(-len(arrays.sums) // (_TASKS_A_THREAD * self._threads))
 
         def body(tasks: Tasks) -> None:
-            worker = _Worker(self, spike_bar, input_bar)
+            worker = self._worker(arrays, spike_bar, input_bar)
             for task in tasks:
                 worker.begin(task * at_once, min((task + 1) * at_once, size))
                 status = RUNNING
@@ -119,6 +113,10 @@ class EventPullback(BatchPullback):
                     status = worker.go_on(problem, arrays)
 
         share_out(-(-size // at_once), self._threads, body)
+
+    def _worker(self, arrays: BackArrays, spike_bar: Vector, input_bar: Vector) -> Any:
+        """Return the arrays of a thread."""
+        return _Worker(self, spike_bar, input_bar)
 
     def _check_slopes(self, spike_bar: Vector) -> None:
         flat = np.flatnonzero((self._problem.tape.slope_before <= 0.0) & (spike_bar != 0.0))

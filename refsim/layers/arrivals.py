@@ -45,3 +45,18 @@ def gather(wiring, into, emitted, n, t_end, hits):
             count += 1
     sort(hits.time, hits.order, count, hits.spare_time, hits.spare_order)
     return count
+
+
+@inner_kernel
+def enter_spikes(tape, low, high, place, emitted, spare):
+    """Enter rows ``low`` to ``high`` of a tape in order of time, by neuron, from ``place`` on.
+
+    ``spare`` has first and stop of as many neurons as there are.
+    """
+    row = emitted.row[place:]
+    group(tape.neuron, low, high, spare.first, spare.stop, row)
+    for n in range(spare.first.shape[0]):
+        emitted.first[n] = place + spare.first[n]
+        emitted.stop[n] = place + spare.stop[n]
+    for e in range(place, place + high - low):
+        emitted.time[e] = tape.time[emitted.row[e]]

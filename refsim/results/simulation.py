@@ -25,6 +25,7 @@ from refsim.validate import (
     vector,
 )
 
+_WAYS = {"window": "windows", "layers": "layers"}  # of what has no queue
 _MOST_VOLTAGES = 1e9  # of a trace on the default grid, 8 GB
 
 
@@ -129,7 +130,7 @@ class Simulation(ReadOnlyArrays):
     queue : str
         Structure of the event queue, such as "heap" or "fifo"; "none" in the window engine.
     engine, engine_reason : str
-        "event" or "window", and why it was chosen.
+        "event", "window" or "layers", and why it was chosen.
     dt : float
         Step of the grid of arrivals in ms, 0.0 for none.
     losses : NoLosses or Losses
@@ -178,7 +179,7 @@ class Simulation(ReadOnlyArrays):
         return (
             f"<Simulation: {self.n_spikes} spikes of {self.network.n_neurons} neurons in "
             f"{when} ms, {self.counts.arrivals} arrivals, "
-            f"{self.queue if self.engine == 'event' else 'windows'}{lost}>"
+            f"{_WAYS.get(self.engine, self.queue)}{lost}>"
         )
 
     @property
