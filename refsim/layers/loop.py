@@ -13,6 +13,7 @@ from queues.compiled.jit import inner_kernel, kernel
 from refsim.events import loop as event_loop
 from refsim.layers.arrivals import enter_inputs, gather, most_arrivals
 from refsim.layers.order import group, sort
+from refsim.layers.origin import write_origin
 from refsim.layers.types import HITS, OUT, TAPE
 from refsim.status import DONE, FULL, RUNNING, SPIKE_LIMIT
 from refsim.types import ARRIVALS, EMITTED, INPUTS, SEARCHES, SPIKES
@@ -151,23 +152,6 @@ def _sorted_spikes(work, room, out, first):
 
 
 @inner_kernel
-def _write_origin(inputs, low, high, time, first, count, origin, at):
-    """Write what emissions come from, in order of time; spikes come before inputs at one time."""
-    k = np.int64(0)
-    for i in range(low, high):
-        while k < count and time[first + k] <= inputs.time[i]:
-            origin[at] = k
-            k += 1
-            at += 1
-        origin[at] = -1 - (i - low)
-        at += 1
-    while k < count:
-        origin[at] = k
-        k += 1
-        at += 1
-
-
-@inner_kernel
 def _end_sample(problem, work, batch, room, cursor, out, origin):
     """Note what a sample has left, or return FULL where there is no room for it."""
     i = cursor.sample[0]
@@ -180,7 +164,7 @@ def _end_sample(problem, work, batch, room, cursor, out, origin):
     if _is_short(cursor, OUT, origin, at + emitted):
         return FULL
     _sorted_spikes(work, room, out, first)
-    _write_origin(problem.inputs, low, high, out.time, first, spikes, origin, at)
+    write_origin(problem.inputs, low, high, out.time, first, spikes, origin, at)
     batch.counts[i, SPIKES] = spikes
     batch.counts[i, EMITTED] = emitted
     batch.counts[i, INPUTS] = high - low

@@ -8,7 +8,7 @@ import numpy as np
 
 from refsim.types import Float, Int
 
-HITS, TAPE, OUT = range(3)  # what may be too short
+HITS, TAPE, OUT, ROOM = range(4)  # what may be too short
 
 
 class Emitted(NamedTuple):

@@ -1,0 +1,107 @@
+"""Which networks have full layers, and how these lie in memory."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from refsim.layers.dense.types import WIDTH, Groups, Layers
+from refsim.layers.plan import Plan
+from refsim.network.network import Network
+from refsim.network.voltages import start_of
+from refsim.types import Float, Int, Wiring
+
+_WELL_APART = 0.02  # relative distance of rates from which their difference is a fine divisor
+_MOST_LINES = 2**20  # lines and places to look for them
+
+
+def why_not_dense(network: Network) -> str:
+    """Return why the neurons of a network cannot be taken in vectors, or "" if they may be.
+
+    Where the drive is above the threshold the voltage is not a difference of two exponentials; the
+    others lose no digits to their drive, see `refsim.models.lif.datum`.
+    """
+    neurons, ports = network.model.neurons, network.model.ports
+    if len(ports.rate) != 1:
+        return "there are several ports, or exponentials"
+    if neurons.t_ref.any():
+        return "neurons are refractory"
+    if neurons.drive.any():
+        return "a drive is above the threshold"
+    a, r = neurons.rate, float(ports.rate[0])
+    if (np.abs(a - r) < _WELL_APART * (a + r)).any():
+        return "time constants are close to each other"
+    return ""
+
+
+def groups_of(network: Network, plan: Plan) -> Groups | None:
+    """Return the groups of a network, or None if some of its synapses are missing."""
+    wiring, n = network.wiring, network.n_neurons
+    n_sources = n + network.n_inputs
+    kind = np.unique(network.model.neurons.rate, return_inverse=True)[1]
+    group = np.unique(np.stack([plan.level, kind]), axis=1, return_inverse=True)[1].reshape(n)
+    size = np.bincount(group)
+    padded = -(-size // WIDTH) * WIDTH
+    start = np.concatenate([[0], np.cumsum(padded)])
+    order = np.argsort(group, kind="stable")
+    place = np.empty(n, dtype=np.int64)
+    before = np.concatenate([[0], np.cumsum(size)])
+    place[order] = start[group[order]] + np.arange(n) - before[group[order]]
+    neuron = np.full(start[-1], -1)
+    neuron[place] = np.arange(n)
+    lines = _lines(wiring, group, n_sources)
+    if lines is None:
+        return None
+    line, first, delay, of_group = lines
+    cell = np.concatenate([[0], np.cumsum(padded[of_group])])
+    inner = place[wiring.post] - start[group[wiring.post]]
+    cell_of = cell[line] + inner
+    filled = np.bincount(line[np.unique(cell_of, return_index=True)[1]], minlength=len(delay))
+    if (filled != size[of_group]).any() or len(np.unique(cell_of)) != len(cell_of):
+        return None
+    return Groups(start, size, neuron, place, group, first, delay, cell, cell_of)
+
+
+def _lines(wiring: Wiring, group: Int, n_sources: int) -> tuple[Int, Int, Float, Int] | None:
+    """Return the line of each synapse, the first of each group and source, delays and groups."""
+    n_groups = int(group.max()) + 1
+    if n_groups * (n_sources + 1) > _MOST_LINES:
+        return None
+    source = np.repeat(np.arange(n_sources), np.diff(wiring.start))
+    row = group[wiring.post] * n_sources + source
+    order = np.lexsort((wiring.delay, row))
+    sorted_row, sorted_delay = row[order], wiring.delay[order]
+    begins = np.ones(len(order), dtype=bool)
+    begins[1:] = (sorted_row[1:] != sorted_row[:-1]) | (sorted_delay[1:] != sorted_delay[:-1])
+    line = np.empty(len(order), dtype=np.int64)
+    line[order] = np.cumsum(begins) - 1
+    begun = sorted_row[begins]
+    every = np.arange(n_groups)[:, None] * n_sources + np.arange(n_sources + 1)
+    first = np.searchsorted(begun, every)
+    return line, first.astype(np.int64), sorted_delay[begins], begun // n_sources
+
+
+def layers_of(network: Network, groups: Groups) -> Layers:
+    """Return the parameters of a network at the places of the groups."""
+    model = network.model
+    used = groups.neuron >= 0
+    neuron = groups.neuron[used]
+
+    def spread(values: Float, rest: float) -> Float:
+        out = np.full(len(used), rest)
+        out[used] = values[neuron]
+        return out
+
+    a = model.neurons.rate[groups.neuron[groups.start[:-1]]]
+    r = np.full(len(a), model.ports.rate[0])
+    weight = np.zeros(int(groups.cell[-1]))
+    weight[groups.cell_of] = network.wiring.weight
+    return Layers(
+        slow=np.minimum(a, r),
+        fast=np.maximum(a, r),
+        scale=a / np.abs(r - a),
+        leak=a,
+        level=spread(model.neurons.v_th, np.finfo(float).max),
+        reset=spread(model.neurons.v_reset, 0.0),
+        v0=spread(start_of(network), 0.0),
+        weight=weight,
+    )
