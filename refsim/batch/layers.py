@@ -6,8 +6,10 @@ from typing import Any
 
 from refsim.batch.events import EventBatch
 from refsim.events.run import EventRun
+from refsim.layers.dense.layout import dense_of
 from refsim.layers.plan import plan_of
-from refsim.layers.run import LayersRun, LayersWorker, check_layers
+from refsim.layers.run import LayersRun, check_layers
+from refsim.layers.worker import DenseWorker, NeuronWorker
 from refsim.question import Question
 
 
@@ -18,15 +20,19 @@ class LayersBatch(EventBatch):
     ----------
     plan : Plan
         The order of the neurons, and their synapses.
+    dense : Dense or None
+        Its full layers, if all are, and no voltages are read.
     """
 
     def __init__(self, question: Question, inputs: Any, samples: Any, threads: Any):
         check_layers(question)
         super().__init__(EventRun(question), inputs, samples, threads, None)
         self.plan = plan_of(question.network)
+        self.dense = None if self.read.given else dense_of(question.network, self.plan)
         self.engine = LayersRun.engine
 
-    def _worker(self) -> LayersWorker:
-        run = EventRun(self.question)
-        run.problem = self.problem
-        return LayersWorker(run, self.plan, self.arrays)
+    def _worker(self) -> DenseWorker | NeuronWorker:
+        if self.dense is None:
+            run = EventRun(self.question)
+            return NeuronWorker(self.problem, self.arrays, run, self.plan)
+        return DenseWorker(self.problem, self.arrays, self.dense)

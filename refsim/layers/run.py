@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from refsim.errors import InvalidValueError
 from refsim.events.run import EventRun
-from refsim.layers.loop import run_layers
-from refsim.layers.plan import Plan, obstacle, plan_of
-from refsim.layers.types import (
-    HITS,
-    TAPE,
-    Cursor,
-    Room,
-    cursor,
-    empty_hits,
-    empty_room,
-)
+from refsim.layers.dense.layout import dense_of
+from refsim.layers.plan import obstacle, plan_of
+from refsim.layers.worker import DenseWorker, NeuronWorker
 from refsim.network.voltages import start_of, voltages_of
 from refsim.question import Question
 from refsim.results.outcome import EngineRun, Outcome
 from refsim.results.simulation import EventCounts
-from refsim.status import DONE, FULL, RUNNING, SHARE, SPIKE_LIMIT
+from refsim.status import DONE, FULL, RUNNING, SPIKE_LIMIT
 from refsim.types import N_COUNTS, BatchArrays, Tape
-
-_ROOM = 256  # rows, to begin with
-_NO_TANGENTS = np.zeros(0)
 
 
 def check_layers(question: Question) -> None:
@@ -38,81 +24,6 @@ def check_layers(question: Question) -> None:
         why_not = why_not or "a state is to be kept"
     if why_not:
         raise InvalidValueError(f"engine is 'layers', and {why_not}; expected engine='event'")
-
-
-def empty_tape(rows: int) -> Tape:
-    """Return a tape of so many rows."""
-    times = np.zeros((3, rows))
-    return Tape(times[0], np.zeros(rows, dtype=np.int64), times[1], times[2], _NO_TANGENTS)
-
-
-def _longer(column: NDArray[Any], rows: int) -> NDArray[Any]:
-    """Return a column with room for so many rows, if it has less."""
-    if len(column) >= rows:
-        return column
-    return np.concatenate([column, np.zeros(rows - len(column), dtype=column.dtype)])
-
-
-def _longer_tape(tape: Tape, rows: int) -> Tape:
-    """Return a tape with room for so many rows."""
-    columns: Any = (_longer(column, rows) for column in tape[:4])
-    return Tape(*columns, _NO_TANGENTS)
-
-
-class LayersWorker:
-    """The arrays of one thread, and the loop over the samples of a task."""
-
-    def __init__(self, template: EventRun, plan: Plan, batch: BatchArrays):
-        self.problem, self.work = template.problem, template.work
-        self.losses = template.transit.losses
-        self.plan, self.batch = plan, batch
-        n, sources = len(plan.order), len(self.problem.wiring.start) - 1
-        self._most_inputs = int(np.diff(batch.input_start).max())
-        reads = int(np.diff(batch.sample_start).max())
-        emissions = self._most_inputs + len(self.work.tape.time)
-        self.room: Room = empty_room(n, sources, emissions, _ROOM, reads)
-        self.out, self.origin = empty_tape(_ROOM), np.zeros(_ROOM, dtype=np.int64)
-        self.cursor: Cursor = cursor()
-
-    def begin(self, first: int, stop: int) -> None:
-        """Go to the samples of a task."""
-        for counter in self.cursor:
-            counter[0] = 0
-        self.cursor.sample[0] = first
-        self.cursor.stop[0] = stop
-
-    def go_on(self) -> int:
-        """Simulate for a while and return a status."""
-        return run_layers(
-            self.problem,
-            self.work,
-            self.plan,
-            self.batch,
-            self.room,
-            self.cursor,
-            self.out,
-            self.origin,
-            SHARE,
-        )
-
-    def grow(self) -> None:
-        """Make room for what has too little."""
-        rows = 2 * int(self.cursor.need[0])
-        short = int(self.cursor.short[0])
-        if short == HITS:
-            self.room = self.room._replace(hits=empty_hits(rows))
-        elif short == TAPE:
-            self.work = self.work._replace(tape=_longer_tape(self.work.tape, rows))
-            emitted = self.room.emitted
-            time, row = (_longer(c, self._most_inputs + rows) for c in (emitted.time, emitted.row))
-            self.room = self.room._replace(emitted=emitted._replace(time=time, row=row))
-        else:
-            self.out, self.origin = _longer_tape(self.out, rows), _longer(self.origin, rows)
-
-    def columns(self, spikes: int, emitted: int) -> list[NDArray[Any]]:
-        """Return copies of the columns of the spikes, and of the origins, that are in use."""
-        rows = [*(column[:spikes].copy() for column in self.out[:4])]
-        return [*rows, self.origin[:emitted].copy()]
 
 
 class LayersRun(EngineRun):
@@ -135,7 +46,14 @@ class LayersRun(EngineRun):
             gaps=np.full((1, 3), np.inf),
             is_done=np.zeros(1, dtype=np.int64),
         )
-        self._worker = LayersWorker(EventRun(question), plan_of(question.network), self.batch)
+        run, plan = EventRun(question), plan_of(question.network)
+        self._losses = run.transit.losses
+        dense = None if samples else dense_of(question.network, plan)
+        self._worker: DenseWorker | NeuronWorker
+        if dense is None:
+            self._worker = NeuronWorker(run.problem, self.batch, run, plan)
+        else:
+            self._worker = DenseWorker(run.problem, self.batch, dense)
 
     def run_to_the_end(self) -> None:
         """Run to the end, or to the limit of spikes, and set the status."""
@@ -160,10 +78,10 @@ class LayersRun(EngineRun):
         spikes, emitted, inputs, arrivals, searches = map(int, counts)
         time, neuron, before, after, origin = self._worker.columns(spikes, emitted)
         return Outcome(
-            tape=Tape(time, neuron, before, after, _NO_TANGENTS),
+            tape=Tape(time, neuron, before, after, np.zeros(0)),
             origin=origin,
             counts=EventCounts(spikes, inputs, arrivals, searches, 0),
             gaps=tuple(self.batch.gaps[0]),
             voltages=voltages_of(self.question.network, samples.voltage, samples.neuron),
-            losses=self._worker.losses,
+            losses=self._losses,
         )

@@ -130,7 +130,7 @@ def _arrive(p, q, lines, factors, weight, level, slow, fast, flag):
 @inner_kernel
 def _list(p, q, room, level, first, size, i, length):
     """List the flagged neurons that cross within ``length`` of arrival ``i``; return their number."""
-    arrivals, out = room.arrivals, room.candidates
+    arrivals = room.arrivals
     start_slow, start_fast = arrivals.start_slow[i], arrivals.start_fast[i]
     count = np.int64(0)
     for block in range(np.int64(0), size, FLAGS):
@@ -261,7 +261,7 @@ def _fire_all(layers, groups, g, room, count, i, at, ends):
 @inner_kernel
 def _begin(layers, groups, g, room):
     """Put all neurons of a group where they are at the first arrival."""
-    p, q, a = layers.slow[g], layers.fast[g], layers.leak[g]
+    q, a = layers.fast[g], layers.leak[g]
     left = math.exp(-a * room.arrivals.time[0])
     for j in range(groups.start[g], groups.start[g + 1]):
         v = layers.v0[j] * left

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from refsim.layers.dense.types import WIDTH, Groups, Layers
@@ -12,6 +14,21 @@ from refsim.types import Float, Int, Wiring
 
 _WELL_APART = 0.02  # relative distance of rates from which their difference is a fine divisor
 _MOST_LINES = 2**20  # lines and places to look for them
+
+
+class Dense(NamedTuple):
+    """A network of full layers."""
+
+    groups: Groups
+    layers: Layers
+
+
+def dense_of(network: Network, plan: Plan) -> Dense | None:
+    """Return the layers of a network that has full ones, or None."""
+    if why_not_dense(network):
+        return None
+    groups = groups_of(network, plan)
+    return None if groups is None else Dense(groups, layers_of(network, groups))
 
 
 def why_not_dense(network: Network) -> str:

@@ -68,13 +68,14 @@ def _write_sorted(room, inputs, at, out, first):
 
 
 @kernel
-def run_dense(problem, groups, layers, notes, batch, room, cursor, out, origin):
+def run_dense(problem, groups, layers, notes, batch, room, cursor, results):
     """Simulate samples and return a status, DONE after the last one.
 
-    ``notes`` are margins and counts as of the event loop. Where there is no room for what a sample
+    ``notes`` are margins and counts as of the event loop, ``results`` spikes and emissions. Where there is no room for what a sample
     does the status is FULL, and the next call begins with it.
     """
     margins, counts = notes
+    out, origin = results
     used = np.int64(0)
     while cursor.sample[0] < cursor.stop[0]:
         i = cursor.sample[0]
