@@ -32,7 +32,7 @@ from refsim.results.simulation import EventCounts
 from refsim.status import DONE, RUNNING
 from refsim.threads import Tasks, share_out
 
-_TASKS_A_THREAD = 4  # or more: samples take longer and shorter
+TASKS_A_THREAD = 4  # or more: samples take longer and shorter
 
 
 class EventPullback(BatchPullback):
@@ -102,7 +102,7 @@ class EventPullback(BatchPullback):
     ) -> None:
         """Take all samples back; cotangents are completed, and the arrays filled, in place."""
         size, group = len(self._batch), int(arrays.group[0])
-        at_once = group * -(-len(arrays.sums) // (_TASKS_A_THREAD * self._threads))
+        at_once = group * -(-len(arrays.sums) // (TASKS_A_THREAD * self._threads))
 
         def body(tasks: Tasks) -> None:
             worker = self._worker(arrays, spike_bar, input_bar)

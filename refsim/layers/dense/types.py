@@ -8,7 +8,7 @@ those beyond its neurons have no weights and a threshold at infinity.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,20 +105,35 @@ class DenseRoom(NamedTuple):
     candidates: Candidates
 
 
-def _columns(kind: type, rows: int, ints: tuple[str, ...]) -> tuple:
+# Columns of whole numbers.
+_WHOLE = {"line", "emission", "order", "spare_order", "spare", "moved", "source", "place"}
+
+
+def _columns(kind: Any, rows: int) -> Any:
     return kind(
-        *(np.zeros(rows, np.int64 if name in ints else np.float64) for name in kind._fields)
+        *(np.zeros(rows, np.int64 if name in _WHOLE else np.float64) for name in kind._fields)
     )
+
+
+def empty_arrivals(rows: int) -> Arrivals:
+    """Return room for so many arrivals at a group."""
+    made: Arrivals = _columns(Arrivals, rows)
+    return made
+
+
+def empty_emissions(rows: int) -> Emissions:
+    """Return room for so many emissions of a sample."""
+    made: Emissions = _columns(Emissions, rows)
+    return made
 
 
 def empty_dense_room(places: int, rows: int) -> DenseRoom:
     """Return room for samples of so many emissions, and arrivals at a group."""
-    whole = ("line", "emission", "order", "spare_order", "spare", "moved", "source", "place")
     return DenseRoom(
         np.zeros(places),
         np.zeros(places),
         np.zeros(places + FLAGS, dtype=np.uint8),
-        _columns(Arrivals, rows, whole),
-        _columns(Emissions, rows, whole),
-        _columns(Candidates, places + WIDTH, whole),
+        empty_arrivals(rows),
+        empty_emissions(rows),
+        _columns(Candidates, places + WIDTH),
     )
