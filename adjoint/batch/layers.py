@@ -59,10 +59,13 @@ class LayersPullback(EventPullback):
         )
         self._take_dense_back(back, bars)
         self._check_slopes(spike_bar)
-        sums = np.zeros((n_sums, int(self._stops[-1])))
         size = len(dense.groups.cell_of)
-        sums[:, :size] = bars.weight[:, dense.groups.cell_of]
-        sums[:, size : 2 * size] = bars.delay[:, dense.groups.cell_of]
+        parts = [bars.weight, bars.delay] if "delay" in wanted else [bars.weight]
+        if group > 1:
+            parts = [_total(part) for part in parts]
+        sums = np.zeros((len(parts[0]), int(self._stops[-1])))
+        for k, part in enumerate(parts):
+            sums[:, k * size : (k + 1) * size] = part[:, dense.groups.cell_of]
         input_bar = np.zeros(run.given.given)
         input_bar[run.given.order] = bars.input
         return sums, input_bar
@@ -82,3 +85,11 @@ class LayersPullback(EventPullback):
                     status = worker.go_on()
 
         share_out(-(-size // at_once), self._threads, body)
+
+
+def _total(rows: Vector) -> Vector:
+    """Return the sum of rows, one after the other, as a single row."""
+    total = rows[:1].copy()
+    for row in rows[1:]:
+        total[0] += row
+    return total

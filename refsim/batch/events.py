@@ -49,12 +49,20 @@ class Joined(NamedTuple):
 
 def join(times: list[Float], group: list[Int], end: float) -> Joined:
     """Return times up to ``end``; equal ones of a sample stay in the order given."""
-    sample = np.repeat(np.arange(len(times)), [len(part) for part in times])
+    sizes = np.array([len(part) for part in times])
+    given = int(sizes.sum())
+    if given == 0:
+        none = np.zeros(0, dtype=np.int64)
+        return Joined(np.zeros(0), none, none, starts(sizes), 0)
+    sample = np.repeat(np.arange(len(times)), sizes)
     time, member = np.concatenate(times), np.concatenate(group)
-    order = np.lexsort((time, sample))
+    if ((time[1:] >= time[:-1]) | (sample[1:] != sample[:-1])).all():
+        order = np.arange(given)
+    else:
+        order = np.lexsort((time, sample))
     order = order[time[order] <= end]
     sizes = np.bincount(sample[order], minlength=len(times))
-    return Joined(time[order], member[order], order, starts(sizes), len(time))
+    return Joined(time[order], member[order], order, starts(sizes), given)
 
 
 class EventBatch(BatchRun):
@@ -73,6 +81,7 @@ class EventBatch(BatchRun):
     def __init__(self, template: EventRun, inputs: Any, samples: Any, threads: Any, run: Any):
         super().__init__(template.question, inputs, samples, threads)
         self.template = template
+        self.engine = template.engine
         self._run: Callable[[SpikeTrain | None, Samples | None], EventRun] = run
         network, size = self.question.network, len(self)
         sources = [one.sources for one in self.inputs]
@@ -98,7 +107,6 @@ class EventBatch(BatchRun):
         self._at_once = min(most, _MOST_AT_ONCE)
         self._n_tasks = -(-size // self._at_once)
         self._parts: dict[int, list[NDArray[Any]]] = {}
-        self.engine = template.engine
 
     def _simulate(self) -> None:
         share_out(self._n_tasks, self.threads, self._simulate_tasks)

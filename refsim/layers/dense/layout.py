@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from weakref import ref
 
 import numpy as np
+from numpy.typing import NDArray
 
 from refsim.layers.dense.types import WIDTH, Groups, Layers
 from refsim.layers.plan import Plan
@@ -27,8 +29,34 @@ def dense_of(network: Network, plan: Plan) -> Dense | None:
     """Return the layers of a network that has full ones, or None."""
     if why_not_dense(network):
         return None
-    groups = groups_of(network, plan)
+    groups = _known_groups(network, plan)
     return None if groups is None else Dense(groups, layers_of(network, groups))
+
+
+class _Known(NamedTuple):
+    """The groups that were made last, and of what."""
+
+    synapses: list[ref[NDArray[Any]]]
+    sizes: tuple[int, int]
+    rate: Float
+    groups: Groups | None
+
+
+_last: list[_Known] = []
+
+
+def _known_groups(network: Network, plan: Plan) -> Groups | None:
+    """Return the groups of a network; steps of training change its weights alone."""
+    synapses = network.synapses
+    columns = [synapses.pre, synapses.post, synapses.delay]
+    sizes, rate = (network.n_neurons, network.n_inputs), network.model.neurons.rate
+    for known in _last:
+        same = all(one() is other for one, other in zip(known.synapses, columns, strict=True))
+        if same and known.sizes == sizes and np.array_equal(known.rate, rate):
+            return known.groups
+    made = groups_of(network, plan)
+    _last[:] = [_Known([ref(column) for column in columns], sizes, rate, made)]
+    return made
 
 
 def why_not_dense(network: Network) -> str:
