@@ -55,18 +55,19 @@ def decay(z):
     shifted = fma(held, -_LOG2_E, _ROUNDER)
     k = shifted - _ROUNDER
     u = fma(k, -_LOG2_LOW, fma(k, -_LOG2_HIGH, -held))
-    p = fma(1.6059043836821613e-10, u, 2.08767569878681e-09)
-    p = fma(p, u, 2.505210838544172e-08)
-    p = fma(p, u, 2.755731922398589e-07)
-    p = fma(p, u, 2.7557319223985893e-06)
-    p = fma(p, u, 2.48015873015873e-05)
-    p = fma(p, u, 1.984126984126984e-04)
-    p = fma(p, u, 1.388888888888889e-03)
-    p = fma(p, u, 8.333333333333333e-03)
-    p = fma(p, u, 4.1666666666666664e-02)
-    p = fma(p, u, 1.6666666666666666e-01)
-    p = fma(p, u, 0.5)
-    p = fma(p, u, 1.0)
-    p = fma(p, u, 1.0)
+    # By parts that do not wait for each other (G. Estrin, Proc. Western Joint IRE-AIEE-ACM 1960).
+    u2 = u * u
+    u4 = u2 * u2
+    p_01 = u + 1.0
+    p_23 = fma(1.6666666666666666e-01, u, 0.5)
+    p_45 = fma(8.333333333333333e-03, u, 4.1666666666666664e-02)
+    p_67 = fma(1.984126984126984e-04, u, 1.388888888888889e-03)
+    p_89 = fma(2.7557319223985893e-06, u, 2.48015873015873e-05)
+    p_ab = fma(2.505210838544172e-08, u, 2.755731922398589e-07)
+    p_cd = fma(1.6059043836821613e-10, u, 2.08767569878681e-09)
+    p_low = fma(p_23, u2, p_01)
+    p_middle = fma(fma(p_67, u2, p_45), u4, p_low)
+    p_high = fma(p_cd, u4, fma(p_ab, u2, p_89))
+    p = fma(p_high, u4 * u4, p_middle)
     value = p * power(shifted)
     return value if z < LONGEST else 0.0

@@ -18,7 +18,8 @@ from refsim.layers.types import HITS, OUT, TAPE, Room, cursor, empty_hits, empty
 from refsim.status import SHARE
 from refsim.types import BatchArrays, Tape
 
-_ROOM = 256  # rows, to begin with
+_ROOM = 256  # rows of a sample, to begin with
+_ROWS = 4096  # of all samples of a task
 _NO_TANGENTS = np.zeros(0)
 
 
@@ -52,7 +53,7 @@ class Worker:
 
     def __init__(self, problem: Problem, batch: BatchArrays):
         self.problem, self.batch = problem, batch
-        self.out, self.origin = empty_tape(_ROOM), np.zeros(_ROOM, dtype=np.int64)
+        self.out, self.origin = empty_tape(_ROWS), np.zeros(_ROWS, dtype=np.int64)
         self.cursor = cursor()
         self._most_inputs = int(np.diff(batch.input_start).max())
 

@@ -15,9 +15,10 @@ from queues.compiled.decay import decay
 from queues.compiled.jit import arrays_lie_apart, inner_kernel, keep_apart, phase_kernel
 from queues.compiled.masks import lowest_of, mask_of
 from refsim.layers.dense.rise import (
-    COVERS,
     crossing,
+    fade,
     is_off,
+    may_pass,
     solve,
     summit,
     tangents,
@@ -110,9 +111,8 @@ def _arrive(p, q, lines, factors, weight, level, slow, fast, flag):
     """
     arrays_lie_apart()
     keep_apart()
-    b_1, d_1, b_2, d_2 = lines
     add_slow, add_fast, start_slow, start_fast, end_slow, end_fast = factors
-    share = (1.0 - p / q) * COVERS
+    share = 1.0 - p / q
     for j in range(slow.shape[0]):
         s = slow[j] + weight[j] * add_slow
         f = fast[j] + weight[j] * add_fast
@@ -120,15 +120,13 @@ def _arrive(p, q, lines, factors, weight, level, slow, fast, flag):
         fast[j] = f
         a, y = s * start_slow, q * (f * start_fast)
         x = p * a
-        line_1, line_2 = b_1 * y + d_1 * x, b_2 * y + d_2 * x
-        line = line_1 if line_1 < line_2 else line_2
         end_s, end_f = s * end_slow, f * end_fast
-        may_pass = (a * share * line >= level[j] * y) & (p * end_s >= q * end_f)
-        flag[j] = (y > x) & ((end_s - end_f >= level[j]) | may_pass)
+        passes = may_pass(share, lines, x, y, a, level[j]) & (p * end_s >= q * end_f)
+        flag[j] = (y > x) & ((end_s - end_f >= level[j]) | passes)
 
 
 @inner_kernel
-def _list(p, q, room, level, first, size, i, length):
+def _list(rates, room, level, first, size, i, length):
     """List the flagged neurons that cross within ``length`` of arrival ``i``; return their number."""
     arrivals = room.arrivals
     start_slow, start_fast = arrivals.start_slow[i], arrivals.start_fast[i]
@@ -138,14 +136,15 @@ def _list(p, q, room, level, first, size, i, length):
         while mask:
             j = first + block + np.int64(lowest_of(mask))
             mask &= mask - _LAST_BIT
-            if _enter(p, q, room, level, count, j, i, (0.0, length, start_slow, start_fast)):
+            if _enter(rates, room, level, count, j, i, (0.0, length, start_slow, start_fast)):
                 count += 1
     return count
 
 
 @inner_kernel
-def _enter(p, q, room, level, count, j, i, search):
+def _enter(rates, room, level, count, j, i, search):
     """Enter neuron ``j`` as a candidate if it crosses before the next arrival."""
+    p, q, lines = rates
     since, until, loss_slow, loss_fast = search
     arrivals, out = room.arrivals, room.candidates
     s, f = room.slow[j] * loss_slow, room.fast[j] * loss_fast
@@ -153,7 +152,7 @@ def _enter(p, q, room, level, count, j, i, search):
         return False
     end = room.slow[j] * arrivals.end_slow[i] - room.fast[j] * arrivals.end_fast[i]
     if end < level[j]:
-        if s * (1.0 - p / q) <= level[j]:
+        if not may_pass(1.0 - p / q, lines, p * s, q * f, s, level[j]):
             return False
         top, height = summit(p, q, s, f)
         if height <= level[j] or top >= until:
@@ -184,6 +183,7 @@ def _solve_all(p, q, out, count, t):
                 out.wait[k] = 0.0  # rounding put it there a last bit before
             else:
                 out.wait[k] = crossing(p, q, out.slow[k], out.fast[k], out.level[k], out.until[k])
+    fade(p, q, full, out.wait, out.faded_slow, out.faded_fast)
 
 
 @inner_kernel
@@ -192,8 +192,7 @@ def _fire(p, q, a, scale, layers, groups, room, k, at, moment):
     out, emissions = room.candidates, room.emissions
     t, earliest, latest = moment
     j = out.place[k]
-    wait = out.wait[k]
-    x, y = math.exp(-p * wait), math.exp(-q * wait)
+    wait, x, y = out.wait[k], out.faded_slow[k], out.faded_fast[k]
     slow, fast = out.slow[k] * x, out.fast[k] * y
     if q > a:
         current = fast / scale
@@ -233,14 +232,14 @@ def _sort_spikes(emissions, low, high):
 
 
 @inner_kernel
-def _fire_all(layers, groups, g, room, count, i, at, ends):
+def _fire_all(layers, groups, g, room, count, i, at, search):
     """Let all listed neurons fire, as often as they do, before the next arrival.
 
     Returns the number of emissions so far, or -1 where there is too little room.
     """
-    p, q, a, scale = layers.slow[g], layers.fast[g], layers.leak[g], layers.scale[g]
+    rates, t, following = search
+    p, q, a, scale = rates[0], rates[1], layers.leak[g], layers.scale[g]
     out = room.candidates
-    t, following = ends
     earliest = math.nextafter(t, math.inf)
     while count > 0:
         if at + count > room.emissions.time.shape[0]:
@@ -251,8 +250,8 @@ def _fire_all(layers, groups, g, room, count, i, at, ends):
             _fire(p, q, a, scale, layers, groups, room, k, at, (t, earliest, following))
             at += 1
             since = out.since[k]
-            search = (since, following - t - since, out.loss_slow[k], out.loss_fast[k])
-            if search[1] > 0.0 and _enter(p, q, room, layers.level, again, out.place[k], i, search):
+            part = (since, following - t - since, out.loss_slow[k], out.loss_fast[k])
+            if part[1] > 0.0 and _enter(rates, room, layers.level, again, out.place[k], i, part):
                 again += 1
         count = again
     return at
@@ -304,6 +303,7 @@ def run_group(layers, groups, g, room, count, at, t_end, margins, counts):
     _begin(layers, groups, g, room)
     slow, fast, level = room.slow[low:high], room.fast[low:high], layers.level[low:high]
     lines, scale = tangents(p, q), layers.scale[g]
+    rates = (p, q, lines)
     for i in range(count):
         t = arrivals.time[i]
         is_last = i + 1 == count
@@ -321,10 +321,10 @@ def run_group(layers, groups, g, room, count, at, t_end, margins, counts):
         weight = layers.weight[cell : cell + high - low]
         _arrive(p, q, lines, factors, weight, level, slow, fast, room.flag)
         if following > t:
-            listed = _list(p, q, room, layers.level, low, high - low, i, following - t)
+            listed = _list(rates, room, layers.level, low, high - low, i, following - t)
             if listed > 0:
                 before = at
-                at = _fire_all(layers, groups, g, room, listed, i, at, (t, following))
+                at = _fire_all(layers, groups, g, room, listed, i, at, (rates, t, following))
                 if at < 0:
                     return at
                 counts.searches[0] += at - before

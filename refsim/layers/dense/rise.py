@@ -35,7 +35,6 @@ from queues.compiled.jit import arrays_lie_apart, inner_kernel, keep_apart, phas
 
 COVERS = 1.0 + 1e-9  # the rounding of the safe test
 _SECOND = 0.35  # where the second tangent touches
-_STEPS = 4  # in vectors
 _MOST = 200  # steps one by one
 
 
@@ -50,47 +49,78 @@ def tangents(p, q):
 
 
 @inner_kernel
+def may_pass(share, lines, x, y, slow, level):
+    """Return whether the summit may be above the level, where there is one.
+
+    ``share`` is 1 - p/q, ``slow`` is A, and ``x`` and ``y`` are p A and q C.
+    """
+    b_1, d_1, b_2, d_2 = lines
+    line_1, line_2 = b_1 * y + d_1 * x, b_2 * y + d_2 * x
+    line = line_1 if line_1 < line_2 else line_2
+    return slow * (share * COVERS) * line >= level * y
+
+
+@inner_kernel
 def summit(p, q, slow, fast):
     """Return (time, height without the level) of the summit of a voltage that rises."""
     ratio = math.log(q * fast / (p * slow))
     return ratio / (q - p), slow * (1.0 - p / q) * math.exp(-p / (q - p) * ratio)
 
 
+@inner_kernel
+def _step(p, q, a, c, h, low, high, s):
+    """Return the ends of the interval, the time after a step of Halley's, and what it may be off."""
+    x, y = a * decay(p * s), c * decay(q * s)
+    f = x - y - h
+    g = q * y - p * x
+    k = p * p * x - q * q * y
+    third = q * q * q * y - p * p * p * x
+    high = s if f >= 0.0 else high
+    low = low if f >= 0.0 else s
+    step = -2.0 * f * g / (2.0 * g * g - f * k)
+    following = s + step
+    # NaN is not inside, and goes on one by one.
+    inside = (following >= low) & (following <= high)
+    per_slope = 1.0 / g
+    m = 0.5 * k * per_slope
+    curved = m * m + abs(third * per_slope) * (1.0 / 6.0)
+    bound = 2.0 * abs(step * step * step) * curved
+    bound = bound if inside & (abs(step * m) < 0.01) else math.inf
+    s = following if inside else 0.5 * (low + high)
+    return low, high, s, bound
+
+
 @phase_kernel
 def solve(p, q, start, count, slow, fast, level, until, wait, left):
     """Write the crossings of ``count`` voltages up to ``until``, and what they may be off.
 
-    The time at which they begin is ``start``. All of them cross; loops go over whole vectors.
+    The time at which they begin is ``start``. All of them cross. The steps are written out: a loop
+    in the loop would not be done in vectors.
     """
     arrays_lie_apart()
     keep_apart()
     for i in range(count):
-        a, c, h = slow[i], fast[i], level[i]
-        low, high = 0.0, until[i]
+        a, c, h, high = slow[i], fast[i], level[i], until[i]
         f = a - c - h
         g = q * c - p * a
-        k = p * p * a - q * q * c
-        s = -2.0 * f * g / (2.0 * g * g - f * k)
+        s = -2.0 * f * g / (2.0 * g * g - f * (p * p * a - q * q * c))
         s = s if (s >= 0.0) & (s <= high) else high
-        bound = math.inf
-        for _ in range(_STEPS):
-            x, y = a * decay(p * s), c * decay(q * s)
-            f = x - y - h
-            g = q * y - p * x
-            k = p * p * x - q * q * y
-            third = q * q * q * y - p * p * p * x
-            high = s if f >= 0.0 else high
-            low = low if f >= 0.0 else s
-            step = -2.0 * f * g / (2.0 * g * g - f * k)
-            following = s + step
-            inside = (following >= low) & (following <= high)
-            # NaN is not below anything, and goes on one by one.
-            m = 0.5 * k / g
-            bound = 2.0 * abs(step * step * step) * (m * m + abs(third / g) * (1.0 / 6.0))
-            bound = bound if inside & (abs(step * m) < 0.01) else math.inf
-            s = following if inside else 0.5 * (low + high)
+        low, high, s, _ = _step(p, q, a, c, h, 0.0, high, s)
+        low, high, s, _ = _step(p, q, a, c, h, low, high, s)
+        low, high, s, _ = _step(p, q, a, c, h, low, high, s)
+        low, high, s, bound = _step(p, q, a, c, h, low, high, s)
         wait[i] = s
         left[i] = bound / (start + s)
+
+
+@phase_kernel
+def fade(p, q, count, wait, loss_slow, loss_fast):
+    """Write what the exponentials are after ``count`` waits."""
+    arrays_lie_apart()
+    keep_apart()
+    for i in range(count):
+        loss_slow[i] = decay(p * wait[i])
+        loss_fast[i] = decay(q * wait[i])
 
 
 @phase_kernel

@@ -89,7 +89,9 @@ class Candidates(NamedTuple):
     level: Float
     until: Float  # ms, the end of the search
     wait: Float  # ms, from there to the crossing
-    left: Float  # ms, bound of what the crossing may be off
+    left: Float  # bound of what the crossing may be off, as a share of its time
+    faded_slow: Float  # what has become of both exponentials at the crossing
+    faded_fast: Float
     loss_slow: Float  # what has become of e^0 from the reference to where the search begins
     loss_fast: Float
 
