@@ -52,13 +52,16 @@ class LayersPullback(EventPullback):
             with_times=np.array([int(wanted != {"weight"})]),
         )
         bars = DenseBars(
-            spike=spike_bar,
+            spike=spike_bar.copy(),
             input=np.zeros(len(given.time)),
             weight=np.zeros((n_sums, cells)),
             delay=np.zeros((n_sums, cells)),
         )
         self._take_dense_back(back, bars)
-        self._check_slopes(spike_bar)
+        self._check_slopes(bars.spike)
+        if not (np.isfinite(bars.weight).all() and np.isfinite(bars.input).all()):
+            # Which sample it was, the other way says.
+            return super()._group_sums(spike_bar, sample_bar, group, wanted)
         size = len(dense.groups.cell_of)
         parts = [bars.weight, bars.delay] if "delay" in wanted else [bars.weight]
         if group > 1:

@@ -1,9 +1,9 @@
 """e^{-z} by operations that a loop can do in vectors, to about a unit in the last place.
 
-The argument is split as z = u - k log 2 with a whole number k and |u| <= log(2)/2, where log 2 is the
-sum of two numbers of which the first has enough trailing zeros for k times it to be exact (W. J. Cody
-and W. Waite, Software Manual for the Elementary Functions, 1980, chapter 6). The Taylor polynomial of
-degree 13 is within (log(2)/2)^14/14! < 5e-18 of e^u.
+With a whole number k, -z = k log 2 + u and |u| <= log(2)/2, where log 2 is the sum of two numbers of
+which the first has enough trailing zeros for k times it to be exact (W. J. Cody and W. Waite,
+Software Manual for the Elementary Functions, 1980, chapter 6). The Taylor polynomial of degree 13 is
+within (log(2)/2)^14/14! < 5e-18 of e^u.
 """
 
 from __future__ import annotations
@@ -58,16 +58,15 @@ def decay(z):
     # By parts that do not wait for each other (G. Estrin, Proc. Western Joint IRE-AIEE-ACM 1960).
     u2 = u * u
     u4 = u2 * u2
-    p_01 = u + 1.0
     p_23 = fma(1.6666666666666666e-01, u, 0.5)
     p_45 = fma(8.333333333333333e-03, u, 4.1666666666666664e-02)
     p_67 = fma(1.984126984126984e-04, u, 1.388888888888889e-03)
     p_89 = fma(2.7557319223985893e-06, u, 2.48015873015873e-05)
     p_ab = fma(2.505210838544172e-08, u, 2.755731922398589e-07)
     p_cd = fma(1.6059043836821613e-10, u, 2.08767569878681e-09)
-    p_low = fma(p_23, u2, p_01)
-    p_middle = fma(fma(p_67, u2, p_45), u4, p_low)
-    p_high = fma(p_cd, u4, fma(p_ab, u2, p_89))
-    p = fma(p_high, u4 * u4, p_middle)
+    low = fma(p_45, u2, p_23)
+    middle = fma(p_89, u2, p_67)
+    high = fma(p_cd, u2, p_ab)
+    p = fma(fma(fma(high, u4, middle), u4, low), u2, u) + 1.0
     value = p * power(shifted)
     return value if z < LONGEST else 0.0
