@@ -11,6 +11,7 @@ from adjoint.layers.dense.loop import DenseBack, DenseBars
 from adjoint.layers.dense.run import DenseBackWorker
 from adjoint.layers.run import LayersBackWorker
 from refsim.batch.layers import LayersBatch
+from refsim.layers.dense.layout import Dense
 from refsim.results.batch import BatchResult
 from refsim.status import DONE, RUNNING
 from refsim.threads import Tasks, share_out
@@ -21,8 +22,8 @@ _SERVED = {"weight", "delay", "input_times"}  # by full layers in vectors
 class LayersPullback(EventPullback):
     """A pullback that takes the neurons of each sample back one after the other.
 
-    Where layers are full, gradients by no more than weights, delays and input times take all neurons
-    of a layer at once.
+    Where layers are full, gradients by no more than weights, delays and input times take all
+    neurons of a layer at once.
     """
 
     def __init__(self, run: LayersBatch, batch: BatchResult):
@@ -57,7 +58,7 @@ class LayersPullback(EventPullback):
             weight=np.zeros((n_sums, cells)),
             delay=np.zeros((n_sums, cells)),
         )
-        self._take_dense_back(back, bars)
+        self._take_dense_back(dense, back, bars)
         self._check_slopes(bars.spike)
         if not (np.isfinite(bars.weight).all() and np.isfinite(bars.input).all()):
             # Which sample it was, the other way says.
@@ -73,11 +74,10 @@ class LayersPullback(EventPullback):
         input_bar[run.given.order] = bars.input
         return sums, input_bar
 
-    def _take_dense_back(self, back: DenseBack, bars: DenseBars) -> None:
+    def _take_dense_back(self, dense: Dense, back: DenseBack, bars: DenseBars) -> None:
         """Take all samples back; cotangents are completed in place."""
         size, group, n_sums = len(self._batch), int(back.group[0]), len(bars.weight)
         at_once = group * -(-n_sums // (TASKS_A_THREAD * self._threads))
-        dense = self._layers.dense
 
         def body(tasks: Tasks) -> None:
             worker = DenseBackWorker(dense, back, bars)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -120,12 +118,15 @@ class LayersPass:
         """
         network, problem = self._question.network, self._problem
         stops = bar_stops(network)
-        ends: Any = (
+        inputs, samples, spikes = (
             np.array([0, len(part.time)])
-            for part in (problem.inputs, problem.samples, problem.tape, problem.inputs)
+            for part in (problem.inputs, problem.samples, problem.tape)
         )
         arrays = BackArrays(
-            *ends,
+            input_start=inputs,
+            sample_start=samples,
+            spike_start=spikes,
+            origin_start=inputs,
             arrivals=np.zeros(1, dtype=np.int64),
             v0=start_of(network),
             t_end=np.array([self._question.duration]),

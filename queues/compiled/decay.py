@@ -1,9 +1,9 @@
 """e^{-z} by operations that a loop can do in vectors, to about a unit in the last place.
 
-With a whole number k, -z = k log 2 + u and |u| <= log(2)/2, where log 2 is the sum of two numbers of
-which the first has enough trailing zeros for k times it to be exact (W. J. Cody and W. Waite,
-Software Manual for the Elementary Functions, 1980, chapter 6). The Taylor polynomial of degree 13 is
-within (log(2)/2)^14/14! < 5e-18 of e^u.
+With a whole number k, -z = k log 2 + u and |u| <= log(2)/2, where log 2 is the sum of two numbers
+of which the first has enough trailing zeros for k times it to be exact (W. J. Cody and W. Waite,
+Software Manual for the Elementary Functions, 1980, chapter 6). The Taylor polynomial of degree 13
+is within (log(2)/2)^14/14! < 5e-18 of e^u.
 """
 
 from __future__ import annotations

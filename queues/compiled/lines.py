@@ -1,7 +1,7 @@
 """What a spike reads of all neurons of a full layer on the way back, in vector instructions.
 
-Each neuron has two numbers, m and q; the spike reads x = slow m + fast q. Sums over the neurons are those
-of LANES interleaved parts, added up in the end.
+Each neuron has two numbers, m and q; the spike reads x = slow m + fast q. Sums over the
+neurons are those of LANES interleaved parts, added up in the end.
 """
 
 from __future__ import annotations
@@ -94,8 +94,8 @@ def _weigh(
     return result
 
 
-# read_line(m, q, slow, fast, bar) adds x to ``bar``. weigh_line(m, q, slow, fast, bar, weight, by_x,
-# by_part, by_time) does so too, adds what each weight makes of (by_x x + by_part slow m) to
+# read_line(m, q, slow, fast, bar) adds x to ``bar``. weigh_line(m, q, slow, fast, bar, weight,
+# by_x, by_part, by_time) does so too, adds what each weight makes of (by_x x + by_part slow m) to
 # ``by_time``, and returns the sum of that. The arrays have a multiple of LANES elements.
 read_line: Any = _read_in_vectors if is_compiled() else _read
 weigh_line: Any = _weigh_in_vectors if is_compiled() else _weigh

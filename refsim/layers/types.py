@@ -68,12 +68,14 @@ def empty_hits(size: int) -> Hits:
 
 def empty_room(n: int, sources: int, emissions: int, hits: int, reads: int) -> Room:
     """Return room for samples of so many emissions, arrivals at a neuron, and voltages read."""
-    ends = np.zeros((2, sources), dtype=np.int64)
-    of_neuron = np.zeros((2, n), dtype=np.int64)
+
+    def ints(size: int) -> Int:
+        return np.zeros(size, dtype=np.int64)
+
     return Room(
-        Emitted(*ends, np.zeros(emissions), np.zeros(emissions, dtype=np.int64)),
+        Emitted(ints(sources), ints(sources), np.zeros(emissions), ints(emissions)),
         empty_hits(hits),
-        Reads(*of_neuron, np.zeros(reads, dtype=np.int64)),
+        Reads(ints(n), ints(n), ints(reads)),
     )
 
 

@@ -38,8 +38,8 @@ def _longer(column: NDArray[Any], rows: int) -> NDArray[Any]:
 
 def _longer_tape(tape: Tape, rows: int) -> Tape:
     """Return a tape with room for so many rows."""
-    columns: Any = (_longer(column, rows) for column in tape[:4])
-    return Tape(*columns, _NO_TANGENTS)
+    columns: Any = [*(_longer(column, rows) for column in tape[:4]), _NO_TANGENTS]
+    return Tape(*columns)
 
 
 class Worker:
@@ -81,7 +81,7 @@ class Worker:
 
     def columns(self, spikes: int, emitted: int) -> list[NDArray[Any]]:
         """Return copies of the columns of the spikes, and of the origins, that are in use."""
-        rows = [*(column[:spikes].copy() for column in self.out[:4])]
+        rows = [column[:spikes].copy() for column in self.out[:4]]
         return [*rows, self.origin[:emitted].copy()]
 
 

@@ -1,12 +1,12 @@
 r"""Back through full layers: gradients by weights, delays and input times alone.
 
-Backwards in time the adjoint of a neuron follows from two numbers, m and q, that its own spikes change
-alone. With a, r the rates of membrane and port, c = a/(r - a), and T a time of reference,
+Backwards in time the adjoint of a neuron follows from two numbers, m and q, that its own spikes
+change alone. With a, r the rates of membrane and port, c = a/(r - a), and T a time of reference,
 
     lambda_V = m e^{a (t - T)},    lambda_x = q e^{r (t - T)} + c m e^{a (t - T)}.
 
-A spike with lambda_V+ after it leaves lambda_V = -(bar - lambda_V+ V'+)/V'- and does not change lambda_x,
-which gives the new q. An arrival of weight w reads lambda_x for its weight, and
+A spike with lambda_V+ after it leaves lambda_V = -(bar - lambda_V+ V'+)/V'- and does not change
+lambda_x, which gives the new q. An arrival of weight w reads lambda_x for its weight, and
 w (r lambda_x - a lambda_V) for its time: two multiplications and additions a synapse.
 """
 

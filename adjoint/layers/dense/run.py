@@ -17,9 +17,13 @@ class DenseBackWorker:
         self._dense, self._back, self._bars = dense, back, bars
         emissions = int((np.diff(back.input_start) + np.diff(back.spike_start)).max())
         lines = int(np.diff(dense.groups.first, axis=1).max(initial=1))
-        states = np.zeros((2, int(dense.groups.start[-1])))
-        room = empty_arrivals(emissions * lines + 1), empty_emissions(emissions)
-        self._room = BackRoom(*states, *room)
+        places = int(dense.groups.start[-1])
+        self._room = BackRoom(
+            m=np.zeros(places),
+            q=np.zeros(places),
+            arrivals=empty_arrivals(emissions * lines + 1),
+            emissions=empty_emissions(emissions),
+        )
         self._cursor = BackCursor(*np.zeros((5, 1), dtype=np.int64))
 
     def begin(self, first: int, stop: int) -> None:

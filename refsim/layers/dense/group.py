@@ -1,10 +1,11 @@
 """All neurons of a group through all of their arrivals, in vectors, with few exponentials.
 
-Between arrivals the voltage above the drive is S e^{-p (t - T)} - F e^{-q (t - T)}, p < q the rates of
-membrane and port in order, T a time of reference. An arrival of weight w at t adds
+Between arrivals the voltage above the drive is S e^{-p (t - T)} - F e^{-q (t - T)}, with p < q the
+rates of membrane and port in order, and T a time of reference. An arrival of weight w at t adds
 w a/|r - a| e^{p (t - T)} to S and w a/|r - a| e^{q (t - T)} to F: these exponentials belong to the
 arrival and are the same for all neurons, so that it costs a multiplication and an addition for each
-of the two. References change before e^{q (t - T)} is too large. See `rise` for what follows from S and F.
+of the two. References change before e^{q (t - T)} is too large. What follows from S and F, `rise`
+says.
 """
 
 import math
@@ -127,7 +128,7 @@ def _arrive(p, q, lines, factors, weight, level, slow, fast, flag):
 
 @inner_kernel
 def _list(rates, room, level, first, size, i, length):
-    """List the flagged neurons that cross within ``length`` of arrival ``i``; return their number."""
+    """List the flagged neurons that cross within ``length`` of arrival ``i``; return how many."""
     arrivals = room.arrivals
     start_slow, start_fast = arrivals.start_slow[i], arrivals.start_fast[i]
     count = np.int64(0)

@@ -71,8 +71,8 @@ def _write_sorted(room, inputs, at, out, first):
 def run_dense(problem, groups, layers, notes, batch, room, cursor, results):
     """Simulate samples and return a status, DONE after the last one.
 
-    ``notes`` are margins and counts as of the event loop, ``results`` spikes and emissions. Where there is no room for what a sample
-    does the status is FULL, and the next call begins with it.
+    ``notes`` are margins and counts as of the event loop, ``results`` spikes and emissions. Where
+    there is no room for what a sample does the status is FULL, and the next call begins with it.
     """
     margins, counts = notes
     out, origin = results

@@ -11,9 +11,9 @@ u = p A / (q C), and falls from there on. So within an interval it crosses once 
 
     A (1 - p/q) u^m > level,    m = p/(q - p).
 
-**The safe test.** u^m is concave in u for m <= 1, and so below each of its tangents; for m >= 1 it is
-convex, and below its chord u between 0 and 1. With lines b + d u above it, and times q C > 0, the
-summit is certainly below the level if
+**The safe test.** u^m is concave in u for m <= 1, and so below each of its tangents; for m >= 1
+it is convex, and below its chord u between 0 and 1. With lines b + d u above it, and times q C > 0,
+the summit is certainly below the level if
 
     A (1 - p/q) (b q C + d p A) < level q C
 
@@ -69,7 +69,7 @@ def summit(p, q, slow, fast):
 
 @inner_kernel
 def _step(p, q, a, c, h, low, high, s):
-    """Return the ends of the interval, the time after a step of Halley's, and what it may be off."""
+    """Return the ends of the interval, the time after a Halley step, and what it may be off."""
     x, y = a * decay(p * s), c * decay(q * s)
     f = x - y - h
     g = q * y - p * x

@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 
 from adjoint.batch.api import warn_of_conditioning
 from adjoint.batch.events import EventPullback
-from adjoint.batch.loop import BackArrays
 from adjoint.batch.pullback import BatchPullback, Vector
+from adjoint.events.groups import BackArrays
 from adjoint.events.loop import ReverseProblem
 from queues.exact.dispatch import STRUCTURES
 from queues.types import HeapOrRingArrays
 from refsim.batch.events import EventBatch
-from refsim.batch.loop import EMITTED, SPIKES
 from refsim.errors import IllConditionedWarning, InvalidValueError
 from refsim.events.run import EventRun
 from refsim.network.inputs import Samples, SpikeTrain
@@ -32,7 +31,7 @@ from refsim.question import MAX_SPIKES, Question, choose_queue
 from refsim.results.batch import BatchResult
 from refsim.status import FULL, SPIKE_LIMIT
 from refsim.transit.lossy import Lossy
-from refsim.types import Int
+from refsim.types import EMITTED, SPIKES, Int
 from refsim.validate import choice, integer
 from validation.backends.cuda import target as cuda_target
 from validation.comparison.backend import Answer, LossCotangents
