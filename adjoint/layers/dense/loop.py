@@ -52,12 +52,14 @@ class BackRoom(NamedTuple):
 
     m: Float  # (places,)
     q: Float
+    last: Int  # (G,) row of the last spike of each group, -1 for none
+    before: Int  # (R,) of each spike of the sample, row of the one before of the same group
     arrivals: Arrivals
     emissions: Emissions
 
 
 @inner_kernel
-def _enter(back, room, i):
+def _enter(groups, back, room, i):
     """Enter input spikes and spikes of sample ``i`` as emissions; return their number."""
     emissions, tape = room.emissions, back.tape
     low, high = back.input_start[i], back.input_start[i + 1]
@@ -66,7 +68,12 @@ def _enter(back, room, i):
         emissions.time[k - low] = back.input_time[k]
         emissions.source[k - low] = back.input_source[k]
     at = high - low
+    for g in range(room.last.shape[0]):
+        room.last[g] = -1
     for k in range(first, stop):
+        g = groups.group[tape.neuron[k]]
+        room.before[k - first] = room.last[g]
+        room.last[g] = k
         emissions.time[at] = tape.time[k]
         emissions.source[at] = tape.neuron[k]
         at += 1
@@ -104,8 +111,15 @@ def _read(layers, groups, g, back, bars, room, places, i, row, is_input):
     of_a, of_r = arrivals.start_slow[i], arrivals.start_fast[i]
     if a > r:
         of_a, of_r = of_r, of_a
-    m, q = room.m[low:high], room.q[low:high]
     slow, fast = a / (r - a) / of_a, 1.0 / of_r
+    if high - low == 1:
+        part = slow * room.m[low]
+        x = part + fast * room.q[low]
+        moved = layers.weight[cell] * (r * x + (a - r) * part)
+        bars.weight[row, cell] += x
+        bars.delay[row, cell] += moved
+        return moved
+    m, q = room.m[low:high], room.q[low:high]
     bar = bars.weight[row, cell:stop]
     if is_input and back.with_times[0] == 0:
         read_line(m, q, slow, fast, bar)
@@ -125,7 +139,7 @@ def _run_group(layers, groups, g, back, bars, room, i, row, count):
         room.m[j] = 0.0
         room.q[j] = 0.0
     first, inputs = back.input_start[i], back.input_start[i + 1] - back.input_start[i]
-    k = back.spike_start[i + 1] - 1
+    k = room.last[g]
     for h in range(count - 1, -1, -1):
         t = arrivals.time[h]
         if arrivals.moved[h] == 1:
@@ -136,10 +150,9 @@ def _run_group(layers, groups, g, back, bars, room, i, row, count):
                 room.m[j] *= end_a
                 room.q[j] *= end_r
         reference = t - arrivals.spare_time[h]
-        while k >= back.spike_start[i] and back.tape.time[k] > t:
-            if groups.group[back.tape.neuron[k]] == g:
-                _cross(layers, groups, g, back, bars, room, k, reference)
-            k -= 1
+        while k >= 0 and back.tape.time[k] > t:
+            _cross(layers, groups, g, back, bars, room, k, reference)
+            k = room.before[k - back.spike_start[i]]
         e = arrivals.emission[h]
         time_bar = _read(layers, groups, g, back, bars, room, (low, high), h, row, e < inputs)
         if e >= inputs:
@@ -159,7 +172,7 @@ def run_dense_back(groups, layers, back, bars, room, cursor):
         if used >= _MOST:
             return RUNNING
         i = cursor.sample[0]
-        count = _enter(back, room, i)
+        count = _enter(groups, back, room, i)
         row = i // back.group[0]
         for g in range(groups.size.shape[0] - 1, -1, -1):
             hits = gather(groups, g, room.emissions, count, back.t_end[0], room.arrivals)

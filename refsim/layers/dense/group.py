@@ -127,17 +127,28 @@ def _arrive(p, q, lines, factors, weight, level, slow, fast, flag):
 
 
 @inner_kernel
+def _arrive_at_one(room, layers, place, cell, factors):
+    """Let a spike arrive at the one neuron of a group."""
+    add_slow, add_fast = factors[0], factors[1]
+    room.slow[place] += layers.weight[cell] * add_slow
+    room.fast[place] += layers.weight[cell] * add_fast
+
+
+@inner_kernel
 def _list(rates, room, level, first, size, i, length):
     """List the flagged neurons that cross within ``length`` of arrival ``i``; return how many."""
     arrivals = room.arrivals
     start_slow, start_fast = arrivals.start_slow[i], arrivals.start_fast[i]
+    whole = (0.0, length, start_slow, start_fast)
     count = np.int64(0)
+    if size == 1:
+        return np.int64(1) if _enter(rates, room, level, count, first, i, whole) else count
     for block in range(np.int64(0), size, FLAGS):
         mask = mask_of(room.flag, np.uint64(block))
         while mask:
             j = first + block + np.int64(lowest_of(mask))
             mask &= mask - _LAST_BIT
-            if _enter(rates, room, level, count, j, i, (0.0, length, start_slow, start_fast)):
+            if _enter(rates, room, level, count, j, i, whole):
                 count += 1
     return count
 
@@ -267,8 +278,9 @@ def _begin(layers, groups, g, room):
         v = layers.v0[j] * left
         room.slow[j] = v if q > a else 0.0
         room.fast[j] = 0.0 if q > a else -v
-    for j in range(room.flag.shape[0]):
-        room.flag[j] = 0
+    if groups.size[g] > 1:
+        for j in range(room.flag.shape[0]):
+            room.flag[j] = 0
 
 
 @inner_kernel
@@ -319,8 +331,11 @@ def run_group(layers, groups, g, room, count, at, t_end, margins, counts):
             arrivals.end_slow[i],
             arrivals.end_fast[i],
         )
-        weight = layers.weight[cell : cell + high - low]
-        _arrive(p, q, lines, factors, weight, level, slow, fast, room.flag)
+        if high - low == 1:
+            _arrive_at_one(room, layers, low, cell, factors)
+        else:
+            weight = layers.weight[cell : cell + high - low]
+            _arrive(p, q, lines, factors, weight, level, slow, fast, room.flag)
         if following > t:
             listed = _list(rates, room, layers.level, low, high - low, i, following - t)
             if listed > 0:

@@ -54,7 +54,7 @@ def _known_groups(network: Network, plan: Plan) -> Groups | None:
         same = all(one() is other for one, other in zip(known.synapses, columns, strict=True))
         if same and known.sizes == sizes and np.array_equal(known.rate, rate):
             return known.groups
-    made = groups_of(network, plan)
+    made = groups_of(network, plan) or singles_of(network, plan)
     _last[:] = [_Known([ref(column) for column in columns], sizes, rate, made)]
     return made
 
@@ -93,24 +93,54 @@ def groups_of(network: Network, plan: Plan) -> Groups | None:
     place[order] = start[group[order]] + np.arange(n) - before[group[order]]
     neuron = np.full(start[-1], -1)
     neuron[place] = np.arange(n)
-    lines = _lines(wiring, group, n_sources)
-    if lines is None:
+    if int(group.max() + 1) * (n_sources + 1) > _MOST_LINES:
         return None
-    line, first, delay, of_group = lines
+    line, first, delay, of_group = _lines(wiring, group, n_sources)
     cell = np.concatenate([[0], np.cumsum(padded[of_group])])
     inner = place[wiring.post] - start[group[wiring.post]]
     cell_of = cell[line] + inner
     filled = np.bincount(line[np.unique(cell_of, return_index=True)[1]], minlength=len(delay))
     if (filled != size[of_group]).any() or len(np.unique(cell_of)) != len(cell_of):
         return None
-    return Groups(start, size, neuron, place, group, first, delay, cell, cell_of)
+    level = plan.level[neuron[start[:-1]]]
+    return Groups(start, size, level, neuron, place, group, first, delay, cell, cell_of)
 
 
-def _lines(wiring: Wiring, group: Int, n_sources: int) -> tuple[Int, Int, Float, Int] | None:
-    """Return the line of each synapse, the first of each group and source, delays and groups."""
-    n_groups = int(group.max()) + 1
-    if n_groups * (n_sources + 1) > _MOST_LINES:
+def singles_of(network: Network, plan: Plan) -> Groups | None:
+    """Return groups of one neuron each, or None if there are too many; a line is a synapse."""
+    wiring, n = network.wiring, network.n_neurons
+    n_sources = n + network.n_inputs
+    if n * (n_sources + 1) > _MOST_LINES:
         return None
+    place = np.empty(n, dtype=np.int64)
+    place[plan.order] = np.arange(n)
+    source = np.repeat(np.arange(n_sources), np.diff(wiring.start))
+    row = place[wiring.post] * n_sources + source
+    order = np.argsort(row, kind="stable")
+    cell_of = np.empty(len(order), dtype=np.int64)
+    cell_of[order] = np.arange(len(order))
+    return Groups(
+        start=np.arange(n + 1),
+        size=np.ones(n, dtype=np.int64),
+        level=plan.level[plan.order],
+        neuron=plan.order.copy(),
+        place=place,
+        group=place.copy(),
+        first=_first_lines(row[order], n, n_sources),
+        delay=wiring.delay[order],
+        cell=np.arange(len(order) + 1),
+        cell_of=cell_of,
+    )
+
+
+def _first_lines(row: Int, n_groups: int, n_sources: int) -> Int:
+    """Return the first line of each group and source, of rows group * sources + source in order."""
+    every = np.arange(n_groups)[:, None] * n_sources + np.arange(n_sources + 1)
+    return np.searchsorted(row, every).astype(np.int64)
+
+
+def _lines(wiring: Wiring, group: Int, n_sources: int) -> tuple[Int, Int, Float, Int]:
+    """Return the line of each synapse, the first of each group and source, delays and groups."""
     source = np.repeat(np.arange(n_sources), np.diff(wiring.start))
     row = group[wiring.post] * n_sources + source
     order = np.lexsort((wiring.delay, row))
@@ -120,9 +150,8 @@ def _lines(wiring: Wiring, group: Int, n_sources: int) -> tuple[Int, Int, Float,
     line = np.empty(len(order), dtype=np.int64)
     line[order] = np.cumsum(begins) - 1
     begun = sorted_row[begins]
-    every = np.arange(n_groups)[:, None] * n_sources + np.arange(n_sources + 1)
-    first = np.searchsorted(begun, every)
-    return line, first.astype(np.int64), sorted_delay[begins], begun // n_sources
+    first = _first_lines(begun, int(group.max()) + 1, n_sources)
+    return line, first, sorted_delay[begins], begun // n_sources
 
 
 def layers_of(network: Network, groups: Groups) -> Layers:

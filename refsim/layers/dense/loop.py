@@ -28,8 +28,11 @@ def _run_sample(problem, groups, layers, margins, counts, batch, room, i):
     for k in range(at):
         emissions.time[k] = inputs.time[low + k]
         emissions.source[k] = inputs.source[low + k]
+    level, known = np.int64(-1), at
     for g in range(groups.size.shape[0]):
-        count = gather(groups, g, emissions, at, problem.t_end, room.arrivals)
+        if groups.level[g] != level:
+            level, known = groups.level[g], at
+        count = gather(groups, g, emissions, known, problem.t_end, room.arrivals)
         if count < 0:
             return count
         at = run_group(layers, groups, g, room, count, at, problem.t_end, margins, counts)

@@ -4,6 +4,8 @@ A group is neurons of one level and one membrane time constant. A line is all sy
 and one delay to a group, one weight for each of its neurons, which have places next to each other.
 The places of a group are a multiple of WIDTH, so that loops over them are done in vectors only;
 those beyond its neurons have no weights and a threshold at infinity.
+
+Where layers are not full, or their delays differ, each neuron is a group of its own, with one place.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ class Groups(NamedTuple):
 
     start: Int  # (G + 1,) first place of each group
     size: Int  # (G,) neurons of each group
+    level: Int  # (G,) of each group
     neuron: Int  # (places,) neuron at each place, -1 for none
     place: Int  # (n,) place of each neuron
     group: Int  # (n,) group of each neuron
