@@ -77,30 +77,39 @@ def _permute(values, order, count, spare):
 def measure(p, q, arrivals, count, t_end):
     """Compute the exponentials of ``count`` arrivals; the last interval goes to ``t_end``."""
     reference = arrivals.time[0]
-    time, since, until = arrivals.time, arrivals.spare_time, arrivals.end_slow
+    time, since = arrivals.time, arrivals.spare_time
     for i in range(count):
         following = time[i + 1] if i + 1 < count else t_end
         since[i] = time[i] - reference
-        until[i] = following - reference
         arrivals.moved[i] = 0
-        if q * until[i] > _FARTHEST:
+        if q * (following - reference) > _FARTHEST:
             arrivals.moved[i] = 1
             reference = following
-    _exponentials(
-        p, q, count, since, until, arrivals.start_slow, arrivals.start_fast, arrivals.end_fast
-    )
+    _exponentials(p, q, count, since, arrivals.start_slow, arrivals.start_fast)
+    for i in range(count - 1):
+        arrivals.end_slow[i] = arrivals.start_slow[i + 1]
+        arrivals.end_fast[i] = arrivals.start_fast[i + 1]
+        if arrivals.moved[i] == 1:
+            _end(p, q, arrivals, i, time[i + 1])
+    _end(p, q, arrivals, count - 1, t_end)
+
+
+@inner_kernel
+def _end(p, q, arrivals, i, t):
+    """Compute the exponentials at the end of an interval, with the reference of its arrival."""
+    until = t - arrivals.time[i] + arrivals.spare_time[i]
+    arrivals.end_slow[i] = decay(p * until)
+    arrivals.end_fast[i] = decay(q * until)
 
 
 @phase_kernel
-def _exponentials(p, q, count, since, until, start_slow, start_fast, end_fast):
-    """Write the exponentials of times; ``until`` becomes that of the slower rate."""
+def _exponentials(p, q, count, since, slow, fast):
+    """Write the exponentials of ``count`` times."""
     arrays_lie_apart()
     keep_apart()
     for i in range(count):
-        start_slow[i] = decay(p * since[i])
-        start_fast[i] = decay(q * since[i])
-        end_fast[i] = decay(q * until[i])
-        until[i] = decay(p * until[i])
+        slow[i] = decay(p * since[i])
+        fast[i] = decay(q * since[i])
 
 
 @phase_kernel
