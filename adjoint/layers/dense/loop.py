@@ -17,7 +17,13 @@ import numpy as np
 from queues.compiled.decay import decay
 from queues.compiled.jit import inner_kernel, kernel
 from queues.compiled.lines import read_line, weigh_line
-from refsim.layers.dense.group import gather, measure
+from refsim.layers.dense.group import (
+    compose,
+    gather,
+    is_composed,
+    measure,
+    note_exponentials,
+)
 from refsim.layers.dense.types import Arrivals, Emissions
 from refsim.status import DONE, RUNNING
 from refsim.types import Float, Int, Tape
@@ -134,7 +140,11 @@ def _run_group(layers, groups, g, back, bars, room, i, row, count):
     low, high = groups.start[g], groups.start[g + 1]
     arrivals = room.arrivals
     a = layers.leak[g]
-    measure(layers.slow[g], layers.fast[g], arrivals, count, back.t_end[0])
+    t_end = back.t_end[0]
+    if is_composed(layers, t_end):
+        compose(layers, room.emissions, arrivals, count, t_end)
+    else:
+        measure(layers.slow[g], layers.fast[g], arrivals, count, t_end)
     for j in range(low, high):
         room.m[j] = 0.0
         room.q[j] = 0.0
@@ -173,6 +183,8 @@ def run_dense_back(groups, layers, back, bars, room, cursor):
             return RUNNING
         i = cursor.sample[0]
         count = _enter(groups, back, room, i)
+        if count > 0 and is_composed(layers, back.t_end[0]):
+            note_exponentials(layers, room.emissions, np.int64(0), count)
         row = i // back.group[0]
         for g in range(groups.size.shape[0] - 1, -1, -1):
             hits = gather(groups, g, room.emissions, count, back.t_end[0], room.arrivals)

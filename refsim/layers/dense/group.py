@@ -95,6 +95,36 @@ def measure(p, q, arrivals, count, t_end):
 
 
 @inner_kernel
+def is_composed(layers, t_end):
+    """Return whether exponentials of arrivals are products of those of spikes and delays."""
+    return layers.fade_slow.shape[0] > 0 and layers.fast[0] * t_end <= _FARTHEST
+
+
+@inner_kernel
+def note_exponentials(layers, emissions, low, high):
+    """Compute the exponentials of emissions ``low`` to ``high``, measured from time 0."""
+    part = emissions.time[low:high]
+    slow, fast = emissions.slow[low:high], emissions.fast[low:high]
+    _exponentials(layers.slow[0], layers.fast[0], high - low, part, slow, fast)
+
+
+@inner_kernel
+def compose(layers, emissions, arrivals, count, t_end):
+    """Do what `measure` does, by products of exponentials that are known."""
+    for i in range(count):
+        e, line = arrivals.emission[i], arrivals.line[i]
+        arrivals.spare_time[i] = arrivals.time[i]
+        arrivals.moved[i] = 0
+        arrivals.start_slow[i] = emissions.slow[e] * layers.fade_slow[line]
+        arrivals.start_fast[i] = emissions.fast[e] * layers.fade_fast[line]
+    for i in range(count - 1):
+        arrivals.end_slow[i] = arrivals.start_slow[i + 1]
+        arrivals.end_fast[i] = arrivals.start_fast[i + 1]
+    arrivals.end_slow[count - 1] = decay(layers.slow[0] * t_end)
+    arrivals.end_fast[count - 1] = decay(layers.fast[0] * t_end)
+
+
+@inner_kernel
 def _end(p, q, arrivals, i, t):
     """Compute the exponentials at the end of an interval, with the reference of its arrival."""
     until = t - arrivals.time[i] + arrivals.spare_time[i]
@@ -321,7 +351,12 @@ def run_group(layers, groups, g, room, count, at, t_end, margins, counts):
     p, q = layers.slow[g], layers.fast[g]
     low, high = groups.start[g], groups.start[g + 1]
     arrivals, emissions = room.arrivals, room.emissions
-    measure(p, q, arrivals, count, t_end)
+    composed = is_composed(layers, t_end)
+    if composed:
+        compose(layers, emissions, arrivals, count, t_end)
+    else:
+        measure(p, q, arrivals, count, t_end)
+    begun = at
     _begin(layers, groups, g, room)
     slow, fast, level = room.slow[low:high], room.fast[low:high], layers.level[low:high]
     lines, scale = tangents(p, q), layers.scale[g]
@@ -358,4 +393,6 @@ def run_group(layers, groups, g, room, count, at, t_end, margins, counts):
                 _note_gaps(margins, emissions, before, at, t, gap)
         if arrivals.moved[i] == 1:
             _move(room, low, high, i)
+    if composed and at > begun:
+        note_exponentials(layers, emissions, begun, at)
     return at

@@ -169,13 +169,19 @@ def layers_of(network: Network, groups: Groups) -> Layers:
     r = np.full(len(a), model.ports.rate[0])
     weight = np.zeros(int(groups.cell[-1]))
     weight[groups.cell_of] = network.wiring.weight
+    p, q = np.minimum(a, r), np.maximum(a, r)
+    # Where neurons are single and alike, what they share is the exponentials of spikes and delays.
+    alike = len(groups.neuron) == network.n_neurons and bool((a == a[0]).all())
+    delay = groups.delay if alike else groups.delay[:0]
     return Layers(
-        slow=np.minimum(a, r),
-        fast=np.maximum(a, r),
+        slow=p,
+        fast=q,
         scale=a / np.abs(r - a),
         leak=a,
         level=spread(model.neurons.v_th, np.finfo(float).max),
         reset=spread(model.neurons.v_reset, 0.0),
         v0=spread(start_of(network), 0.0),
         weight=weight,
+        fade_slow=np.exp(-p[0] * delay),
+        fade_fast=np.exp(-q[0] * delay),
     )

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from queues.compiled.jit import inner_kernel, kernel
-from refsim.layers.dense.group import gather, run_group
+from refsim.layers.dense.group import gather, is_composed, note_exponentials, run_group
 from refsim.layers.order import sort
 from refsim.layers.origin import write_origin
 from refsim.layers.types import OUT, ROOM
@@ -28,6 +28,8 @@ def _run_sample(problem, groups, layers, margins, counts, batch, room, i):
     for k in range(at):
         emissions.time[k] = inputs.time[low + k]
         emissions.source[k] = inputs.source[low + k]
+    if at > 0 and is_composed(layers, problem.t_end):
+        note_exponentials(layers, emissions, np.int64(0), at)
     level, known = np.int64(-1), at
     for g in range(groups.size.shape[0]):
         if groups.level[g] != level:

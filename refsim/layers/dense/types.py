@@ -51,6 +51,8 @@ class Layers(NamedTuple):
     reset: Float  # (places,) reset above the drive
     v0: Float  # (places,) voltage at time 0 above the drive
     weight: Float  # (cells,)
+    fade_slow: Float  # (L,) e^{-slow delay} of each line, or empty
+    fade_fast: Float  # (L,)
 
 
 class Arrivals(NamedTuple):
@@ -80,6 +82,8 @@ class Emissions(NamedTuple):
     source: Int  # (R,)
     slope_before: Float  # (R,)
     slope_after: Float  # (R,)
+    slow: Float  # (R,) e^{-slow time}, where these are what exponentials are made of
+    fast: Float  # (R,)
 
 
 class Candidates(NamedTuple):
