@@ -1,18 +1,18 @@
 """What a step of training a feed-forward network takes: layers against events.
 
-Motivation: classifiers are trained by many gradients of short simulations, forwards and backwards, of
-networks whose synapses form no cycle. The engine of acyclic networks takes them layer by layer.
+Motivation: classifiers are trained by many gradients of short simulations, forwards and backwards,
+of networks whose synapses form no cycle. The engine of acyclic networks takes them layer by layer.
 Results are kept in benchmarks/README.md.
 
-Workloads: 5 inputs (four values within 30 ms, and a spike at 0), full layers of 120 or 200 hidden and 3
-output neurons, tau_m 20, tau_syn 5, no delays, or a delay of its own for each synapse; random weights
-that give as many spikes as those of three networks of EventProp C++ (T. C. Wunderlich and C. Pehle,
-Scientific Reports 11 (2021) 12829), in batches of 100 and 500. The loss is a random sum of spike times.
-Each way is timed in turn, in time of the processor, one thread.
+Workloads: 5 inputs (four values within 30 ms, and a spike at 0), full layers of 120 or 200 hidden
+and 3 output neurons, tau_m 20, tau_syn 5, no delays, or a delay of its own for each synapse; random
+weights that give as many spikes as those of three networks of EventProp C++ (T. C. Wunderlich and
+C. Pehle, Scientific Reports 11 (2021) 12829), in batches of 100 and 500. The loss is a sum of spike
+times with different signs. Each way is timed in turn, in time of the processor, one thread.
 
 EventProp C++ itself is not run here. Its figures were measured on another machine, beside the event
-engine of that time on the same networks: 0.42 of the time that this took. The last column takes the event
-engine of this run as the measure of both.
+engine of that time on the same networks: about 0.4 of the time that this took. What is said of it
+takes the event engine of this run as the measure of both.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from refsim.question import Question
 from validation.case_suite.yinyang import yin_yang
 
 DURATION = 100.0  # ms
-# Hidden neurons, mean and deviation of both layers of weights, and what was kept of November 2026, in
+# Hidden neurons, mean and deviation of both layers of weights, and what was kept of November 2026,
 # us a sample of a batch of 500: EventProp C++, and the event engine beside it, by weights alone.
 NETS = {
     "as 120_figure2_5": (120, 1.5, 0.78, 0.9, 0.2, 131.0, 314.0),

@@ -51,12 +51,13 @@ class LayersPullback(EventPullback):
             t_end=np.array([run.question.duration]),
             group=np.array([group]),
             with_times=np.array([int(wanted != {"weight"})]),
+            with_delays=np.array([int("delay" in wanted)]),
         )
         bars = DenseBars(
             spike=spike_bar.copy(),
             input=np.zeros(len(given.time)),
             weight=np.zeros((n_sums, cells)),
-            delay=np.zeros((n_sums, cells)),
+            delay=np.zeros((n_sums, cells) if "delay" in wanted else (0, 0)),
         )
         self._take_dense_back(dense, back, bars)
         self._check_slopes(bars.spike)

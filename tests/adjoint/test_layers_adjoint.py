@@ -2,9 +2,10 @@
 
 import warnings
 
+import acyclic
 import numpy as np
 import pytest
-from acyclic import MOST, both, full_layers, pullbacks, without_cycles
+from acyclic import MOST, both, pullbacks, without_cycles
 from hypothesis import HealthCheck, assume, given, settings, strategies as st
 
 import refsim
@@ -78,8 +79,8 @@ def test_the_zoo(case):
 
 
 @usual
-@given(full_layers(), st.sampled_from([["weight"], OF_LAYERS, ["delay"], None]))
-def test_full_layers_give_the_gradient_of_the_event_engine(drawn, wrt):
+@given(acyclic.layered(), st.sampled_from([["weight"], OF_LAYERS, ["delay"], None]))
+def test_layers_give_the_gradient_of_the_event_engine(drawn, wrt):
     network, inputs = drawn
     try:
         question, simulation, _ = both(network, inputs, DURATION)

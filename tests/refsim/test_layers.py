@@ -2,9 +2,10 @@
 
 import warnings
 
+import acyclic
 import numpy as np
 import pytest
-from acyclic import MOST, both, full_layers, without_cycles
+from acyclic import MOST, both, without_cycles
 from hypothesis import HealthCheck, assume, example, given, settings, strategies as st
 
 import refsim
@@ -62,8 +63,8 @@ def test_neurons_one_by_one_find_the_spikes_of_the_event_engine(case):
 
 
 @usual
-@given(full_layers())
-def test_full_layers_find_the_spikes_of_the_event_engine(drawn):
+@given(acyclic.layered())
+def test_layers_find_the_spikes_of_the_event_engine(drawn):
     network, inputs = drawn
     try:
         _, expected, found = both(network, inputs, DURATION)
@@ -117,11 +118,32 @@ def test_other_networks_are_taken_one_by_one(options, why):
     assert_same(found, expected)
 
 
-def test_a_layer_that_is_not_full_is_taken_one_by_one():
+@pytest.mark.parametrize("way", ["missing", "own delays", "twice", "two membranes"])
+def test_layers_that_are_not_full_have_groups_of_one(way):
     network = layered()
-    part = [column[1:] for column in (network.pre, network.post, network.weight, network.delay)]
-    network = network.replace(synapses=Synapses(*part))
-    assert dense_of(network, plan_of(network)) is None
+    columns = [network.pre, network.post, network.weight, network.delay]
+    if way == "missing":
+        network = network.replace(synapses=Synapses(*(column[1:] for column in columns)))
+    elif way == "twice":
+        again = (np.append(column, column[3]) for column in columns)
+        network = network.replace(synapses=Synapses(*again))
+    else:
+        delay = np.random.default_rng(0).uniform(0.0, 4.0, len(network.weight))
+        network = network.replace(delay=delay)
+    if way == "two membranes":
+        network = network.replace(tau_m=np.resize([20.0, 7.0], 43))
+    dense = dense_of(network, plan_of(network))
+    assert dense is not None
+    assert (dense.groups.size == 1).all()
+    _, expected, found = both(network, trains(4)[3], DURATION, most=100_000)
+    assert_same(found, expected)
+
+
+def test_layers_of_two_membranes_are_two_groups_each():
+    network = layered().replace(tau_m=np.resize([20.0, 7.0], 43))
+    dense = dense_of(network, plan_of(network))
+    assert dense is not None
+    assert sorted(dense.groups.size) == [1, 2, 20, 20]
     _, expected, found = both(network, trains(4)[3], DURATION, most=100_000)
     assert_same(found, expected)
 
@@ -145,7 +167,7 @@ def test_arrivals_at_one_time_come_before_what_they_cause():
 
 
 @usual
-@given(full_layers(), st.sampled_from(THREADS))
+@given(acyclic.layered(), st.sampled_from(THREADS))
 def test_samples_of_a_batch_are_what_they_are_alone(drawn, threads):
     network, inputs = drawn
     others = [inputs, SpikeTrain.empty(network.n_inputs), inputs]

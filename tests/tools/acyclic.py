@@ -36,11 +36,12 @@ def pullbacks(question, simulation):
 
 
 @st.composite
-def full_layers(draw):
-    """Draw a network of full layers of one exponential port, and inputs for it.
+def layered(draw):
+    """Draw a network of layers and one exponential port, and inputs for it.
 
     Membranes are slower or faster than the port; drives are at the threshold or below, resets on
-    both sides of rest; all synapses of a source have one delay or two.
+    both sides of rest. All synapses of a source to a layer have one delay, or each its own, or
+    a few are missing and a few there twice.
     """
     sizes = draw(st.lists(st.integers(1, 5), min_size=1, max_size=3))
     m = draw(st.integers(1, 3))
@@ -63,6 +64,12 @@ def full_layers(draw):
             post += targets.tolist()
             delay += [rng.choice(delays)] * size
         sources, first = targets, first + size
+    kind = draw(st.sampled_from(["full", "full", "own delays", "sparse"]))
+    if kind == "own delays":
+        delay = rng.uniform(0.0, 3.0, len(pre)).tolist()
+    if kind == "sparse":
+        chosen = np.sort(rng.integers(0, len(pre), len(pre)))
+        pre, post, delay = (np.array(column)[chosen].tolist() for column in (pre, post, delay))
     weight = strength * rng.normal(0.8, 0.8, len(pre))
     network = Network(
         n,

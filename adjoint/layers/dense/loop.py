@@ -41,7 +41,8 @@ class DenseBack(NamedTuple):
     tape: Tape
     t_end: Float  # (1,) ms
     group: Int  # (1,) samples whose gradients are one sum
-    with_times: Int  # (1,) 1 where the gradient by delays and input times is asked for
+    with_times: Int  # (1,) 1 where the gradient by delays or input times is asked for
+    with_delays: Int  # (1,) 1 where that by delays is
 
 
 class DenseBars(NamedTuple):
@@ -50,7 +51,7 @@ class DenseBars(NamedTuple):
     spike: Float  # (k,) dL/d(spike time), complete once the spike is reached
     input: Float  # (I,)
     weight: Float  # (groups of samples, cells)
-    delay: Float  # (groups of samples, cells)
+    delay: Float  # (groups of samples, cells), or (0, 0)
 
 
 class BackRoom(NamedTuple):
@@ -58,31 +59,53 @@ class BackRoom(NamedTuple):
 
     m: Float  # (places,)
     q: Float
+    by_time: Float  # (places,) in place of the gradient by delays where that is not asked for
     last: Int  # (G,) row of the last spike of each group, -1 for none
     before: Int  # (R,) of each spike of the sample, row of the one before of the same group
+    row: Int  # (R,) row of each emission on the tape
+    known: Int  # (levels,) emissions of sources below each level
     arrivals: Arrivals
     emissions: Emissions
 
 
 @inner_kernel
 def _enter(groups, back, room, i):
-    """Enter input spikes and spikes of sample ``i`` as emissions; return their number."""
-    emissions, tape = room.emissions, back.tape
+    """Enter input spikes and spikes of sample ``i`` as emissions, by level of their sources.
+
+    Returns their number. Those that may reach a group of level l come before ``known[l]``.
+    """
+    emissions, tape, known = room.emissions, back.tape, room.known
     low, high = back.input_start[i], back.input_start[i + 1]
     first, stop = back.spike_start[i], back.spike_start[i + 1]
     for k in range(low, high):
         emissions.time[k - low] = back.input_time[k]
         emissions.source[k - low] = back.input_source[k]
-    at = high - low
     for g in range(room.last.shape[0]):
         room.last[g] = -1
+    for level in range(known.shape[0]):
+        known[level] = 0
     for k in range(first, stop):
         g = groups.group[tape.neuron[k]]
         room.before[k - first] = room.last[g]
         room.last[g] = k
-        emissions.time[at] = tape.time[k]
-        emissions.source[at] = tape.neuron[k]
-        at += 1
+        known[groups.level[g]] += 1
+    at = high - low
+    for level in range(known.shape[0]):
+        count = known[level]
+        known[level] = at
+        at += count
+    for k in range(first, stop):
+        level = groups.level[groups.group[tape.neuron[k]]]
+        e = known[level]
+        known[level] += 1
+        emissions.time[e] = tape.time[k]
+        emissions.source[e] = tape.neuron[k]
+        room.row[e] = k
+    at = high - low
+    for level in range(known.shape[0]):  # where each begins, again
+        stop_of_level = known[level]
+        known[level] = at
+        at = stop_of_level
     return at
 
 
@@ -123,7 +146,8 @@ def _read(layers, groups, g, back, bars, room, places, i, row, is_input):
         x = part + fast * room.q[low]
         moved = layers.weight[cell] * (r * x + (a - r) * part)
         bars.weight[row, cell] += x
-        bars.delay[row, cell] += moved
+        if back.with_delays[0] == 1:
+            bars.delay[row, cell] += moved
         return moved
     m, q = room.m[low:high], room.q[low:high]
     bar = bars.weight[row, cell:stop]
@@ -131,7 +155,8 @@ def _read(layers, groups, g, back, bars, room, places, i, row, is_input):
         read_line(m, q, slow, fast, bar)
         return 0.0
     weight = layers.weight[cell:stop]
-    return weigh_line(m, q, slow, fast, bar, weight, r, a - r, bars.delay[row, cell:stop])
+    by_time = bars.delay[row, cell:stop] if back.with_delays[0] == 1 else room.by_time[low:high]
+    return weigh_line(m, q, slow, fast, bar, weight, r, a - r, by_time)
 
 
 @inner_kernel
@@ -166,7 +191,7 @@ def _run_group(layers, groups, g, back, bars, room, i, row, count):
         e = arrivals.emission[h]
         time_bar = _read(layers, groups, g, back, bars, room, (low, high), h, row, e < inputs)
         if e >= inputs:
-            bars.spike[back.spike_start[i] + e - inputs] += time_bar
+            bars.spike[room.row[e]] += time_bar
         else:
             bars.input[first + e] += time_bar
 
@@ -187,7 +212,8 @@ def run_dense_back(groups, layers, back, bars, room, cursor):
             note_exponentials(layers, room.emissions, np.int64(0), count)
         row = i // back.group[0]
         for g in range(groups.size.shape[0] - 1, -1, -1):
-            hits = gather(groups, g, room.emissions, count, back.t_end[0], room.arrivals)
+            known = room.known[groups.level[g]]
+            hits = gather(groups, g, room.emissions, known, back.t_end[0], room.arrivals)
             if hits > 0:
                 _run_group(layers, groups, g, back, bars, room, i, row, hits)
             used += hits

@@ -21,8 +21,11 @@ class DenseBackWorker:
         self._room = BackRoom(
             m=np.zeros(places),
             q=np.zeros(places),
+            by_time=np.zeros(places),
             last=np.zeros(len(dense.groups.size), dtype=np.int64),
             before=np.zeros(emissions, dtype=np.int64),
+            row=np.zeros(emissions, dtype=np.int64),
+            known=np.zeros(int(dense.groups.level[-1]) + 1, dtype=np.int64),
             arrivals=empty_arrivals(emissions * lines + 1),
             emissions=empty_emissions(emissions),
         )

@@ -22,7 +22,6 @@ from refsim.layers.dense.rise import (
     may_pass,
     solve,
     summit,
-    tangents,
     whole_vectors,
 )
 from refsim.layers.dense.types import FLAGS, WIDTH
@@ -310,9 +309,9 @@ def _fire_all(layers, groups, g, room, count, i, at, search):
 
 @inner_kernel
 def _begin(layers, groups, g, room):
-    """Put all neurons of a group where they are at the first arrival."""
+    """Put all neurons of a group where they are at the time of reference of the first arrival."""
     q, a = layers.fast[g], layers.leak[g]
-    left = math.exp(-a * room.arrivals.time[0])
+    left = math.exp(-a * (room.arrivals.time[0] - room.arrivals.spare_time[0]))
     for j in range(groups.start[g], groups.start[g + 1]):
         v = layers.v0[j] * left
         room.slow[j] = v if q > a else 0.0
@@ -359,7 +358,8 @@ def run_group(layers, groups, g, room, count, at, t_end, margins, counts):
     begun = at
     _begin(layers, groups, g, room)
     slow, fast, level = room.slow[low:high], room.fast[low:high], layers.level[low:high]
-    lines, scale = tangents(p, q), layers.scale[g]
+    line = layers.line
+    lines, scale = (line[g, 0], line[g, 1], line[g, 2], line[g, 3]), layers.scale[g]
     rates = (p, q, lines)
     for i in range(count):
         t = arrivals.time[i]

@@ -8,6 +8,7 @@ from weakref import ref
 import numpy as np
 from numpy.typing import NDArray
 
+from refsim.layers.dense.rise import tangents
 from refsim.layers.dense.types import WIDTH, Groups, Layers
 from refsim.layers.plan import Plan
 from refsim.network.network import Network
@@ -178,6 +179,7 @@ def layers_of(network: Network, groups: Groups) -> Layers:
         fast=q,
         scale=a / np.abs(r - a),
         leak=a,
+        line=tangents(p, q),
         level=spread(model.neurons.v_th, np.finfo(float).max),
         reset=spread(model.neurons.v_reset, 0.0),
         v0=spread(start_of(network), 0.0),

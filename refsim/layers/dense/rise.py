@@ -32,20 +32,20 @@ import numpy as np
 
 from queues.compiled.decay import decay
 from queues.compiled.jit import arrays_lie_apart, inner_kernel, keep_apart, phase_kernel
+from refsim.types import Float
 
 COVERS = 1.0 + 1e-9  # the rounding of the safe test
 _SECOND = 0.35  # where the second tangent touches
 _MOST = 200  # steps one by one
 
 
-@inner_kernel
-def tangents(p, q):
-    """Return (b, d, b, d) of two lines b + d u above u^m on [0, 1]."""
+def tangents(p: Float, q: Float) -> Float:
+    """Return (b, d, b, d) of two lines b + d u above u^m on [0, 1], a row a pair of rates."""
     m = p / (q - p)
-    if m > 1.0:
-        return 0.0, 1.0, 0.0, 1.0
-    height = math.exp(m * math.log(_SECOND))
-    return 1.0 - m, m, height * (1.0 - m), height * m / _SECOND
+    height = _SECOND**m
+    rows = np.stack([1.0 - m, m, height * (1.0 - m), height * m / _SECOND], axis=1)
+    rows[m > 1.0] = 0.0, 1.0, 0.0, 1.0
+    return rows
 
 
 @inner_kernel

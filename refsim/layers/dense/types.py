@@ -3,9 +3,9 @@
 A group is neurons of one level and one membrane time constant. A line is all synapses of one source
 and one delay to a group, one weight for each of its neurons, which have places next to each other.
 The places of a group are a multiple of WIDTH, so that loops over them are done in vectors only;
-those beyond its neurons have no weights and a threshold at infinity.
+those beyond its neurons have no weights and a threshold that is never reached.
 
-Where layers are not full, or their delays differ, each neuron is a group of its own, with one place.
+Where layers are not full, or their delays differ, each neuron is a group of its own with one place.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ class Layers(NamedTuple):
     fast: Float  # (G,)
     scale: Float  # (G,) rate of the membrane over the distance of the rates
     leak: Float  # (G,) rate of the membrane
+    line: Float  # (G, 4) two lines of the safe test, see `rise.tangents`
     level: Float  # (places,) threshold above the drive
     reset: Float  # (places,) reset above the drive
     v0: Float  # (places,) voltage at time 0 above the drive
