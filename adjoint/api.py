@@ -26,13 +26,14 @@ from refsim.errors import IllConditionedWarning, InvalidTypeError, InvalidValueE
 from refsim.events.run import EventRun
 from refsim.grid.result import GridSimulation
 from refsim.grid.scheme import Grid
+from refsim.layers.options import Layers
 from refsim.network.inputs import Samples, SpikeTrain, checked_inputs
 from refsim.network.network import Network
 from refsim.question import MAX_SPIKES, Question, checked_network
+from refsim.results.outcome import ExactRun
 from refsim.results.result import Conditioning, Spikes
 from refsim.results.simulation import Simulation
 from refsim.validate import shown
-from refsim.windows.run import WindowRun
 
 # A slope this small against (v_th - v_reset)/tau_m moves a spike a million times as far as the
 # parameter that moves it: half of the digits of a finite difference are gone.
@@ -149,8 +150,8 @@ def vjp(
         _warn_of_pieces(result)
         return result, back
     question = Question(network, inputs, duration, samples, max_spikes)
+    check_adjoint_queue(adjoint_queue, engine)
     if isinstance(engine, Grid):
-        check_adjoint_queue(adjoint_queue)
         return grid_vjp(question, engine)
     choose_adjoint_queue(adjoint_queue, question.network)
     simulation = run_of(question, engine).execute()
@@ -162,10 +163,11 @@ def _is_given(adjoint_queue: Any) -> bool:
     return not isinstance(adjoint_queue, str) or adjoint_queue != "auto"
 
 
-def check_adjoint_queue(adjoint_queue: Any) -> None:
-    """Raise if a queue of the backward pass is chosen in time steps, which have none."""
-    if _is_given(adjoint_queue):
-        features.check("adjoint_queue", "Grid", f"adjoint_queue is {shown(adjoint_queue)}")
+def check_adjoint_queue(adjoint_queue: Any, engine: Any) -> None:
+    """Raise if a queue of the backward pass is chosen where there is none."""
+    if _is_given(adjoint_queue) and isinstance(engine, Grid | Layers):
+        asked = f"adjoint_queue is {shown(adjoint_queue)}"
+        features.check("adjoint_queue", type(engine).__name__, asked)
 
 
 def _checked_plan(checkpoint: Any, adjoint_queue: Any) -> Checkpoint:
@@ -304,13 +306,15 @@ def jvp(
     question = Question(network, inputs, duration, samples, max_spikes)
     if isinstance(engine, Grid):
         return grid_jvp(question, engine, direction)
+    if isinstance(engine, Layers):
+        features.check("jvp", "Layers", "tangents are asked for")
     simulation, tangents_of = simulated_along(run_of(question, engine), direction)
     warn_of_conditioning(simulation)
     return simulation, tangents_of()
 
 
 def simulated_along(
-    run: EventRun | WindowRun, direction: Parameters
+    run: ExactRun, direction: Parameters
 ) -> tuple[Simulation, Callable[[], Tangents]]:
     """Simulate along a direction, without warnings; tangents are there when they are called for."""
     question = run.question

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from adjoint.events.keep import Keep
 from adjoint.events.run import SORTED_PASS, EventPass
+from adjoint.layers.run import LayersPass
 from adjoint.layout import gradient
 from adjoint.names import AdjointQueue, Wrt
 from adjoint.types import Outcome, Parameters
@@ -52,9 +53,11 @@ class Pullback:
             and adjoint_queue == "auto"
             and number_of_windows(question.network, question.duration) > 0
         )
-        self._pass: WindowPass | EventPass
+        self._pass: WindowPass | LayersPass | EventPass
         if self.by_windows:
             self._pass = WindowPass(question, simulation.spikes)
+        elif simulation.engine == "layers":
+            self._pass = LayersPass(question, simulation)
         else:
             keep = adjoint_queue if isinstance(adjoint_queue, Keep) else None
             self._pass = EventPass(question, simulation, queue, keep)

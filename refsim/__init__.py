@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from refsim.files.output import OutputError
     from refsim.grid.result import GridSimulation
     from refsim.grid.scheme import Grid, GridScheme
+    from refsim.layers.options import Layers
     from refsim.long.continuation import load_state, resume, save_state, without_past
     from refsim.long.recording import Recording, record
     from refsim.network.connect import all_to_all, connect, from_matrix, layered, random
@@ -64,6 +65,7 @@ _HOMES = {
     "Events": "events.options",
     "Grid": "grid.scheme",
     "GridScheme": "grid.scheme",
+    "Layers": "layers.options",
     "Windows": "windows.options",
     "Result": "results.result",
     "GridSimulation": "grid.result",
@@ -103,6 +105,7 @@ __all__ = [
     "IllConditionedWarning",
     "InvalidTypeError",
     "InvalidValueError",
+    "Layers",
     "Lossy",
     "MissingExtraError",
     "Network",

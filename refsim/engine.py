@@ -11,16 +11,19 @@ from refsim.events.run import EventRun
 from refsim.grid.result import GridSimulation
 from refsim.grid.run import GridRun
 from refsim.grid.scheme import Grid
+from refsim.layers.options import Layers
+from refsim.layers.run import LayersRun
 from refsim.network.inputs import Samples, SpikeTrain
 from refsim.network.network import Network
 from refsim.question import MAX_SPIKES, Question
+from refsim.results.outcome import ExactRun
 from refsim.results.simulation import Simulation
 from refsim.validate import shown
 from refsim.windows import plan
 from refsim.windows.options import Windows
 from refsim.windows.run import WindowRun
 
-ExactEngine = Literal["auto"] | Events | Windows
+ExactEngine = Literal["auto"] | Events | Windows | Layers
 Engine = ExactEngine | Grid
 
 
@@ -73,11 +76,12 @@ def simulate(
         Input spikes; those after ``duration`` have no effect.
     duration : float
         End of the simulation in ms. Spikes up to and including this time are reported.
-    engine : "auto", Events, Windows or Grid
+    engine : "auto", Events, Windows, Layers or Grid
         :class:`Events` takes events one by one in order of time. :class:`Windows` takes all
         arrivals of a window at once, and is faster for networks of many synapses; it finds the
         same spikes, to rounding. "auto" chooses one of these, and the result says which, and why.
-        :class:`Grid` goes in time steps, as simulators on a grid do.
+        :class:`Layers` takes networks without cycles layer by layer. :class:`Grid` goes in time
+        steps, as simulators on a grid do.
     samples : Samples or (neurons, times), optional
         Voltages to read, within [0, duration].
     max_spikes : int
@@ -108,25 +112,27 @@ def simulate(
 
 
 @overload
-def run_of(question: Question, engine: ExactEngine = "auto") -> EventRun | WindowRun: ...
+def run_of(question: Question, engine: ExactEngine = "auto") -> ExactRun: ...
 
 
 @overload
-def run_of(question: Question, engine: Engine) -> EventRun | WindowRun | GridRun: ...
+def run_of(question: Question, engine: Engine) -> ExactRun | GridRun: ...
 
 
-def run_of(question: Question, engine: Engine = "auto") -> EventRun | WindowRun | GridRun:
+def run_of(question: Question, engine: Engine = "auto") -> ExactRun | GridRun:
     """Return the run of the engine that is asked for, or chosen."""
     check_engine(engine)
     if isinstance(engine, Grid):
         return GridRun(question, engine)
     if isinstance(engine, Events):
         return EventRun(question, engine)
+    if isinstance(engine, Layers):
+        return LayersRun(question)
     if isinstance(engine, Windows):
         check_windows(question, "engine is Windows(...)", "engine=Events()")
         return WindowRun(question, engine)
     by_windows, reason = _chosen(question)
-    run = WindowRun(question) if by_windows else EventRun(question)
+    run: ExactRun = WindowRun(question) if by_windows else EventRun(question)
     run.reason = reason
     return run
 
@@ -134,8 +140,8 @@ def run_of(question: Question, engine: Engine = "auto") -> EventRun | WindowRun 
 def check_engine(engine: Any) -> None:
     """Raise unless ``engine`` is one."""
     is_auto = isinstance(engine, str) and engine == "auto"
-    if not (is_auto or isinstance(engine, Events | Windows | Grid)):
-        expected = "expected 'auto', refsim.Events(), refsim.Windows() or refsim.Grid(dt)"
+    if not (is_auto or isinstance(engine, Events | Windows | Layers | Grid)):
+        expected = "expected 'auto' or refsim.Events(), Windows(), Layers() or Grid(dt)"
         error = InvalidValueError if isinstance(engine, str) else InvalidTypeError
         raise error(f"engine is {shown(engine)}; {expected}")
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from refsim.errors import InvalidValueError
 
-ENGINES = ("Events", "Windows", "Grid")
+ENGINES = ("Events", "Windows", "Layers", "Grid")
 
 
 class Feature(NamedTuple):
@@ -15,6 +15,7 @@ class Feature(NamedTuple):
     name: str
     events: str
     windows: str
+    layers: str
     grid: str
 
     def offered_by(self) -> list[str]:
@@ -25,23 +26,24 @@ class Feature(NamedTuple):
 YES, NO = "yes", "-"
 
 FEATURES = (
-    Feature("exact spike times", YES, YES, "to a power of dt"),
-    Feature("networks with delays of 0", YES, "between inputs and neurons", "a step late"),
-    Feature("samples", YES, YES, "at the nearest step"),
-    Feature("trace", YES, YES, "with keep_voltages=True"),
-    Feature("vjp", YES, YES, YES),
-    Feature("jvp", YES, YES, YES),
-    Feature("batches", "many in one go", "one after the other", "one after the other"),
-    Feature("several threads for one simulation", NO, YES, NO),
-    Feature("gaps of ties in conditioning", YES, "within a window", NO),
-    Feature("arrivals rounded to a grid", "with dt", NO, "always"),
-    Feature("queue", YES, NO, NO),
-    Feature("bounded queues, which drop spikes", "with Lossy", NO, NO),
-    Feature("adjoint_queue", YES, "event by event then", NO),
-    Feature("keep_state", "but for Lossy", YES, NO),
-    Feature("going on with another network", YES, NO, NO),
-    Feature("checkpoint", NO, YES, NO),
-    Feature("record", NO, YES, NO),
+    Feature("exact spike times", YES, YES, YES, "to a power of dt"),
+    Feature("networks with cycles", YES, YES, NO, YES),
+    Feature("delays of 0", YES, "from inputs only", YES, "a step late"),
+    Feature("samples", YES, YES, YES, "at the nearest step"),
+    Feature("trace", YES, YES, YES, "with keep_voltages=True"),
+    Feature("vjp", YES, YES, YES, YES),
+    Feature("jvp", YES, YES, NO, YES),
+    Feature("batches", "many in one go", "one by one", "many in one go", "one by one"),
+    Feature("several threads for one simulation", NO, YES, NO, NO),
+    Feature("gaps of ties in conditioning", YES, "within a window", YES, NO),
+    Feature("arrivals rounded to a grid", "with dt", NO, NO, "always"),
+    Feature("queue", YES, NO, NO, NO),
+    Feature("bounded queues, which drop spikes", "with Lossy", NO, NO, NO),
+    Feature("adjoint_queue", YES, "event by event then", NO, NO),
+    Feature("keep_state", "but for Lossy", YES, NO, NO),
+    Feature("going on with another network", YES, NO, NO, NO),
+    Feature("checkpoint", NO, YES, NO, NO),
+    Feature("record", NO, YES, NO, NO),
 )
 _BY_NAME = {feature.name: feature for feature in FEATURES}
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from adjoint.api import check_adjoint_queue, checked_outcome, grazing_spikes, grazing_text, tie_text
 from adjoint.batch.events import EventPullback
+from adjoint.batch.layers import LayersPullback
 from adjoint.batch.pullback import BatchPullback, SinglePullback
 from adjoint.events.keep import Keep
 from adjoint.grid.pieces import PiecesRun
@@ -20,6 +21,7 @@ from adjoint.pullback import SORTED_PASS, Pullback, checked_names, choose_adjoin
 from queues.exact.dispatch import STRUCTURES
 from queues.types import HeapOrRingArrays
 from refsim.batch.events import EventBatch
+from refsim.batch.layers import LayersBatch
 from refsim.batch.simulate import batch_run
 from refsim.engine import Engine, run_of
 from refsim.errors import IllConditionedWarning, InvalidTypeError
@@ -72,8 +74,7 @@ def vjp_batch(
         As :func:`vjp`, once for all samples.
     """
     on_grid = isinstance(engine, Grid)
-    if on_grid:
-        check_adjoint_queue(adjoint_queue)
+    check_adjoint_queue(adjoint_queue, engine)
     name = choose_adjoint_queue(adjoint_queue, checked_network(network))
     is_simple = (
         not isinstance(adjoint_queue, Keep)
@@ -87,6 +88,8 @@ def vjp_batch(
     if isinstance(run, EventBatch):
         batch = run.execute()
         warn_of_conditioning(batch)
+        if isinstance(run, LayersBatch):
+            return batch, LayersPullback(run, batch)
         return batch, EventPullback(run, batch, name)
     pullbacks: list[Any] = [None] * len(run)
 

@@ -8,17 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.batch.loop import (
-    ARRIVALS,
-    EMITTED,
-    INPUTS,
-    N_COUNTS,
-    SEARCHES,
-    SPIKES,
-    BatchArrays,
-    Cursor,
-    run_samples,
-)
+from refsim.batch.loop import Cursor, run_samples
 from refsim.batch.run import BatchRun
 from refsim.events.run import EventRun, grown_transit, grown_work
 from refsim.network.inputs import Samples, SpikeTrain
@@ -28,7 +18,20 @@ from refsim.results.outcome import Moments, gaps_to_own_events
 from refsim.results.result import Spikes
 from refsim.status import DONE, FULL, RUNNING, SHARE, SPIKE_LIMIT
 from refsim.threads import Tasks, share_out
-from refsim.types import Float, InputArrays, Int, SampleArrays, Tape
+from refsim.types import (
+    ARRIVALS,
+    EMITTED,
+    INPUTS,
+    N_COUNTS,
+    SEARCHES,
+    SPIKES,
+    BatchArrays,
+    Float,
+    InputArrays,
+    Int,
+    SampleArrays,
+    Tape,
+)
 
 _MOST_AT_ONCE = 64  # samples of a task, all of whose spikes are copied once
 _TASKS_A_THREAD = 4  # or more: samples take longer and shorter
@@ -46,12 +49,20 @@ class Joined(NamedTuple):
 
 def join(times: list[Float], group: list[Int], end: float) -> Joined:
     """Return times up to ``end``; equal ones of a sample stay in the order given."""
-    sample = np.repeat(np.arange(len(times)), [len(part) for part in times])
+    sizes = np.array([len(part) for part in times])
+    given = int(sizes.sum())
+    if given == 0:
+        none = np.zeros(0, dtype=np.int64)
+        return Joined(np.zeros(0), none, none, starts(sizes), 0)
+    sample = np.repeat(np.arange(len(times)), sizes)
     time, member = np.concatenate(times), np.concatenate(group)
-    order = np.lexsort((time, sample))
+    if ((time[1:] >= time[:-1]) | (sample[1:] != sample[:-1])).all():
+        order = np.arange(given)
+    else:
+        order = np.lexsort((time, sample))
     order = order[time[order] <= end]
     sizes = np.bincount(sample[order], minlength=len(times))
-    return Joined(time[order], member[order], order, starts(sizes), len(time))
+    return Joined(time[order], member[order], order, starts(sizes), given)
 
 
 class EventBatch(BatchRun):
@@ -70,6 +81,7 @@ class EventBatch(BatchRun):
     def __init__(self, template: EventRun, inputs: Any, samples: Any, threads: Any, run: Any):
         super().__init__(template.question, inputs, samples, threads)
         self.template = template
+        self.engine = template.engine
         self._run: Callable[[SpikeTrain | None, Samples | None], EventRun] = run
         network, size = self.question.network, len(self)
         sources = [one.sources for one in self.inputs]
@@ -99,8 +111,12 @@ class EventBatch(BatchRun):
     def _simulate(self) -> None:
         share_out(self._n_tasks, self.threads, self._simulate_tasks)
 
+    def _worker(self) -> Any:
+        """Return the arrays of a thread."""
+        return _Worker(self._run(None, None), self)
+
     def _simulate_tasks(self, tasks: Tasks) -> None:
-        worker = _Worker(self._run(None, None))
+        worker = self._worker()
         for task in tasks:
             first = task * self._at_once
             stop = min(first + self._at_once, len(self))
@@ -110,7 +126,7 @@ class EventBatch(BatchRun):
                 while status != DONE and not tasks.stopped:
                     if status == FULL:
                         worker.grow()
-                    status = worker.go_on(self)
+                    status = worker.go_on()
                     if status == SPIKE_LIMIT:
                         self.limited.append(int(worker.cursor.sample[0]))
                         tasks.stop()
@@ -125,7 +141,9 @@ class EventBatch(BatchRun):
                 of_task = slice(task * self._at_once, (task + 1) * self._at_once)
                 arrays.counts[of_task] = 0
                 arrays.is_done[of_task] = 0
-        nothing = _Worker(self.template).columns(0, 0)
+        nothing = [
+            column[:0] for column in (*self.template.work.tape[:4], self.template.work.origin)
+        ]
         parts = [nothing, *(self._parts[task] for task in sorted(self._parts))]
         time, neuron, before, after, origin = map(np.concatenate, zip(*parts, strict=True))
         self.tape = Tape(time, neuron, before, after, np.zeros(0))
@@ -144,8 +162,8 @@ class EventBatch(BatchRun):
             spikes=Spikes(time.view(), neuron.view(), before.view(), after.view()),
             spike_start=starts(counts[:, SPIKES]),
             voltages=voltages,
-            queue=self.template.queue,
-            engine=self.template.engine,
+            queue=self.template.queue if self.engine == "events" else "none",
+            engine=self.engine,
             engine_reason=self.template.reason,
             dt=self.template.dt,
             counts_of=np.hstack([counts[:, columns], dropped]),
@@ -184,8 +202,9 @@ class EventBatch(BatchRun):
 class _Worker:
     """The arrays of one thread."""
 
-    def __init__(self, run: EventRun):
+    def __init__(self, run: EventRun, batch: EventBatch):
         self._work, self._transit = run.work, run.transit
+        self._batch = batch
         self.cursor = Cursor(*(np.zeros(1, dtype=np.int64) for _ in Cursor._fields))
 
     def begin(self, first: int, stop: int) -> None:
@@ -195,8 +214,9 @@ class _Worker:
         self.cursor.sample[0] = first
         self.cursor.stop[0] = stop
 
-    def go_on(self, batch: EventBatch) -> int:
+    def go_on(self) -> int:
         """Simulate for a while and return a status."""
+        batch = self._batch
         return run_samples(
             batch.problem, self._work, self._transit, batch.arrays, self.cursor, SHARE
         )

@@ -251,8 +251,8 @@ def _emit(problem, work, transit, source, t, t_dot, origin):
 
 
 @inner_kernel
-def _fire(problem, work, transit):
-    """Record the earliest crossing as a spike and reset the neuron."""
+def fire(problem, work):
+    """Record the earliest crossing as a spike and reset the neuron; return (t, its tangent)."""
     state = work.state
     tape = work.tape
     n = work.crossings.item[0]
@@ -279,6 +279,15 @@ def _fire(problem, work, transit):
     if state.release[n] <= t:
         advance(problem, work, n, t)
     expect(problem, work, n, t)
+    return t, t_dot
+
+
+@inner_kernel
+def _fire_and_emit(problem, work, transit):
+    """Let the neuron that is first to cross spike."""
+    n = work.crossings.item[0]
+    k = work.counts.spikes[0]
+    t, t_dot = fire(problem, work)
     _emit(problem, work, transit, n, t, t_dot, k)
 
 
@@ -319,7 +328,7 @@ def _note_bend(problem, work, synapse, n, t):
 
 
 @inner_kernel
-def _receive(problem, work, synapse, t, t_dot, emission_order):
+def receive(problem, work, synapse, t, t_dot, emission_order):
     """Let a spike arrive over ``synapse`` at time ``t``."""
     wiring = problem.wiring
     n = wiring.post[synapse]
@@ -372,7 +381,7 @@ def _deliver(problem, work, transit):
     first = synapse
     while synapse < stop and wiring.delay[synapse] == delay:
         if lossy.passes(transit.losses, wiring, problem.dt, source, synapse, t, emission_order):
-            _receive(problem, work, synapse, t, t_dot, emission_order)
+            receive(problem, work, synapse, t, t_dot, emission_order)
         synapse += 1
     if synapse < stop and not _in_lanes(problem):
         following = arrival_time(problem.dt, emitted, wiring.delay[synapse])
@@ -384,7 +393,7 @@ def _deliver(problem, work, transit):
 
 
 @inner_kernel
-def _sample(problem, work):
+def read_sample(problem, work):
     """Read one voltage without advancing the neuron, so that samples cannot change a bit."""
     model = problem.model
     samples = problem.samples
@@ -444,6 +453,25 @@ def _next_times(problem, work, transit):
     return crossing, given, arrival, sample
 
 
+@inner_kernel
+def begin(work, n, v0):
+    """Leave neuron ``n`` as it is before a run, in which it begins at ``v0``."""
+    state = work.state
+    state.time[n] = 0.0
+    state.v[n] = v0
+    for k in range(state.current.shape[1]):
+        state.current[n, k] = 0.0
+    state.release[n] = -1.0
+    state.last_spike[n] = -1
+    state.last_emission[n] = -1
+    state.last_arrival[n] = -math.inf
+    state.last_bend[n] = -math.inf
+    state.last_sample[n] = -math.inf
+    work.crossings.time[n] = math.inf
+    work.crossings.position[n] = -1
+    work.is_exact[n] = 0
+
+
 @kernel
 def start(problem, work):
     """Expect the next crossing of every neuron."""
@@ -484,23 +512,29 @@ def run(problem, work, transit, share):
                 continue
             if work.counts.spikes[0] == problem.max_spikes:
                 return SPIKE_LIMIT
-            _fire(problem, work, transit)
+            _fire_and_emit(problem, work, transit)
         elif given <= arrival and given <= sample:
             _emit_input(problem, work, transit)
         elif arrival <= sample:
             used += _deliver(problem, work, transit)
         else:
-            _sample(problem, work)
+            read_sample(problem, work)
     return RUNNING
+
+
+@inner_kernel
+def finish_neuron(problem, work, n):
+    """Note the slope at a release of neuron ``n`` that no later event has reached."""
+    release = work.state.release[n]
+    if release >= 0.0 and release <= problem.t_end:
+        advance(problem, work, n, release)
 
 
 @kernel
 def finish(problem, work):
     """Note the slope at the releases that no later event has reached."""
     for n in range(work.state.v.shape[0]):
-        release = work.state.release[n]
-        if release >= 0.0 and release <= problem.t_end:
-            advance(problem, work, n, release)
+        finish_neuron(problem, work, n)
 
 
 @kernel

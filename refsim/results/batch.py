@@ -71,7 +71,9 @@ class BatchResult(ReadOnlyArrays):
     losses: tuple[NoLosses | Losses, ...] = field(repr=False)
 
     def __post_init__(self) -> None:
-        freeze_all(vars(self).values())
+        columns = {name: value for name, value in vars(self).items() if name != "losses"}
+        freeze_all(columns.values())
+        freeze_all({id(one): one for one in self.losses}.values())  # most often one for all
 
     def __repr__(self) -> str:
         n = self.network.n_neurons

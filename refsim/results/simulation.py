@@ -71,7 +71,7 @@ class Simulation(Result):
         return (
             f"<Simulation: {self.n_spikes} spikes of {self.network.n_neurons} neurons in "
             f"{when} ms, {self.counts.arrivals} arrivals, "
-            f"{self.queue if self.engine == 'events' else 'windows'}{lost}>"
+            f"{self.queue if self.engine == 'events' else self.engine}{lost}>"
         )
 
     @property

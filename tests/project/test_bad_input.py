@@ -398,14 +398,14 @@ BAD = {
     "engine unknown": (
         lambda: run(engine="window"),
         V,
-        "engine is 'window'; expected 'auto', refsim.Events(), refsim.Windows() or refsim.Grid(dt)",
+        "engine is 'window'; expected 'auto' or refsim.Events(), Windows(), Layers() or Grid(dt)",
     ),
     "engine a class": (
         lambda: run(engine=refsim.Windows),
         T,
-        "engine is <class 'refsim.windows.options.Windows'>; expected 'auto', refsim.Events()",
+        "engine is <class 'refsim.windows.options.Windows'>; expected 'auto' or refsim.Events()",
     ),
-    "engine none": (lambda: run(engine=None), T, "engine is None; expected 'auto'"),
+    "engine none": (lambda: run(engine=None), T, "engine is None; expected 'auto' or"),
     "threads of windows": (lambda: refsim.Windows(0), V, "threads is 0; expected an integer"),
     "state of a grid": (
         lambda: run(engine=refsim.Grid(0.1), keep_state=True),

@@ -331,7 +331,7 @@ TRAIN = SpikeTrain([1.0], [0], 1)
         ({"samples": [None, "text"]}, InvalidTypeError, r"samples\[1\] is a str; expected"),
         ({"duration": None}, InvalidTypeError, "duration is None; expected real numbers"),
         ({"network": None}, InvalidTypeError, "network is a NoneType"),
-        ({"engine": "event"}, InvalidValueError, "engine is 'event'; expected 'auto', "),
+        ({"engine": "event"}, InvalidValueError, "engine is 'event'; expected 'auto' or "),
     ],
 )
 def test_bad_arguments_name_the_sample(changes, error, message):

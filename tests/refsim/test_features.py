@@ -7,14 +7,19 @@ import pytest
 
 import adjoint
 import refsim
-from refsim import Events, Grid, Windows
+from refsim import Events, Grid, Layers, Windows
 from refsim.features import ENGINES, FEATURES, NO, check, table
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guide.md"
 NETWORK = refsim.Network(2, refsim.connect([2, 0], [0, 1], [50.0, 5.0], 1.0), n_inputs=1)
 INPUTS = refsim.SpikeTrain([1.0, 2.0], [0, 0], 1)
 GIVEN = NETWORK, INPUTS, 20.0
-CHOICES = {"Events": Events(), "Windows": Windows(), "Grid": Grid(0.1, keep_voltages=True)}
+CHOICES = {
+    "Events": Events(),
+    "Windows": Windows(),
+    "Layers": Layers(),
+    "Grid": Grid(0.1, keep_voltages=True),
+}
 
 
 def gone_on(engine):
@@ -57,6 +62,7 @@ def test_what_is_not_offered_is_an_argument_of_no_engine():
     assert fields == {
         "Events": {"queue", "dt"},
         "Windows": {"threads"},
+        "Layers": set(),
         "Grid": {"dt", "scheme", "keep_voltages"},
     }
 

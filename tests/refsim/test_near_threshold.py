@@ -8,6 +8,8 @@ from hypothesis import assume, given, settings
 
 import refsim
 from refsim import simulate, simulate_batch
+from refsim.layers.run import LayersRun
+from refsim.question import Question
 from refsim.windows.plan import window_tables
 from validation.strategies import near_threshold
 
@@ -22,6 +24,10 @@ def in_a_batch(case):
 
 def by_windows(case):
     return simulate(case.network, case.inputs, case.duration, engine=refsim.Windows())
+
+
+def by_layers(case):
+    return LayersRun(Question(case.network, case.inputs, case.duration)).execute()
 
 
 def leeway(case, windows):
@@ -47,6 +53,7 @@ def check(case):
     for run, bounds, rounding in (
         (by_events, exact, 0.0),
         (in_a_batch, exact, 0.0),
+        (by_layers, exact, 0.0),
         (by_windows, by_length, of_length),
     ):
         wrong = objections(run(case).by_neuron(), bounds, case.duration, rounding)

@@ -438,7 +438,33 @@ def test_the_state_of_any_run_is_one(engine, data, tmp_path_factory):
             refsim.load_state(case.network, path), case.duration, max_spikes=2 * MOST
         )
         rest = refsim.resume(piece, case.duration, max_spikes=2 * MOST)
-        assert np.array_equal(again.spikes.time, rest.spikes.time[piece.n_spikes :])
+        # A neuron that is sampled in the last window is replayed in it, and without the sample, which
+        # a file forgets, it is swept: to rounding the same, and bits where there are no samples.
+        rtol = 0.0 if engine == "event" or not len(piece.samples) else 1e-12
+        if rest.conditioning.min_slope <= 0.01:
+            rtol *= 1e3  # what slow crossings make of a last bit
+        expected = rest.spikes.time[piece.n_spikes :]
+        np.testing.assert_allclose(again.spikes.time, expected, rtol=rtol)
+
+
+def test_a_sample_in_the_last_window_moves_a_last_bit_of_a_saved_state(tmp_path):
+    """Found by Hypothesis: five ulps of the first spike after a cut."""
+    rng = np.random.default_rng(0)
+    synapses = refsim.connect(np.arange(1, 6), np.zeros(5, int), rng.normal(1.0, 0.8, 5), 0.0)
+    network = refsim.Network(1, synapses, n_inputs=5, ports=refsim.ExpPort(2.0), tau_m=10.0)
+    inputs = refsim.SpikeTrain(np.zeros(5), np.arange(5), 5)
+    found = []
+    for samples in (None, ([0], [0.0005])):
+        run = refsim.simulate(
+            network, inputs, 0.001, engine=refsim.Windows(), keep_state=True, samples=samples
+        )
+        refsim.save_state(run, tmp_path / "state.npz")
+        again = refsim.resume(refsim.load_state(network, tmp_path / "state.npz"), 5.0)
+        found.append((again.spikes.time, refsim.resume(run, 5.0).spikes.time))
+    (plain, whole), (sampled, with_it) = found
+    assert len(plain) > 0
+    np.testing.assert_array_equal(plain, whole)
+    np.testing.assert_allclose(sampled, with_it, rtol=1e-14)
 
 
 def test_spikes_under_way_keep_what_held_when_they_were_sent():

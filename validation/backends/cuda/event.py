@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 
 from adjoint.batch.api import warn_of_conditioning
 from adjoint.batch.events import EventPullback
-from adjoint.batch.loop import BackArrays
 from adjoint.batch.pullback import BatchPullback, Vector
+from adjoint.events.groups import BackArrays
 from adjoint.events.loop import ReverseProblem
 from queues.exact.dispatch import STRUCTURES
 from queues.types import HeapOrRingArrays
 from refsim.batch.events import EventBatch
-from refsim.batch.loop import EMITTED, SPIKES
 from refsim.errors import IllConditionedWarning, InvalidTypeError, InvalidValueError
 from refsim.events.options import Events, choose_queue
 from refsim.events.run import EventRun
@@ -33,7 +32,7 @@ from refsim.question import MAX_SPIKES, Question
 from refsim.results.batch import BatchResult
 from refsim.status import FULL, SPIKE_LIMIT
 from refsim.transit.lossy import Lossy
-from refsim.types import Int
+from refsim.types import EMITTED, SPIKES, Int
 from refsim.validate import choice, integer, shown
 from validation.backends.cuda import target as cuda_target
 from validation.comparison.backend import Answer, LossCotangents
