@@ -170,7 +170,7 @@ def checked_state(
     windows = duration / window_tables(network).length  # of which the last may be a part
     if not -1e-9 * windows <= windows - state.n_windows < 1.0:
         raise ValueError(
-            f"counts.now is {state.n_windows}; expected {int(windows)} windows in {duration} ms"
+            f"counts[0] is {state.n_windows}; expected {int(windows)} windows in {duration} ms"
         )
     _check_places(state, network, n_inputs)
     _check_times(state, network)

@@ -249,7 +249,7 @@ def sums(model, length, arrivals):
     return added
 
 
-usual = settings(max_examples=300, deadline=None)
+usual = settings(max_examples=150, deadline=None)
 FOREVER = 2000.0
 
 
