@@ -16,6 +16,8 @@ from refsim.results.batch import BatchResult
 from refsim.status import DONE, RUNNING
 from refsim.threads import Tasks, share_out
 
+# Fewer groups: to touch memory for their sums takes longer than to take samples back.
+_COARSER = 4
 _SERVED = {"weight", "delay", "input_times"}  # by full layers in vectors
 
 
@@ -40,6 +42,8 @@ class LayersPullback(EventPullback):
         if self._layers.dense is None or not wanted <= _SERVED:
             return super()._group_sums(spike_bar, sample_bar, group, wanted)
         run, dense = self._layers, self._layers.dense
+        if group > 1:
+            group *= _COARSER
         given = run.problem.inputs
         n_sums, cells = -(-len(self._batch) // group), len(dense.layers.weight)
         back = DenseBack(
@@ -78,7 +82,8 @@ class LayersPullback(EventPullback):
     def _take_dense_back(self, dense: Dense, back: DenseBack, bars: DenseBars) -> None:
         """Take all samples back; cotangents are completed in place."""
         size, group, n_sums = len(self._batch), int(back.group[0]), len(bars.weight)
-        at_once = group * -(-n_sums // (TASKS_A_THREAD * self._threads))
+        n_tasks = TASKS_A_THREAD * self._threads if self._threads > 1 else 1
+        at_once = group * -(-n_sums // n_tasks)
 
         def body(tasks: Tasks) -> None:
             worker = DenseBackWorker(dense, back, bars)

@@ -33,7 +33,6 @@ from refsim.types import (
     Tape,
 )
 
-_MOST_AT_ONCE = 64  # samples of a task, all of whose spikes are copied once
 _TASKS_A_THREAD = 4  # or more: samples take longer and shorter
 
 
@@ -76,7 +75,11 @@ class EventBatch(BatchRun):
         Where samples begin, and what is noted of them.
     tape : Tape
         Rows of all samples, once all have been simulated.
+    most_at_once : int
+        Samples of a task, all of whose spikes are copied once.
     """
+
+    most_at_once = 64
 
     def __init__(self, template: EventRun, inputs: Any, samples: Any, threads: Any, run: Any):
         super().__init__(template.question, inputs, samples, threads)
@@ -104,7 +107,7 @@ class EventBatch(BatchRun):
             is_done=np.zeros(size, dtype=np.int64),
         )
         most = -(-size // (_TASKS_A_THREAD * self.threads)) if self.threads > 1 else size
-        self._at_once = min(most, _MOST_AT_ONCE)
+        self._at_once = min(most, self.most_at_once)
         self._n_tasks = -(-size // self._at_once)
         self._parts: dict[int, list[NDArray[Any]]] = {}
 

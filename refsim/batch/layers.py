@@ -24,6 +24,8 @@ class LayersBatch(EventBatch):
         Its full layers, if all are, and no voltages are read.
     """
 
+    most_at_once = 1024  # which take as long as 64 do event by event
+
     def __init__(self, question: Question, inputs: Any, samples: Any, threads: Any):
         check_layers(question)
         super().__init__(EventRun(question), inputs, samples, threads, None)

@@ -473,7 +473,7 @@ def test_ctrl_c_while_spikes_are_copied_leaves_a_sound_partial(monkeypatch, yin_
         return copies(self, *rows)
 
     monkeypatch.setattr(event_batch._Worker, "columns", interrupted_once)
-    monkeypatch.setattr(event_batch, "_MOST_AT_ONCE", 2)
+    monkeypatch.setattr(event_batch.EventBatch, "most_at_once", 2)
     with pytest.raises(refsim.SimulationInterrupted, match="after 2 of 6 samples") as caught:
         refsim.simulate_batch(network, inputs[:6], 60.0, threads=1)
     partial = caught.value.partial

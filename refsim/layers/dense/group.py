@@ -222,10 +222,10 @@ def _enter(rates, room, level, count, j, i, search):
 @inner_kernel
 def _solve_all(p, q, out, count, t):
     """Find the crossings of ``count`` candidates of an interval that begins at ``t``."""
-    for k in range(count, whole_vectors(count, WIDTH // 4)):
+    for k in range(count, whole_vectors(count, WIDTH // 2)):
         out.slow[k], out.fast[k] = out.slow[0], out.fast[0]
         out.level[k], out.until[k], out.since[k] = out.level[0], out.until[0], out.since[0]
-    full = whole_vectors(count, WIDTH // 4)
+    full = whole_vectors(count, WIDTH // 2)
     solve(p, q, t, full, out.slow, out.fast, out.level, out.until, out.wait, out.left)
     for k in range(count):
         if is_off(out.left[k]):

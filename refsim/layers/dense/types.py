@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from refsim.types import Float, Int
 
-WIDTH = 16
+WIDTH = 8
 FLAGS = 64  # that are looked at together
 
 
