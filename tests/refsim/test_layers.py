@@ -233,7 +233,7 @@ def test_a_cycle_is_named(pre, post, text):
     why_not = obstacle(network, 1.0)
     assert why_not is not None
     assert any(part in why_not for part in text.split("|"))
-    with pytest.raises(refsim.InvalidValueError, match="engine is 'layers'"):
+    with pytest.raises(refsim.InvalidValueError, match=r"engine is Layers\(\)"):
         LayersRun(Question(network, None, 1.0))
 
 
