@@ -39,11 +39,11 @@ class LayersPullback(EventPullback):
     def _group_sums(
         self, spike_bar: Vector, sample_bar: Vector, group: int, wanted: set[str]
     ) -> tuple[Vector, Vector]:
+        if group > 1:
+            group *= _COARSER
         if self._layers.dense is None or not wanted <= _SERVED:
             return super()._group_sums(spike_bar, sample_bar, group, wanted)
         run, dense = self._layers, self._layers.dense
-        if group > 1:
-            group *= _COARSER
         given = run.problem.inputs
         n_sums, cells = -(-len(self._batch) // group), len(dense.layers.weight)
         back = DenseBack(

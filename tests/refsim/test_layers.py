@@ -220,6 +220,13 @@ def test_the_limit_of_spikes_is_an_error(t_ref):
         LayersBatch(question, [None, train], None, 1).execute()
 
 
+def test_the_limit_of_spikes_comes_before_their_memory():
+    """A billion spikes would not fit."""
+    network = layered().replace(weight=np.full(320, 1e9))
+    with pytest.raises(SpikeLimitError, match="max_spikes is 1000"):
+        LayersRun(Question(network, trains(4)[3], 1e6, max_spikes=1000)).execute()
+
+
 @pytest.mark.parametrize(
     ("pre", "post", "text"),
     [

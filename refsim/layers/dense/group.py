@@ -29,14 +29,15 @@ from refsim.layers.order import sort
 
 _FARTHEST = 300.0  # q (t - T) at most
 _LAST_BIT = np.uint64(1)
-_FEW = np.int64(-1)  # in place of a number of spikes: there is too little room
+# In place of a number: there is too little room, for arrivals or for emissions.
+FEW_ARRIVALS, FEW_EMISSIONS = np.int64(-1), np.int64(-2)
 
 
 @inner_kernel
 def gather(groups, g, emissions, count, t_end, arrivals):
     """Write the arrivals at group ``g`` of ``count`` emissions in order of time.
 
-    Returns their number, or -1 where there is too little room.
+    Returns their number, or FEW_ARRIVALS.
     """
     found = np.int64(0)
     is_sorted = True
@@ -48,7 +49,7 @@ def gather(groups, g, emissions, count, t_end, arrivals):
             if t > t_end:
                 continue
             if found == arrivals.time.shape[0]:
-                return _FEW
+                return FEW_ARRIVALS
             arrivals.time[found] = t
             arrivals.line[found] = line
             arrivals.emission[found] = e
@@ -285,7 +286,7 @@ def _sort_spikes(emissions, low, high):
 def _fire_all(layers, groups, g, room, count, i, at, search):
     """Let all listed neurons fire, as often as they do, before the next arrival.
 
-    Returns the number of emissions so far, or -1 where there is too little room.
+    Returns the number of emissions so far, or FEW_EMISSIONS.
     """
     rates, t, following = search
     p, q, a, scale = rates[0], rates[1], layers.leak[g], layers.scale[g]
@@ -293,7 +294,7 @@ def _fire_all(layers, groups, g, room, count, i, at, search):
     earliest = math.nextafter(t, math.inf)
     while count > 0:
         if at + count > room.emissions.time.shape[0]:
-            return _FEW
+            return FEW_EMISSIONS
         _solve_all(p, q, out, count, t)
         again = np.int64(0)
         for k in range(count):
@@ -342,8 +343,7 @@ def _note_gaps(margins, emissions, low, high, t, following):
 def run_group(layers, groups, g, room, count, at, t_end, margins, counts):
     """Take group ``g`` to the end, of which ``count`` arrivals are known.
 
-    Its spikes become emissions from ``at`` on. Returns the number of emissions, or -1 where there
-    is too little room.
+    Its spikes become emissions from ``at`` on. Returns the number of emissions, or FEW_EMISSIONS.
     """
     if count == 0:
         return at

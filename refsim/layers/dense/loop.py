@@ -5,7 +5,14 @@ import math
 import numpy as np
 
 from queues.compiled.jit import inner_kernel, kernel
-from refsim.layers.dense.group import gather, is_composed, note_exponentials, run_group
+from refsim.layers.dense.group import (
+    FEW_ARRIVALS,
+    FEW_EMISSIONS,
+    gather,
+    is_composed,
+    note_exponentials,
+    run_group,
+)
 from refsim.layers.order import sort
 from refsim.layers.origin import write_origin
 from refsim.layers.types import OUT, ROOM
@@ -15,7 +22,7 @@ from refsim.types import ARRIVALS, EMITTED, INPUTS, SEARCHES, SPIKES
 
 @inner_kernel
 def _run_sample(problem, groups, layers, margins, counts, batch, room, i):
-    """Simulate sample ``i``; return the number of emissions, or -1 where there is no room."""
+    """Simulate sample ``i``; return the number of emissions, or what there are too few rows for."""
     emissions, inputs = room.emissions, problem.inputs
     low, high = batch.input_start[i], batch.input_start[i + 1]
     margins.gap[0] = math.inf
@@ -24,7 +31,7 @@ def _run_sample(problem, groups, layers, margins, counts, batch, room, i):
     counts.searches[0] = 0
     at = high - low
     if at > emissions.time.shape[0]:
-        return np.int64(-1)
+        return FEW_ARRIVALS
     for k in range(at):
         emissions.time[k] = inputs.time[low + k]
         emissions.source[k] = inputs.source[low + k]
@@ -89,6 +96,8 @@ def run_dense(problem, groups, layers, notes, batch, room, cursor, results):
         at = _run_sample(problem, groups, layers, margins, counts, batch, room, i)
         cursor.short[0] = ROOM
         cursor.need[0] = room.emissions.time.shape[0]
+        if at == FEW_EMISSIONS and cursor.need[0] - inputs > problem.max_spikes:
+            return SPIKE_LIMIT
         if at < 0:
             return FULL
         spikes = at - inputs
