@@ -13,6 +13,7 @@ from adjoint.types import as_parameters
 from refsim.cases import gradient_sizes
 from refsim.engine import run_of, simulate
 from refsim.errors import InvalidValueError
+from refsim.models.lif.parameters import IN_MS
 from refsim.network.inputs import Samples, SpikeTrain
 from refsim.network.network import Network
 from refsim.plot import (
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 __all__ = ["sensitivity"]
 
 _HALF_WIDTH = 0.08  # of the default band at its median, as a share of v_th - v_reset
-_IN_MS = ("delay", "tau_m", "tau", "t_ref", "input_times")
 
 
 def __dir__() -> list[str]:
@@ -115,7 +115,7 @@ def sensitivity(
     ax.set_ylim(np.nanmin(voltage) - 0.3 * span, np.nanmax(voltage) + 0.5 * span)
     ax.set_xlabel(TIME_LABEL)
     ax.set_ylabel(VOLTAGE_LABEL)
-    unit = " ms" if parameter in _IN_MS else ""
+    unit = " ms" if parameter in IN_MS else ""
     moves = bool(np.nanmax(np.abs(voltage_dot)) > 0.0)
     size = f"ε = {step:.3g}{unit}" if moves else "dV/dp = 0 at all times"
     ax.set_title(f"Sensitivity to p = {parameter}[{index}], {size}", loc="left")

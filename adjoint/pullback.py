@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from adjoint.types import Outcome, Parameters
 from adjoint.windows.run import WindowPass, number_of_windows
 from queues.exact.dispatch import STRUCTURES
 from refsim.errors import InvalidValueError, UndefinedGradientError
+from refsim.models.lif.parameters import NAMES, TIME_CONSTANTS
 from refsim.network.network import Network
 from refsim.question import Question, choose_queue
 from refsim.results.simulation import Simulation, Spikes
@@ -113,7 +113,7 @@ class Pullback:
 
 def parts_of(wanted: set[str]) -> tuple[bool, bool]:
     """Return whether a pass has to give gradients by delays, and by time constants."""
-    return "delay" in wanted, not wanted.isdisjoint(("tau_m", "tau"))
+    return "delay" in wanted, not wanted.isdisjoint(TIME_CONSTANTS)
 
 
 def finished(question: Question, found: Outcome, wanted: set[str]) -> Parameters:
@@ -130,14 +130,13 @@ def finished(question: Question, found: Outcome, wanted: set[str]) -> Parameters
 
 def checked_names(wrt: Any) -> set[str]:
     """Return names of parameters; None stands for all."""
-    known = [field.name for field in fields(Parameters)]
     if wrt is None:
-        return set(known)
+        return set(NAMES)
     names = [wrt] if isinstance(wrt, str) else members("wrt", wrt, "names of parameters")
     for i, name in enumerate(names):
-        if name not in known:
+        if name not in NAMES:
             raise InvalidValueError(
-                f"wrt[{i}] is {shown(name)}; expected names among {', '.join(known)}"
+                f"wrt[{i}] is {shown(name)}; expected names among {', '.join(NAMES)}"
             )
     return set(names)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from queues.summary import summary
 from refsim.cases import gradient_sizes
 from refsim.errors import InvalidTypeError, InvalidValueError
 from refsim.models.lif.adjoint import ModelBar
+from refsim.models.lif.parameters import NAMES, OF_NETWORK
 from refsim.network.inputs import SpikeTrain
 from refsim.network.network import Network
 from refsim.validate import vector as _vector
@@ -72,14 +73,14 @@ class Parameters:
     @classmethod
     def of(cls, network: Network, inputs: SpikeTrain | None = None) -> Parameters:
         """Return the parameters that a network has, and the times of its input spikes."""
-        known: dict[str, Any] = {name: getattr(network, name, None) for name in _nothing()}
+        known: dict[str, Any] = {name: getattr(network, name) for name in OF_NETWORK}
         known["input_times"] = None if inputs is None else inputs.times
         return cls(**known)
 
     def to_network(self, network: Network) -> Network:
         """Return ``network`` with these parameters in place of its own, but for those of None."""
         return network.replace(
-            **{name: values for name, values in self.items() if name != "input_times"}
+            **{name: values for name, values in self.items() if name in OF_NETWORK}
         )
 
     def to_inputs(self, inputs: SpikeTrain) -> SpikeTrain:
@@ -90,7 +91,7 @@ class Parameters:
 
     def items(self) -> Iterator[tuple[str, Vector]]:
         """Iterate over (name, values), without what is None."""
-        pairs = ((field.name, getattr(self, field.name)) for field in fields(self))
+        pairs = ((name, getattr(self, name)) for name in NAMES)
         return ((name, values) for name, values in pairs if values is not None)
 
     def keys(self) -> Iterator[str]:
@@ -104,7 +105,7 @@ class Parameters:
         return sum(1 for _ in self.items())
 
     def __getitem__(self, name: str) -> Vector:
-        values = getattr(self, name, None) if name in self.__dataclass_fields__ else None
+        values = getattr(self, name, None) if name in NAMES else None
         if values is None:
             raise KeyError(f"{name!r}; expected a name among {', '.join(self)}")
         return values
@@ -169,7 +170,7 @@ class Parameters:
         """
         if not isinstance(other, Parameters):
             raise InvalidTypeError(f"other is a {type(other).__name__}; expected Parameters")
-        return float(sum(self._dot_of(other, field.name) for field in fields(self)))
+        return float(sum(self._dot_of(other, name) for name in NAMES))
 
     def _dot_of(self, other: Parameters, name: str) -> float:
         """Return the part of the inner product that one name has."""
@@ -192,7 +193,7 @@ class Parameters:
 
 def _nothing() -> dict[str, Any]:
     """Return None for all parameters, by name."""
-    return {field.name: None for field in fields(Parameters)}
+    return dict.fromkeys(NAMES)
 
 
 def _sum(name: str, ours: Vector | None, theirs: Vector | None) -> Vector | None:
@@ -211,10 +212,9 @@ def _be_a_pytree() -> None:
     """Tell JAX, which somebody has imported, how Parameters are taken apart."""
     from jax.tree_util import GetAttrKey, register_pytree_with_keys
 
-    names = tuple(_nothing())
     register_pytree_with_keys(
         Parameters,
-        lambda given: (tuple((GetAttrKey(name), getattr(given, name)) for name in names), None),
+        lambda given: (tuple((GetAttrKey(name), getattr(given, name)) for name in NAMES), None),
         lambda _, values: Parameters(*values),
     )
 

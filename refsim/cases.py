@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from queues.summary import summary
 from refsim.errors import InvalidTypeError, InvalidValueError
 from refsim.files import json_reader
 from refsim.files.output import checked_path, json_text, write_whole
+from refsim.models.lif.parameters import OF_NEURONS, PARAMETERS
 from refsim.network.inputs import Samples, SpikeTrain, checked_inputs, checked_samples
 from refsim.network.network import Network
 from refsim.network.ports import DoubleExpPort, ExpPort, Port
@@ -32,7 +33,7 @@ FORMAT = "snn-gradient-case/1"
 _DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _MOST_DIGITS = 1000  # characters of a decimal string
 _MOST_CHANNELS = 10_000_000  # which take memory, and no room in the file
-_NEURON_PARAMETERS = ("tau_m", "v_th", "v_reset", "v_rest", "i_ext", "t_ref", "v0")
+_SYNAPSES = tuple(column.name for column in fields(Synapses))
 
 
 class CaseFileError(InvalidValueError):
@@ -193,14 +194,14 @@ def _network(data: dict[str, Any]) -> Network:
     model = _optional(neurons, "model", str, "neurons", "lif")
     if model != "lif":
         raise CaseFileError(f"neurons.model is {shown(model)}; expected 'lif'")
-    _check_members(neurons, ("n", "model", "ports", *_NEURON_PARAMETERS), "neurons")
+    _check_members(neurons, ("n", "model", "ports", *OF_NEURONS), "neurons")
     given = _member(neurons, "ports", list, "neurons")
     ports = tuple(_port(port, f"neurons.ports[{i}]") for i, port in enumerate(given))
     n_neurons = _member(neurons, "n", int, "neurons")
     n_inputs = _member(_member(data, "inputs", dict, ""), "n", int, "inputs")
     if n_inputs > _MOST_CHANNELS:
         raise CaseFileError(f"inputs.n is {n_inputs}; expected at most {_MOST_CHANNELS:,}")
-    parameters = {name: _member(neurons, name, list, "neurons") for name in _NEURON_PARAMETERS}
+    parameters = {name: _member(neurons, name, list, "neurons") for name in OF_NEURONS}
     synapses = _synapses(_member(data, "synapses", dict, ""))
     with _within("neurons"):
         bare = Network(n_neurons, n_inputs=n_inputs, ports=ports, **parameters)
@@ -209,10 +210,9 @@ def _network(data: dict[str, Any]) -> Network:
 
 
 def _synapses(data: dict[str, Any]) -> Synapses:
-    _check_members(data, ("pre", "post", "weight", "delay", "port"), "synapses")
-    names = ("pre", "post", "weight", "delay")
-    columns = {name: _member(data, name, list, "synapses") for name in names}
-    columns["port"] = _optional(data, "port", list, "synapses", [0] * len(columns["pre"]))
+    _check_members(data, _SYNAPSES, "synapses")
+    given = {"port": [0] * len(_member(data, "pre", list, "synapses"))} | data
+    columns = {name: _member(given, name, list, "synapses") for name in _SYNAPSES}
     with _within("synapses"):
         return Synapses(**columns)
 
@@ -306,10 +306,9 @@ def _expected_spikes(
 
 def gradient_sizes(network: Network, n_input_spikes: int) -> dict[str, int]:
     """Return the groups of a gradient and the number of entries of each."""
-    n, s = network.n_neurons, len(network.synapses)
-    sizes = {"weight": s, "delay": s, "tau_m": n, "tau": len(network.tau)}
-    sizes |= dict.fromkeys(("v_th", "v_reset", "v_rest", "i_ext", "t_ref", "v0"), n)
-    return sizes | {"input_times": n_input_spikes}
+    counts = {"synapse": len(network.synapses), "neuron": network.n_neurons}
+    counts |= {"filter": len(network.tau), "input spike": n_input_spikes}
+    return {name: counts[row.per] for name, row in PARAMETERS.items()}
 
 
 def from_dict(data: Any, name: str = "case") -> Case:
@@ -385,13 +384,10 @@ def to_dict(case: Case) -> dict[str, Any]:
         "neurons": {
             "n": network.n_neurons,
             "model": "lif",
-            **{name: getattr(network, name).tolist() for name in _NEURON_PARAMETERS},
+            **{name: getattr(network, name).tolist() for name in OF_NEURONS},
             "ports": ports,
         },
-        "synapses": {
-            name: getattr(network, name).tolist()
-            for name in ("pre", "post", "port", "weight", "delay")
-        },
+        "synapses": {name: getattr(network, name).tolist() for name in _SYNAPSES},
         "inputs": {
             "n": network.n_inputs,
             "times": case.inputs.times.tolist(),

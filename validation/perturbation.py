@@ -16,9 +16,6 @@ from refsim.network.inputs import SpikeTrain
 from refsim.results.simulation import Simulation
 from validation.arrivals import arrivals
 
-# Parameters that cannot be negative; at zero only the derivative from the right exists.
-BOUNDED = ("delay", "t_ref", "input_times")
-
 
 class PatternChangedError(Exception):
     """The moved network spikes in another pattern, or is not a network any more.

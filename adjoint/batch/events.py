@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from adjoint.batch.bars import bars_in
 from adjoint.batch.loop import BackArrays, BackCursor, run_samples_back
 from adjoint.batch.pullback import BatchPullback, Vector, of_sample
 from adjoint.events.keep import kept_arrays
@@ -39,9 +40,9 @@ class EventPullback(BatchPullback):
     def _lay_out(self) -> None:
         run, batch = self._run, self._batch
         network = batch.network
-        n, ports = network.n_neurons, network.model.ports
-        sizes = [len(network.synapses)] * 2 + [n] * 6 + [len(ports.rate), len(ports.order)]
-        self._stops = np.cumsum(sizes)
+        ports = network.model.ports
+        _, bar = neuron.adjoint_state(network.n_neurons, len(ports.rate), len(ports.order), 0.0)
+        self._size = 2 * len(network.synapses) + sum(map(len, bar))
         no_ints = np.zeros(0, dtype=np.int64)
         # As for one sample, but for the arrays of samples, which hold those of all.
         self._problem = ReverseProblem(
@@ -68,8 +69,8 @@ class EventPullback(BatchPullback):
 
     def _bars(self, flat: Vector) -> tuple[WiringBar, ModelBar]:
         """Return the parts of a gradient in terms of rates."""
-        parts = np.split(flat, self._stops[:-1])
-        return WiringBar(*parts[:2]), ModelBar(*parts[2:])
+        network = self._batch.network
+        return bars_in(flat, len(network.synapses), network.n_neurons, len(network.tau))
 
     def _parameters(self, row: Vector, input_bar: Vector) -> Parameters:
         wiring_bar, model_bar = self._bars(row)
@@ -91,7 +92,7 @@ class EventPullback(BatchPullback):
             v0=start_of(batch.network),
             t_end=np.array([run.question.duration]),
             group=np.array([group]),
-            sums=np.zeros((-(-len(batch) // group), int(self._stops[-1]))),
+            sums=np.zeros((-(-len(batch) // group), self._size)),
             is_finite=np.zeros(len(batch), dtype=np.int64),
         )
         problem = self._problem._replace(sample_bar=sample_bar[run.read.order])
@@ -142,7 +143,7 @@ class _Worker:
     def __init__(self, pullback: EventPullback, spike_bar: Vector, input_bar: Vector):
         network, batch = pullback._batch.network, pullback._batch
         ports = network.model.ports
-        self._flat = np.zeros(int(pullback._stops[-1]))
+        self._flat = np.zeros(pullback._size)
         wiring_bar, model_bar = pullback._bars(self._flat)
         adjoint, _ = neuron.adjoint_state(network.n_neurons, len(ports.rate), len(ports.order), 0.0)
         counters = np.zeros((3, 1), dtype=np.int64)

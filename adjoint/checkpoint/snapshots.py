@@ -7,12 +7,12 @@ import weakref
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from adjoint.windows.section import Before
-from refsim.files.arrays import ArrayFileError, read_arrays
-from refsim.files.output import OutputError, write_whole
+from refsim.files.arrays import ArrayFileError, read_arrays, write_arrays
+from refsim.files.output import OutputError
 from refsim.windows.state import WindowState
+
+_FORMAT = "refsim-snapshot/1"
 
 
 class Snapshot(NamedTuple):
@@ -70,11 +70,7 @@ class Snapshots:
         else:
             arrays = {f"state_{k}": v for k, v in snapshot.state._asdict().items()}
             arrays |= {f"before_{k}": v for k, v in snapshot.before._asdict().items()}
-            write_whole(
-                self._path(self._folder, piece),
-                lambda stream: np.savez(stream, **arrays),
-                binary=True,
-            )
+            write_arrays(self._path(self._folder, piece), _FORMAT, **arrays)
         self._sizes[piece] = snapshot.nbytes
         self.largest = max(self.largest, snapshot.nbytes)
 
@@ -84,7 +80,7 @@ class Snapshots:
             return self._kept[piece]
         path = self._path(self._folder, piece)
         try:
-            file = read_arrays(path)
+            file = read_arrays(path, _FORMAT)
             state = {k: file[f"state_{k}"] for k in WindowState._fields}
             before: dict[str, Any] = {k: file[f"before_{k}"] for k in Before._fields}
             before |= {"number": int(before["number"]), "since": float(before["since"])}

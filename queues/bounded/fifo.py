@@ -17,8 +17,9 @@ from queues.bounded.shell import (
     write,
 )
 from queues.compiled.jit import kernel
-from queues.errors import TimeOrderError, checked_count
+from queues.errors import checked_count
 from queues.exact.chains import NONE
+from queues.exact.shell import InOrder
 from queues.types import BoundedArrays, Index
 
 __all__ = ["BoundedFifo", "check", "due", "empty", "first", "push", "take"]
@@ -67,7 +68,7 @@ def check(queues: BoundedArrays) -> None:
         assert (np.diff(queues.order[rows_in_ring(queues, q)]) > 0).all()
 
 
-class BoundedFifo(BoundedShell):
+class BoundedFifo(InOrder[BoundedArrays], BoundedShell):
     """A queue for times that never decrease, which refuses an entry when it is full.
 
     Parameters
@@ -91,41 +92,10 @@ class BoundedFifo(BoundedShell):
     """
 
     _structure = BoundedKernels(push, first, due, take)
+    _in_any_order = "BoundedHeap"
 
     def __init__(
         self, capacity: int, check_order: bool = __debug__, *, tangent: bool = False
     ) -> None:
         super().__init__(empty(1, checked_count("capacity", capacity, 1)), tangent)
         self._checks_order = bool(check_order)
-        self._last_time = -np.inf
-
-    def push(self, time: float, payload: int = 0, tangent: float = 0.0) -> int:
-        """Add an entry, or lose it, and return the order of this push.
-
-        Parameters
-        ----------
-        time
-            In ms, finite, not before that of the last push since the queue was made or cleared.
-        payload
-            Any integer of 64 bits; comes back with the entry.
-        tangent
-            Derivative of ``time``, in ms per unit of the parameter.
-
-        Returns
-        -------
-        int
-            The order: the number of pushes before this one, those that were lost included.
-        """
-        row = self._checked(time, payload, tangent)
-        if self._checks_order and row[0] < self._last_time:
-            raise TimeOrderError(
-                f"time = {time!r}; expected at least {self._last_time!r}, the time of the last "
-                "push (a BoundedHeap takes times in any order)"
-            )
-        self._last_time = row[0]
-        return self._put(row)
-
-    def clear(self) -> None:
-        """Remove all entries and forget the last time; orders keep counting."""
-        super().clear()
-        self._last_time = -np.inf

@@ -166,15 +166,6 @@ class BoundedShell(QueueShell[BoundedArrays]):
     def _top(self) -> Entry:
         return self._entry(self._structure.first(self._arrays, 0))
 
-    def _entry(self, row: Index) -> Entry:
-        arrays = self._arrays
-        return Entry(
-            time=float(arrays.time[row]),
-            payload=int(arrays.payload[row]),
-            order=int(arrays.order[row]),
-            tangent=float(arrays.tangent[row]),
-        )
-
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {len(self)} entries, room for {self.capacity}>"
 

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from queues.compiled.jit import inner_kernel, jit, kernel, maker
+from queues.compiled.jit import inner_kernel, kernel, maker
 from queues.errors import checked_count
 from queues.exact import heap
-from queues.exact.chains import lengthened
+from queues.exact.chains import ROW, lengthened
 from queues.exact.shell import Kernels, QueueShell
 from queues.types import BatchHeapArrays, HeapArrays
 
@@ -45,37 +45,13 @@ def empty(capacity: int, group: int) -> BatchHeapArrays:
     )
 
 
-@jit
 def grown(queue: BatchHeapArrays) -> BatchHeapArrays:
     """Return a copy of the heap with twice the room."""
     room = 2 * queue.time.size
-    group = queue.buffer.time.size
-    rows = HeapArrays(
-        time=lengthened(queue.rows.time, room + group),
-        order=lengthened(queue.rows.order, room + group),
-        payload=lengthened(queue.rows.payload, room + group),
-        tangent=lengthened(queue.rows.tangent, room + group),
-        size=lengthened(queue.rows.size, 1),
-    )
-    buffer = HeapArrays(
-        time=lengthened(queue.buffer.time, group),
-        order=lengthened(queue.buffer.order, group),
-        payload=lengthened(queue.buffer.payload, group),
-        tangent=lengthened(queue.buffer.tangent, group),
-        size=lengthened(queue.buffer.size, 1),
-    )
-    return BatchHeapArrays(
-        time=rows.time[:room],
-        order=rows.order[:room],
-        payload=rows.payload[:room],
-        tangent=rows.tangent[:room],
-        rows=rows,
-        buffer=buffer,
-        head=lengthened(queue.head, 1),
-        front=lengthened(queue.front, 1),
-        groups=lengthened(queue.groups, 1),
-        size=lengthened(queue.size, 1),
-    )
+    rows = lengthened(queue.rows, room + queue.buffer.time.size)
+    parts = {name: getattr(rows, name)[:room] for name in ROW}
+    larger: BatchHeapArrays = lengthened(queue, room)
+    return larger._replace(rows=rows, **parts)
 
 
 @kernel

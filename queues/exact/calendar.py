@@ -21,7 +21,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from queues.compiled.jit import inner_kernel, jit, kernel, maker
+from queues.compiled.jit import inner_kernel, kernel, maker
 from queues.errors import QueueError, checked_count, checked_finite
 from queues.exact.chains import NONE, chain_free, chained, lengthened
 from queues.exact.shell import Kernels, QueueShell
@@ -186,29 +186,12 @@ def refit(queue: CalendarArrays) -> None:
     queue.effort[1] = 0
 
 
-@jit
 def grown(queue: CalendarArrays) -> CalendarArrays:
     """Return a copy of the calendar with twice the room and twice the buckets."""
     capacity = queue.time.size
-    room = 2 * capacity
-    larger = CalendarArrays(
-        time=lengthened(queue.time, room),
-        order=lengthened(queue.order, room),
-        payload=lengthened(queue.payload, room),
-        tangent=lengthened(queue.tangent, room),
-        link=lengthened(queue.link, room),
-        first=lengthened(queue.first, room),
-        last=lengthened(queue.last, room),
-        run=lengthened(queue.run, queue.run.size),
-        day=lengthened(queue.day, 1),
-        width=lengthened(queue.width, 1),
-        effort=lengthened(queue.effort, 2),
-        free=lengthened(queue.free, 1),
-        size=lengthened(queue.size, 1),
-    )
-    for bucket in range(capacity, room):
-        larger.first[bucket] = NONE
-        larger.last[bucket] = NONE
+    larger: CalendarArrays = lengthened(queue, 2 * capacity, "link", "first", "last")
+    larger.first[capacity:] = NONE
+    larger.last[capacity:] = NONE
     chain_free(larger.link, capacity, queue.free[0])
     larger.free[0] = capacity
     refit(larger)

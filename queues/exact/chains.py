@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from queues.compiled.jit import jit, kernel
+from queues.compiled.jit import kernel
 
 NONE = np.int64(-1)  # the index that ends a chain
+ROW = ("time", "order", "payload", "tangent")
 
 
-@jit
-def lengthened(column, room):
-    """Return ``column`` in a new array of ``room`` elements, of which the rest is not set."""
-    longer = np.empty(room, column.dtype)
-    for i in range(column.size):
-        longer[i] = column[i]
-    return longer
+def lengthened(arrays: Any, room: int, *more: str) -> Any:
+    """Return a copy of the arrays of a structure with ``room`` rows, of which the rest is not set.
+
+    Rows lie in the columns of `ROW`, and in those that are named in ``more``.
+    """
+    longer = []
+    for name, column in zip(arrays._fields, arrays, strict=True):
+        if hasattr(column, "_fields"):  # rows apart, which stay as many
+            longer.append(lengthened(column, column.time.size))
+            continue
+        lacking = room - column.size if name in (*ROW, *more) else 0
+        longer.append(np.concatenate([column, np.empty(lacking, column.dtype)]))
+    return type(arrays)(*longer)
 
 
 @kernel

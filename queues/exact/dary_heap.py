@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from queues.compiled.jit import inner_kernel, jit, kernel, maker
+from queues.compiled.jit import inner_kernel, kernel, maker
 from queues.errors import QueueError, checked_count, checked_int
 from queues.exact.chains import lengthened
 from queues.exact.heap import check_tree
@@ -36,18 +36,10 @@ def empty(capacity: int, log2_d: int) -> DaryHeapArrays:
     )
 
 
-@jit
 def grown(queue: DaryHeapArrays) -> DaryHeapArrays:
     """Return a copy of the heap in arrays of twice the length."""
-    room = 2 * queue.time.size
-    return DaryHeapArrays(
-        time=lengthened(queue.time, room),
-        order=lengthened(queue.order, room),
-        payload=lengthened(queue.payload, room),
-        tangent=lengthened(queue.tangent, room),
-        log2_d=lengthened(queue.log2_d, 1),
-        size=lengthened(queue.size, 1),
-    )
+    larger: DaryHeapArrays = lengthened(queue, 2 * queue.time.size)
+    return larger
 
 
 @kernel

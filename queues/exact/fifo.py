@@ -12,8 +12,8 @@ from __future__ import annotations
 import numpy as np
 
 from queues.compiled.jit import jit, kernel, maker
-from queues.errors import TimeOrderError, checked_count
-from queues.exact.shell import Kernels, QueueShell
+from queues.errors import checked_count
+from queues.exact.shell import InOrder, Kernels
 from queues.types import FifoArrays
 
 
@@ -103,7 +103,7 @@ def check(queue: FifoArrays) -> None:
     assert (np.diff(queue.order[rows]) > 0).all(), queue.order[rows]
 
 
-class FIFO(QueueShell[FifoArrays]):
+class FIFO(InOrder[FifoArrays]):
     """An event queue for times that never decrease: pushes and pops take O(1).
 
     Parameters
@@ -127,42 +127,10 @@ class FIFO(QueueShell[FifoArrays]):
     """
 
     _kernels = Kernels(add=add, grown=grown, pop=pop, top=top)
+    _in_any_order = "BinaryHeap"
 
     def __init__(
         self, capacity: int = 16, check_order: bool = __debug__, *, tangent: bool = False
     ) -> None:
         super().__init__(empty(checked_count("capacity", capacity, 1)), tangent)
         self._checks_order = bool(check_order)
-        self._last_time = -np.inf
-
-    def push(self, time: float, payload: int = 0, tangent: float = 0.0) -> int:
-        """Add an entry and return its order.
-
-        Parameters
-        ----------
-        time
-            In ms, finite, not before that of the last push since the queue was made or cleared.
-        payload
-            Any integer of 64 bits; comes back with the entry.
-        tangent
-            Derivative of ``time``, in ms per unit of the parameter.
-
-        Returns
-        -------
-        int
-            The order: the number of pushes before this one.
-        """
-        row = self._checked(time, payload, tangent)
-        if self._checks_order and row[0] < self._last_time:
-            raise TimeOrderError(
-                f"time = {time!r}; expected at least {self._last_time!r}, the time of the last "
-                "push (a BinaryHeap takes times in any order)"
-            )
-        order = self._put(row)
-        self._last_time = row[0]
-        return order
-
-    def clear(self) -> None:
-        """Remove all entries and forget the last time; orders keep counting."""
-        super().clear()
-        self._last_time = -np.inf

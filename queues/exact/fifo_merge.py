@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from queues.compiled.jit import jit, kernel, maker
+from queues.compiled.jit import kernel, maker
 from queues.errors import TimeOrderError, checked_count, checked_item
 from queues.exact import heap
 from queues.exact.chains import NONE, chain_free, chained, lengthened
 from queues.exact.shell import Kernels, QueueShell
-from queues.types import FifoMergeArrays, HeapArrays
+from queues.types import FifoMergeArrays
 
 
 @kernel
@@ -52,31 +52,10 @@ def empty(n_lanes: int, capacity: int) -> FifoMergeArrays:
     return queue
 
 
-@jit
 def grown(queue: FifoMergeArrays) -> FifoMergeArrays:
     """Return a copy of the lanes with twice the room."""
     capacity = queue.time.size
-    room = 2 * capacity
-    n_lanes = queue.first.size
-    heads = HeapArrays(
-        time=lengthened(queue.heads.time, n_lanes),
-        order=lengthened(queue.heads.order, n_lanes),
-        payload=lengthened(queue.heads.payload, n_lanes),
-        tangent=lengthened(queue.heads.tangent, n_lanes),
-        size=lengthened(queue.heads.size, 1),
-    )
-    larger = FifoMergeArrays(
-        time=lengthened(queue.time, room),
-        order=lengthened(queue.order, room),
-        payload=lengthened(queue.payload, room),
-        tangent=lengthened(queue.tangent, room),
-        link=lengthened(queue.link, room),
-        first=lengthened(queue.first, n_lanes),
-        last=lengthened(queue.last, n_lanes),
-        heads=heads,
-        free=lengthened(queue.free, 1),
-        size=lengthened(queue.size, 1),
-    )
+    larger: FifoMergeArrays = lengthened(queue, 2 * capacity, "link")
     chain_free(larger.link, capacity, queue.free[0])
     larger.free[0] = capacity
     return larger

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from queues.compiled.jit import inner_kernel, jit, maker
+from queues.compiled.jit import inner_kernel, maker
 from queues.exact import fifo, heap, sorted_array
-from queues.exact.chains import lengthened
 from queues.types import FifoArrays, HeapArrays, HeapOrRingArrays
 
 HEAP = 0
@@ -43,22 +42,13 @@ def _ring(queue):
     return FifoArrays(queue.time, queue.order, queue.payload, queue.tangent, queue.head, queue.size)
 
 
-@jit
 def grown(queue: HeapOrRingArrays) -> HeapOrRingArrays:
     """Return a copy of the queue in arrays of twice the length."""
     # The head of a heap is 0, so this leaves its rows where they are.
     ring = fifo.grown(
         FifoArrays(queue.time, queue.order, queue.payload, queue.tangent, queue.head, queue.size)
     )
-    return HeapOrRingArrays(
-        time=ring.time,
-        order=ring.order,
-        payload=ring.payload,
-        tangent=ring.tangent,
-        head=ring.head,
-        kind=lengthened(queue.kind, 1),
-        size=ring.size,
-    )
+    return HeapOrRingArrays(**ring._asdict(), kind=queue.kind.copy())
 
 
 @inner_kernel

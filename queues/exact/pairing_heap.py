@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from queues.compiled.jit import inner_kernel, jit, kernel, maker
+from queues.compiled.jit import inner_kernel, kernel, maker
 from queues.errors import checked_count
 from queues.exact.chains import NONE, chain_free, chained, lengthened
 from queues.exact.shell import Kernels, QueueShell
@@ -46,23 +46,12 @@ def empty(capacity: int) -> PairingHeapArrays:
     return queue
 
 
-@jit
 def grown(queue: PairingHeapArrays) -> PairingHeapArrays:
     """Return a copy of the heap in arrays of twice the length."""
-    room = 2 * queue.time.size
-    larger = PairingHeapArrays(
-        time=lengthened(queue.time, room),
-        order=lengthened(queue.order, room),
-        payload=lengthened(queue.payload, room),
-        tangent=lengthened(queue.tangent, room),
-        child=lengthened(queue.child, room),
-        sibling=lengthened(queue.sibling, room),
-        root=lengthened(queue.root, 1),
-        free=lengthened(queue.free, 1),
-        size=lengthened(queue.size, 1),
-    )
-    chain_free(larger.sibling, queue.time.size, queue.free[0])
-    larger.free[0] = queue.time.size
+    capacity = queue.time.size
+    larger: PairingHeapArrays = lengthened(queue, 2 * capacity, "child", "sibling")
+    chain_free(larger.sibling, capacity, queue.free[0])
+    larger.free[0] = capacity
     return larger
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from queues.compiled.jit import inner_kernel, jit, kernel, maker
+from queues.compiled.jit import inner_kernel, kernel, maker
 from queues.errors import HorizonError, checked_count, checked_int, checked_step
 from queues.exact.chains import NONE, chain_free, chained, lengthened
 from queues.exact.shell import Kernels, QueueShell
@@ -61,28 +61,10 @@ def empty(n_slots: int, capacity: int, start: int) -> RingBufferArrays:
     return queue
 
 
-@jit
 def grown(queue: RingBufferArrays) -> RingBufferArrays:
     """Return a copy of the ring with as many slots and room for twice as many rows."""
     capacity = queue.time.size
-    room = 2 * capacity
-    n_slots = queue.first.size
-    larger = RingBufferArrays(
-        time=lengthened(queue.time, room),
-        order=lengthened(queue.order, room),
-        payload=lengthened(queue.payload, room),
-        tangent=lengthened(queue.tangent, room),
-        link=lengthened(queue.link, room),
-        first=lengthened(queue.first, n_slots),
-        last=lengthened(queue.last, n_slots),
-        counts=lengthened(queue.counts, n_slots),
-        tangent_sum=lengthened(queue.tangent_sum, n_slots),
-        now=lengthened(queue.now, 1),
-        soonest=lengthened(queue.soonest, 1),
-        stale=lengthened(queue.stale, 1),
-        free=lengthened(queue.free, 1),
-        size=lengthened(queue.size, 1),
-    )
+    larger: RingBufferArrays = lengthened(queue, 2 * capacity, "link")
     chain_free(larger.link, capacity, queue.free[0])
     larger.free[0] = capacity
     return larger

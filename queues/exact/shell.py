@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from queues.errors import check_not_empty, checked_finite, checked_row
-from queues.types import Entry
+from queues.errors import TimeOrderError, check_not_empty, checked_finite, checked_row
+from queues.types import Entry, Index
 
 Row = tuple[float, int, float]  # time (ms), payload, tangent
 
@@ -113,13 +113,15 @@ class QueueShell(Generic[_Arrays]):
         return order
 
     def _top(self) -> Entry:
+        return self._entry(self._kernels.top(self._arrays))
+
+    def _entry(self, row: Index) -> Entry:
         arrays = self._arrays
-        top = self._kernels.top(arrays)
         return Entry(
-            time=float(arrays.time[top]),
-            payload=int(arrays.payload[top]),
-            order=int(arrays.order[top]),
-            tangent=float(arrays.tangent[top]),
+            time=float(arrays.time[row]),
+            payload=int(arrays.payload[row]),
+            order=int(arrays.order[row]),
+            tangent=float(arrays.tangent[row]),
         )
 
     def __len__(self) -> int:
@@ -127,3 +129,42 @@ class QueueShell(Generic[_Arrays]):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {len(self)} entries>"
+
+
+class InOrder(QueueShell[_Arrays]):
+    """A queue in which the times of pushes must not decrease."""
+
+    _in_any_order: ClassVar[str]  # the queue for those who have other times
+    _checks_order: bool
+    _last_time = -np.inf
+
+    def push(self, time: float, payload: int = 0, tangent: float = 0.0) -> int:
+        """Add an entry, or lose one that has no room, and return the order of this push.
+
+        Parameters
+        ----------
+        time
+            In ms, finite, not before that of the last push since the queue was made or cleared.
+        payload
+            Any integer of 64 bits; comes back with the entry.
+        tangent
+            Derivative of ``time``, in ms per unit of the parameter.
+
+        Returns
+        -------
+        int
+            The order: the number of pushes before this one, those that were lost included.
+        """
+        row = self._checked(time, payload, tangent)
+        if self._checks_order and row[0] < self._last_time:
+            raise TimeOrderError(
+                f"time = {time!r}; expected at least {self._last_time!r}, the time of the last "
+                f"push (a {self._in_any_order} takes times in any order)"
+            )
+        self._last_time = row[0]
+        return self._put(row)
+
+    def clear(self) -> None:
+        """Remove all entries and forget the last time; orders keep counting."""
+        super().clear()
+        self._last_time = -np.inf

@@ -83,17 +83,16 @@ class ExactModel:
 class FifoModel(ExactModel):
     """Takes times that never decrease, from the first push or the last clear on."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.last_time = -math.inf
+    check_order = True
+    last_time = -math.inf
 
     def refuses(self, time: float) -> bool:
-        """Return whether ``time`` is not finite or before the last push."""
-        return super().refuses(time) or time < self.last_time
+        """Return whether ``time`` is not finite, or before the last push where that is checked."""
+        return super().refuses(time) or (self.check_order and time < self.last_time)
 
     def allowed(self, time: float) -> float:
-        """Return ``time``, or that of the last push if it is later."""
-        return max(time, self.last_time)
+        """Return ``time``, or that of the last push if it is later and order is checked."""
+        return max(time, self.last_time) if self.check_order else time
 
     def push(self, time: float, payload: int, tangent: float) -> int:
         """Add an entry behind all others."""
@@ -104,6 +103,49 @@ class FifoModel(ExactModel):
         """Remove all entries and forget the last time."""
         super().clear()
         self.last_time = -math.inf
+
+
+class StepModel(ExactModel):
+    """Takes steps: whole numbers below 2**53."""
+
+    def refuses(self, time: float) -> bool:
+        """Return whether ``time`` is no step."""
+        return not _is_step(time)
+
+    def refuses_poll(self, now: float) -> bool:
+        """Return whether ``now`` is no step."""
+        return not _is_step(now)
+
+
+def _is_step(time: float) -> bool:
+    return math.isfinite(time) and time.is_integer() and abs(time) < _STEPS
+
+
+class WindowModel(StepModel):
+    """Takes the steps of a window that begins at ``now``.
+
+    That is the step that left last, or that of the last poll that found none.
+    """
+
+    start = now = 0
+
+    def pop(self) -> Entry:
+        """Remove and return the first entry; the window moves to its step."""
+        entry = super().pop()
+        self.now = int(entry.time)
+        return entry
+
+    def pop_due(self, now: float) -> Entry | None:
+        """Pop the first entry if it is not later than ``now``, or move the window there."""
+        if self.due(now) is None:
+            self.now = max(self.now, int(now))
+            return None
+        return self.pop()
+
+    def clear(self) -> None:
+        """Remove all entries; the window is as at first."""
+        super().clear()
+        self.now = self.start
 
 
 class LossyModel(ExactModel):
@@ -181,7 +223,7 @@ class BoundedSortedArrayModel(LossyModel):
         return self.entries[-1] if len(self.entries) > self.capacity else None
 
 
-class BoundedFifoModel(LossyModel):
+class BoundedFifoModel(FifoModel, LossyModel):
     """Refuses an entry when it is full, and with ``check_order`` a time before the last push.
 
     Without, entries leave in order of push, and a poll looks at the first of them alone.
@@ -190,47 +232,20 @@ class BoundedFifoModel(LossyModel):
     def __init__(self, capacity: int | None = None, check_order: bool = True) -> None:
         super().__init__(capacity)
         self.check_order = check_order
-        self.last_time = -math.inf
-
-    def refuses(self, time: float) -> bool:
-        """Return whether ``time`` is not finite, or before the last push where that is checked."""
-        return super().refuses(time) or (self.check_order and time < self.last_time)
-
-    def allowed(self, time: float) -> float:
-        """Return ``time``, or that of the last push if it is later and order is checked."""
-        return max(time, self.last_time) if self.check_order else time
 
     def push(self, time: float, payload: int, tangent: float) -> int:
         """Add an entry behind all others, if there is room."""
         order = super().push(time, payload, tangent)
         self.entries.sort(key=attrgetter("order"))
-        self.last_time = time
         return order
-
-    def clear(self) -> None:
-        """Remove all entries and forget the last time."""
-        super().clear()
-        self.last_time = -math.inf
 
     def __repr__(self) -> str:
         order = "" if self.check_order else ", check_order=False"
         return f"{type(self).__name__}(capacity={self.capacity}{order})"
 
 
-def _is_step(time: float) -> bool:
-    return math.isfinite(time) and time.is_integer() and abs(time) < _STEPS
-
-
-class LossyRingModel(LossyModel):
+class LossyRingModel(StepModel, LossyModel):
     """Has a slot for each step modulo the capacity; a push overwrites what is in its slot."""
-
-    def refuses(self, time: float) -> bool:
-        """Return whether ``time`` is not a whole number below 2**53."""
-        return not _is_step(time)
-
-    def refuses_poll(self, now: float) -> bool:
-        """Return whether ``now`` is not a whole number below 2**53."""
-        return not _is_step(now)
 
     def allowed(self, time: float) -> float:
         """Return a step near ``time``, or somewhere if that is too large."""
@@ -249,11 +264,8 @@ class LossyRingModel(LossyModel):
         return next((entry for entry in self.in_slot(now) if entry.time <= now), None)
 
 
-class BitArrayModel(LossyModel):
-    """Is a set of the steps from ``now`` to ``now + capacity - 1``; 32 of them unless told.
-
-    ``now`` is the step that left last, or that of the last poll that found none.
-    """
+class BitArrayModel(WindowModel, LossyModel):
+    """Is a set of the steps from ``now`` to ``now + capacity - 1``; 32 of them unless told."""
 
     carries_payload = False
     carries_tangent = False
@@ -264,11 +276,7 @@ class BitArrayModel(LossyModel):
 
     def refuses(self, time: float) -> bool:
         """Return whether ``time`` is no step of the window."""
-        return not _is_step(time) or not 0 <= int(time) - self.now < self.capacity
-
-    def refuses_poll(self, now: float) -> bool:
-        """Return whether ``now`` is not a whole number below 2**53."""
-        return not _is_step(now)
+        return super().refuses(time) or not 0 <= int(time) - self.now < self.capacity
 
     def allowed(self, time: float) -> float:
         """Return ``time``, or a step of the window."""
@@ -285,32 +293,16 @@ class BitArrayModel(LossyModel):
         return self.entries[0]._replace(order=-1)
 
     def pop(self) -> Entry:
-        """Remove and return the first entry; the window moves to its step."""
-        self.now = int(self.entries[0].time)
+        """Remove and return the first entry, without its order."""
         return super().pop()._replace(order=-1)
-
-    def pop_due(self, now: float) -> Entry | None:
-        """Pop the first entry if it is not later than ``now``, or move the window there."""
-        if self.due(now) is None:
-            self.now = max(self.now, int(now))
-            return None
-        return self.pop()
-
-    def clear(self) -> None:
-        """Remove all entries; the window is as at first."""
-        super().clear()
-        self.now = self.start
 
     def __repr__(self) -> str:
         start = f", start={self.start}" if self.start else ""
         return f"{type(self).__name__}(capacity={self.capacity}{start})"
 
 
-class RingBufferModel(ExactModel):
-    """Takes the steps from ``now`` to ``now + n_slots - 1``, like ``RingBuffer(n_slots)``.
-
-    ``now`` is the step of the last pop, or that of the last poll that found none.
-    """
+class RingBufferModel(WindowModel):
+    """Takes the steps from ``now`` to ``now + n_slots - 1``, like ``RingBuffer(n_slots)``."""
 
     def __init__(self, n_slots: int = 16, start: int = 0) -> None:
         super().__init__()
@@ -319,33 +311,11 @@ class RingBufferModel(ExactModel):
 
     def refuses(self, time: float) -> bool:
         """Return whether ``time`` is no step of the window."""
-        return not _is_step(time) or not self.now <= time < self.now + self.n_slots
-
-    def refuses_poll(self, now: float) -> bool:
-        """Return whether ``now`` is not a whole number below 2**53."""
-        return not _is_step(now)
+        return super().refuses(time) or not self.now <= time < self.now + self.n_slots
 
     def allowed(self, time: float) -> float:
         """Return a step of the window; to equal times belong equal steps."""
         return float(self.now + math.floor(time) % self.n_slots)
-
-    def pop(self) -> Entry:
-        """Remove and return the first entry; the window moves to it."""
-        entry = super().pop()
-        self.now = int(entry.time)
-        return entry
-
-    def pop_due(self, now: float) -> Entry | None:
-        """Pop the first entry if it is not later than ``now``, or move the window there."""
-        if self.due(now) is None:
-            self.now = max(self.now, int(now))
-            return None
-        return self.pop()
-
-    def clear(self) -> None:
-        """Remove all entries; the window is as at first."""
-        super().clear()
-        self.now = self.start
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(n_slots={self.n_slots}, start={self.start})"

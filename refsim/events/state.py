@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from refsim.events.loop import Margins, Problem, Work
 from refsim.files.saved_columns import check, check_columns, check_finite, check_within, copies
+from refsim.models.lif.parameters import PARAMETERS
 from refsim.network.network import Network
 from refsim.transit.arrivals import arrival_times
 from refsim.types import Float, Int
-from refsim.validate import LARGEST, LONGEST
+from refsim.validate import LONGEST
 
 _NUMBERS = ("spike", "emission", "counts", "first", "post", "port")
 _LAST = ("last_arrival", "last_bend", "last_sample")
@@ -199,8 +200,8 @@ def _check_under_way(state: EventState, network: Network, t: float, dt: float) -
     in_order = np.append(state.first[0] == 0, np.diff(state.first) >= 0)
     in_order[-1] &= state.first[-1] == len(state.post)
     check("first", state.first, in_order, f"0 to {len(state.post)}, ascending")
-    check_within("weight", state.weight, -LARGEST, LARGEST)
-    check_within("delay", state.delay, 0.0, LONGEST)
+    check_within("weight", state.weight, *PARAMETERS["weight"].domain)
+    check_within("delay", state.delay, *PARAMETERS["delay"].domain)
     which = np.repeat(np.arange(sent), np.diff(state.first))
     is_late = arrival_times(dt, state.sent[which], state.delay) > t
     check("delay", state.delay, is_late, f"one with which a spike arrives after {t} ms")

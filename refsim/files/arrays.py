@@ -8,6 +8,7 @@ takes more memory than the file has bytes.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import zipfile
@@ -21,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refsim.errors import InvalidValueError
+from refsim.files.output import write_whole
 from refsim.files.reading import ReadingError, opened_file
 
 _MOST_MEMBERS = 1000
@@ -115,10 +117,21 @@ def open_arrays(path: Path) -> Iterator[ArrayFile]:
         raise ArrayFileError(f"is no archive of arrays: {error or type(error).__name__}") from None
 
 
-def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Return all arrays of an archive; errors as of :func:`open_arrays`."""
+def read_arrays(path: Path, kind: str = "") -> dict[str, NDArray[Any]]:
+    """Return all arrays of an archive of a kind, which is looked at first, or of any.
+
+    Errors are those of :func:`open_arrays`.
+    """
     with open_arrays(path) as file:
+        found = str(file.read("format")) if kind else kind
+        if found != kind:
+            raise ArrayFileError(f"its format is {found[:40]!r}, and not {kind!r}")
         return {name: file.read(name) for name in file}
+
+
+def write_arrays(path: str | os.PathLike[str], kind: str, **arrays: Any) -> None:
+    """Write an archive of a kind, such as "refsim-state/3", whole or not at all."""
+    write_whole(path, lambda stream: np.savez(stream, format=kind, **arrays), binary=True)
 
 
 class _InPortions:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,10 @@ from queues.exact.dispatch import STRUCTURES
 from refsim.errors import InvalidTypeError, InvalidValueError
 from refsim.events.state import EventState, checked_event_state
 from refsim.events.tail import EventTail, check_no_spike_is_left, settled
-from refsim.files.arrays import open_arrays
-from refsim.files.output import checked_path, write_whole
+from refsim.files.arrays import read_arrays, write_arrays
+from refsim.files.output import checked_path
 from refsim.files.saved_columns import check
+from refsim.models.lif.parameters import OF_NEURONS
 from refsim.network.inputs import Samples, SpikeTrain, checked_inputs, checked_samples
 from refsim.network.network import Network
 from refsim.question import MAX_SPIKES, Question, checked_dt, checked_duration, checked_network
@@ -277,7 +277,8 @@ def network_digest(network: Network) -> str:
     rows, number = network.rows
     for column in (*rows, number):
         digest.update(np.ascontiguousarray(column).tobytes())
-    for name in ("tau_m", "v_rest", "v_th", "v_reset", "i_ext", "t_ref", "v0", "tau"):
+    of_neurons = (field.name for field in fields(network) if field.name in OF_NEURONS)
+    for name in (*of_neurons, "tau"):
         digest.update(np.ascontiguousarray(getattr(network, name)).tobytes())
     digest.update(repr((network.n_neurons, network.n_inputs, network.ports)).encode())
     return digest.hexdigest()
@@ -299,7 +300,6 @@ def save_state(simulation: Simulation, path: str | os.PathLike[str]) -> None:
     state = _kept(end)
     arrays: dict[str, Any] = {f"state_{name}": column for name, column in state._asdict().items()}
     arrays |= {
-        "format": _FORMAT,
         "network": network_digest(end.network),
         "engine": end.engine,
         "queue": end.queue,
@@ -311,7 +311,7 @@ def save_state(simulation: Simulation, path: str | os.PathLike[str]) -> None:
         "sample_neurons": end.samples.neurons,
         "sample_times": end.samples.times,
     }
-    write_whole(path, lambda stream: np.savez(stream, **arrays), binary=True)
+    write_arrays(path, _FORMAT, **arrays)
 
 
 def load_state(network: Network, path: str | os.PathLike[str]) -> Simulation:
@@ -337,7 +337,7 @@ def load_state(network: Network, path: str | os.PathLike[str]) -> Simulation:
     network = checked_network(network)
     where = checked_path(path)
     try:
-        arrays = _arrays(where)
+        arrays = read_arrays(where, _FORMAT)
         digest = str(arrays["network"])
         saved = _of_arrays(network, arrays) if digest == network_digest(network) else None
     except _NO_STATE as error:
@@ -351,15 +351,6 @@ def load_state(network: Network, path: str | os.PathLike[str]) -> Simulation:
             f"{network!r}, with equal parameters"
         )
     return saved
-
-
-def _arrays(where: Path) -> dict[str, NDArray[Any]]:
-    """Return the arrays of a file of the right format, which is looked at first."""
-    with open_arrays(where) as file:
-        found = str(file.read("format"))
-        if found != _FORMAT:
-            raise ValueError(f"its format is {found[:40]!r}, and not {_FORMAT!r}")
-        return {name: file.read(name) for name in file}
 
 
 def _of_arrays(network: Network, arrays: dict[str, NDArray[Any]]) -> Simulation:

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refsim.engine import choose_engine
-from refsim.errors import InvalidValueError, SimulationInterrupted, SpikeLimitError
+from refsim.errors import InvalidValueError, SpikeLimitError
+from refsim.files.arrays import write_arrays
 from refsim.files.hdf5 import growing_columns
-from refsim.files.output import OutputError, checked_path, made_folder, write_whole
+from refsim.files.output import OutputError, checked_path, made_folder
 from refsim.files.reading import memory
 from refsim.network.inputs import SpikeTrain
 from refsim.network.network import Network
@@ -26,6 +27,7 @@ from refsim.windows.run import WindowRun
 from refsim.windows.types import BASE, NOW
 
 Write = Callable[[NDArray[np.float64], NDArray[np.int64]], None]
+_FORMAT = "refsim-spikes/1"  # of a file of a folder, in its array ``format``
 _MOST_SPIKES = 2**62
 _MOST_PIECES = 100_000_000
 _MOST_FILES = 1_000_000  # whose names have six digits, and are in order
@@ -61,7 +63,7 @@ def record(
     path : path
         A file that ends in ``.h5`` or ``.hdf5``, which gets the datasets ``time`` (ms) and
         ``neuron`` (needs h5py); or a folder, which gets ``000000.npz``, ``000001.npz``, ...
-        with the same two arrays. It must not exist.
+        with the same two arrays, and "refsim-spikes/1" in ``format``. It must not exist.
     piece : float
         Length of a piece in ms; there may be a million pieces in a folder, and a hundred million
         in a file.
@@ -126,11 +128,7 @@ def record(
     if run.status == SPIKE_LIMIT:
         raise question.has_too_many_spikes(done, "counts")
     if done.duration < end:
-        raise SimulationInterrupted(
-            f"interrupted at {done.duration:g} of {end:g} ms; the attribute partial tells what was "
-            "recorded",
-            done,
-        )
+        raise question.interrupted(done, "counts")
     return done
 
 
@@ -177,11 +175,7 @@ def _folder(where: Path) -> Iterator[Write]:
 
     def write(time: NDArray[np.float64], neuron: NDArray[np.int64]) -> None:
         nonlocal pieces
-        write_whole(
-            where / f"{pieces:06d}.npz",
-            lambda stream: np.savez(stream, time=time, neuron=neuron),
-            binary=True,
-        )
+        write_arrays(where / f"{pieces:06d}.npz", _FORMAT, time=time, neuron=neuron)
         pieces += 1
 
     yield write

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from queues.summary import span
 from refsim.errors import InvalidTypeError, InvalidValueError
+from refsim.models.lif.parameters import PARAMETERS
 from refsim.validate import (
     LARGEST_INT,
     LONGEST,
@@ -24,6 +25,7 @@ from refsim.validate import (
     vector,
 )
 
+_DOMAIN = PARAMETERS["input_times"].domain
 _MOST_SPIKES = 1e9  # of Poisson trains, 8 GB of times
 
 
@@ -46,7 +48,7 @@ class SpikeTrain(ReadOnlyArrays):
     n_inputs: int
 
     def __init__(self, times: ArrayLike, sources: ArrayLike, n_inputs: int):
-        checked_times = vector("times", times, None, 0.0, LONGEST)
+        checked_times = vector("times", times, None, *_DOMAIN)
         channels = integer("n_inputs", n_inputs, 0, MOST)
         object.__setattr__(self, "times", checked_times)
         object.__setattr__(
@@ -65,7 +67,7 @@ class SpikeTrain(ReadOnlyArrays):
     def from_lists(cls, trains: Sequence[ArrayLike]) -> SpikeTrain:
         """Make a spike train from one list of times for each channel."""
         given = members("trains", trains, "lists of times, one for each channel")
-        parts = [vector(f"trains[{i}]", train, None, 0.0, LONGEST) for i, train in enumerate(given)]
+        parts = [vector(f"trains[{i}]", train, None, *_DOMAIN) for i, train in enumerate(given)]
         times = np.concatenate(parts) if parts else np.zeros(0)
         sources = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
         order = np.argsort(times, kind="stable")

@@ -12,19 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from refsim.errors import InvalidTypeError, InvalidValueError
 from refsim.models.lif.datum import Datum, above, datum_of, level_of
+from refsim.models.lif.parameters import OF_NEURONS, PARAMETERS
 from refsim.network.ports import DoubleExpPort, ExpPort, Port
 from refsim.network.synapses import Synapses, check_sources
 from refsim.types import ChainArrays, Model, NeuronArrays, PortArrays, Rows, Wiring
-from refsim.validate import (
-    LONGEST,
-    MOST,
-    SHORTEST_TAU,
-    ReadOnlyArrays,
-    check_indices,
-    integer,
-    shown,
-    vector,
-)
+from refsim.validate import MOST, ReadOnlyArrays, check_indices, integer, shown, vector
 
 if TYPE_CHECKING:
     from refsim.network.synapses import PackedSynapses
@@ -32,7 +24,7 @@ if TYPE_CHECKING:
 AnySynapses: TypeAlias = "Synapses | PackedSynapses | Sequence[Synapses]"
 
 _MOST_DIGITS = 200  # of the product of the rates of all ports
-_SYNAPSE_FIELDS = ("pre", "post", "weight", "delay", "port")
+_SYNAPSE_FIELDS = tuple(field.name for field in fields(Synapses))
 _DEFAULT_PORT = ExpPort(5.0)
 
 
@@ -96,24 +88,16 @@ class Network(ReadOnlyArrays):
         t_ref: ArrayLike = 0.0,
         v0: ArrayLike | None = None,
     ):
+        given = locals()
         n = integer("n_neurons", n_neurons, 1, MOST)
-        rest = vector("v_rest", v_rest, n)
         checked: dict[str, Any] = {
             "n_neurons": n,
             "n_inputs": integer("n_inputs", n_inputs, 0, MOST),
             "ports": _checked_ports(ports),
-            "tau_m": vector("tau_m", tau_m, n, SHORTEST_TAU, LONGEST),
-            "v_rest": rest,
-            "v_th": vector("v_th", v_th, n),
-            "v_reset": rest if v_reset is None else vector("v_reset", v_reset, n),
-            "i_ext": vector("i_ext", i_ext, n),
-            "t_ref": vector("t_ref", t_ref, n, 0.0, LONGEST),
-            "v0": rest if v0 is None else vector("v0", v0, n),
+            **_checked_neurons(n, given),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
-        for name in ("v_reset", "v0"):
-            _check_below_threshold(name, checked[name], checked["v_th"])
         object.__setattr__(self, "synapses", self._checked_synapses(synapses))
 
     def _checked_synapses(self, synapses: AnySynapses) -> Synapses | PackedSynapses:
@@ -302,17 +286,26 @@ def _check_products(tau: Sequence[float]) -> None:
 
 def _ports_with(ports: Sequence[Port], tau: Any) -> tuple[Port, ...]:
     sizes = [len(port.time_constants) for port in ports]
-    values = vector("tau", tau, sum(sizes), SHORTEST_TAU, LONGEST)
+    values = vector("tau", tau, sum(sizes), *PARAMETERS["tau"].domain)
     parts = np.split(values, np.cumsum(sizes)[:-1])
     return tuple(type(port)(*map(float, part)) for port, part in zip(ports, parts, strict=True))
 
 
-def _check_below_threshold(
-    name: str, value: NDArray[np.float64], v_th: NDArray[np.float64]
-) -> None:
-    bad = np.flatnonzero(value >= v_th)
-    if bad.size:
-        i = int(bad[0])
-        raise InvalidValueError(
-            f"{name}[{i}] is {value[i]:.17g}; expected a voltage below v_th[{i}] = {v_th[i]:.17g}"
-        )
+def _checked_neurons(n: int, given: dict[str, Any]) -> dict[str, NDArray[np.float64]]:
+    """Return the parameters of neurons by name, those that are None as others by default."""
+    rows = [PARAMETERS[name] for name in OF_NEURONS]
+    checked = {
+        row.name: vector(row.name, given[row.name], n, *row.domain)
+        for row in rows
+        if given[row.name] is not None or not isinstance(row.default, str)
+    }
+    checked |= {row.name: checked[str(row.default)] for row in rows if row.name not in checked}
+    for name, below in ((row.name, row.below) for row in rows if row.below):
+        bad = np.flatnonzero(checked[name] >= checked[below])
+        if bad.size:
+            i = int(bad[0])
+            raise InvalidValueError(
+                f"{name}[{i}] is {checked[name][i]:.17g}; expected a voltage below "
+                f"{below}[{i}] = {checked[below][i]:.17g}"
+            )
+    return checked

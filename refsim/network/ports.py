@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from refsim.validate import LONGEST, SHORTEST_TAU, scalar
+from refsim.models.lif.parameters import PARAMETERS
+from refsim.validate import scalar
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class ExpPort:
     kind: ClassVar[str] = "exp"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "tau", scalar("tau", self.tau, SHORTEST_TAU, LONGEST))
+        object.__setattr__(self, "tau", scalar("tau", self.tau, *PARAMETERS["tau"].domain))
 
     @property
     def time_constants(self) -> tuple[float, ...]:
@@ -49,7 +50,7 @@ class DoubleExpPort:
 
     def __post_init__(self) -> None:
         for name in ("tau_rise", "tau_decay"):
-            value = scalar(name, getattr(self, name), SHORTEST_TAU, LONGEST)
+            value = scalar(name, getattr(self, name), *PARAMETERS["tau"].domain)
             object.__setattr__(self, name, value)
 
     @property

@@ -15,12 +15,11 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from queues.summary import span
 from refsim.errors import InvalidTypeError, InvalidValueError
+from refsim.models.lif.parameters import PARAMETERS
 from refsim.network.rows import check_weight, ports, wire, wiring_of
 from refsim.types import Rows, Wiring
 from refsim.validate import (
-    LARGEST,
     LARGEST_INT,
-    LONGEST,
     MOST,
     ReadOnlyArrays,
     check_indices,
@@ -184,9 +183,7 @@ def checked_columns(given: dict[str, Any], size: int) -> dict[str, NDArray[Any]]
         if name in ("post", "port"):
             columns[name] = indices(name, value, size, LARGEST_INT, spread=True)
         else:
-            low = 0.0 if name == "delay" else -LARGEST
-            high = LONGEST if name == "delay" else LARGEST
-            columns[name] = vector(name, value, size, low, high, spread=True)
+            columns[name] = vector(name, value, size, *PARAMETERS[name].domain, spread=True)
     return columns
 
 

@@ -170,7 +170,7 @@ BAD = {
         T,
         "synapses is a str; expected Synapses",
     ),
-    "replace size": (lambda: network(n_neurons=3), V, "v_rest has shape (2,); expected (3,)"),
+    "replace size": (lambda: network(n_neurons=3), V, "tau_m has shape (2,); expected (3,)"),
     # ports
     "tau zero": (lambda: ExpPort(0), V, "tau is 0.0; expected >= 1e-09 and <= 1e+12"),
     "tau nan": (lambda: ExpPort(NAN), V, "tau is nan; expected a finite number"),
@@ -603,7 +603,7 @@ BAD_CASES = [
     ("neurons/n", 2.0, "neurons.n is a number; expected an integer"),
     ("neurons/n", 0, "n_neurons is 0; expected an integer in [1,"),
     ("neurons/n", 10**400, "n_neurons is 1000"),
-    ("neurons/n", 3, "v_rest has shape (2,); expected (3,)"),
+    ("neurons/n", 3, "tau_m has shape (2,); expected (3,)"),
     ("neurons/model", "izhikevich", "neurons.model is 'izhikevich'; expected 'lif'"),
     ("neurons/tau_w", [1.0], "neurons has the member 'tau_w'; expected members among"),
     ("neurons/tau_m", 20.0, "neurons.tau_m is a number; expected a list"),

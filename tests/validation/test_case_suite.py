@@ -5,6 +5,7 @@ import warnings
 from decimal import Decimal
 
 import numpy as np
+import oracle_differences
 import pytest
 
 import refsim
@@ -142,14 +143,13 @@ def test_the_gradient_of_the_oracle_is_that_of_given_files(name):
 
 def test_the_gradient_of_the_oracle_is_that_of_its_differences():
     mpmath = pytest.importorskip("mpmath", reason="the oracle needs mpmath")
-    from validation import oracle
     from validation.oracle import derivatives as oracle_gradient
 
     for name in ("arrivals_while_refractory", "alpha_near_1e-6", "inputs_at_time_zero"):
         data = read(name)
         found = oracle_gradient.differentiate(data, 60).groups
         entries = {group: range(min(1, len(column))) for group, column in found.items()}
-        other = oracle.gradient(data, entries, 60, step="1e-22")
+        other = oracle_differences.gradient(data, entries, 60, step="1e-22")
         with mpmath.workdps(60):
             for group, column in other.items():
                 scale = max(1, *map(abs, column.values()))

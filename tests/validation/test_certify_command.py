@@ -130,7 +130,7 @@ def test_the_command_certifies_a_program(capsys, tmp_path):
     text = capsys.readouterr().out
     assert "mine: 1 cases passed, 0 failed, 0 skipped" in text
     document = json.loads(table.read_text())
-    assert (document["format"], document["verdict"]) == ("refsim-certificate/1", "pass")
+    assert (document["format"], document["verdict"]) == ("refsim-certificate/2", "pass")
     assert document["cases"][0]["groups"][0]["group"] == "spike_times"
 
 

@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 
 from queues.summary import summary
 from refsim.errors import InvalidTypeError, MissingExtraError
+from refsim.models.lif.parameters import OF_NETWORK
 from refsim.network.inputs import Samples, SpikeTrain
 from refsim.network.network import Network
 from refsim.network.ports import Port
 from refsim.validate import choice, shown
 from validation.comparison.answers import AnswerError
 from validation.comparison.backend import Answer, LossCotangents
-from validation.comparison.comparison import GROUPS
 from validation.names import PrecisionName
 
 Vector = NDArray[np.float64]
@@ -202,7 +202,7 @@ class _OfTorch(_Adapted):
 
 
 def _parameters(network: Network, inputs: SpikeTrain) -> dict[str, Vector]:
-    values = {group: getattr(network, group) for group in GROUPS if group != "input_times"}
+    values = {group: getattr(network, group) for group in OF_NETWORK}
     return {group: np.array(column) for group, column in values.items()} | {
         "input_times": np.array(inputs.times)
     }

@@ -7,21 +7,16 @@ from itertools import cycle, islice
 from typing import Any
 
 from refsim.cases import FORMAT
+from refsim.models.lif.parameters import OF_NEURONS
+from refsim.network.network import Network
 
 # A source below 0 is an input channel: -1 is channel 0, -2 is channel 1.
 Synapse = tuple[float, ...]  # (source, target, weight, delay) or (..., port)
 Port = dict[str, Any]
 Document = dict[str, Any]
 
-_NEURON = {
-    "tau_m": 10.0,
-    "v_th": 1.0,
-    "v_reset": 0.0,
-    "v_rest": 0.0,
-    "i_ext": 0.0,
-    "t_ref": 0.0,
-    "v0": 0.0,
-}
+_USUAL = Network(1, tau_m=10.0)
+_NEURON = {name: float(getattr(_USUAL, name)[0]) for name in OF_NEURONS}
 # Cotangents of spikes and of samples, repeated as often as there are any.
 SPIKE_BARS = (1.0, -0.6, 0.4, 1.3, -1.1, 0.7, -0.2)
 SAMPLE_BARS = (0.8, -0.5, 1.2)

@@ -3,66 +3,25 @@
 from __future__ import annotations
 
 import json
-import math
-from typing import Any, TextIO
+from typing import TextIO
 
-from validation.comparison.certificate import CaseVerdict, Certificate
+from validation.comparison.certificate import Certificate
+from validation.json_values import members
 
-FORMAT = "refsim-certificate/1"
+FORMAT = "refsim-certificate/2"
+_OF_ALL = ("backend", "verdict", "versions", "machine", "date", "note", "cause", "lateness")
+_OF_CASE = (
+    *("name", "verdict", "note", "cause", "first_difference", "steps", "order", "lateness"),
+    *("deciding_step", "seconds"),
+)
+_OF_GROUP = ("group", "verdict", "error", "tolerance", "worst", "note")
 
 
 def dump(certificate: Certificate, stream: TextIO) -> None:
     """Write the verdicts of a certificate as JSON."""
-    document = {
-        "format": FORMAT,
-        "backend": certificate.backend,
-        "verdict": certificate.verdict,
-        "versions": certificate.versions,
-        "machine": certificate.machine,
-        "date": certificate.date,
-        "note": certificate.note,
-        "cause": None if certificate.cause is None else certificate.cause._asdict(),
-        "lateness": [_plain(row._asdict()) for row in certificate.lateness],
-        "cases": [_case_document(case) for case in certificate.cases],
-    }
+    cases = [
+        members(case, _OF_CASE) | {"groups": [members(row, _OF_GROUP) for row in case.groups]}
+        for case in certificate.cases
+    ]
+    document = {"format": FORMAT, **members(certificate, _OF_ALL), "cases": cases}
     json.dump(document, stream, indent=1, allow_nan=False)
-
-
-def _case_document(case: CaseVerdict) -> dict[str, Any]:
-    first = case.first_difference
-    return {
-        "name": case.case.name,
-        "verdict": case.verdict,
-        "note": case.note,
-        "cause": None if case.cause is None else case.cause._asdict(),
-        "first_difference": None if first is None else _plain(first._asdict()),
-        "groups": [
-            _plain(
-                {
-                    "group": row.group,
-                    "verdict": row.verdict,
-                    "error": row.error,
-                    "tolerance": row.tolerance,
-                    "worst": row.worst,
-                    "note": row.note,
-                }
-            )
-            for row in case.groups
-        ],
-        "steps": [
-            {"dt": step.dt, "same_spikes": step.same_spikes, "error": _plain(step.error)}
-            for step in case.steps
-        ],
-        "order": _plain(case.order),
-        "lateness": [_plain(row._asdict()) for row in case.lateness],
-        "deciding_step": _plain({"": case.deciding_step})[""],
-        "seconds": case.seconds,
-    }
-
-
-def _plain(record: dict[str, Any]) -> dict[str, Any]:
-    """Return a record in which null stands for numbers that JSON does not have."""
-    return {
-        key: None if isinstance(value, float) and not math.isfinite(value) else value
-        for key, value in record.items()
-    }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import time
 from collections.abc import Sequence
 from typing import Any, TextIO
@@ -152,17 +151,9 @@ def _readable_cases(paths: Sequence[str]) -> tuple[list[tuple[str, Any]], int]:
     return cases, len(paths) - len(cases)
 
 
-def _finite_or_none(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def _dump_rows(rows: Sequence[Any], stream: TextIO) -> None:
-    records = [
-        {
-            key: _finite_or_none(value)
-            for key, value in (row.judgement._asdict() | row.conditioning._asdict()).items()
-        }
-        for row in rows
-    ]
-    document = {"format": "refsim-validation/1", "version": __version__, "rows": records}
+    from validation.json_values import plain
+
+    records = [plain(row.judgement) | plain(row.conditioning) for row in rows]
+    document = {"format": "refsim-validation/2", "version": __version__, "rows": records}
     json.dump(document, stream, indent=1, allow_nan=False)

@@ -7,23 +7,20 @@ larger: what is zero up to rounding may be so in either of two correct answers.
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from adjoint.check import Evaluation
-from adjoint.types import Parameters
 from refsim.cases import Case
+from refsim.models.lif.parameters import IN_MS, NAMES
 from validation.comparison.answers import CheckedAnswer
 from validation.comparison.certificate import OUTPUTS as OUTPUTS, SpikeDifference
 
 Vector = NDArray[np.float64]
 
-GROUPS = tuple(group.name for group in fields(Parameters))
 NEGLIGIBLE = 1e-3  # of what is typical of a group
-_OF_TIME = ("delay", "tau_m", "tau", "t_ref", "input_times")
 
 
 class Comparison(NamedTuple):
@@ -73,8 +70,8 @@ def typical_sizes(case: Case) -> dict[str, float]:
     # Of the most excitable neuron: a threshold out of reach says nothing of the others.
     spans = np.abs([network.v_th - network.v_reset, network.v_th - network.v_rest])
     voltage = float(np.min(np.max(spans, axis=0)))
-    sizes = dict.fromkeys(GROUPS, voltage)
-    sizes |= dict.fromkeys(_OF_TIME, time)
+    sizes = dict.fromkeys(NAMES, voltage)
+    sizes |= dict.fromkeys(IN_MS, time)
     return sizes | {"weight": largest(network.weight) or voltage}
 
 

@@ -15,17 +15,11 @@ import numpy as np
 
 from adjoint.check import Evaluation
 from refsim.errors import InvalidValueError
+from refsim.models.lif.parameters import NAMES
 from refsim.validate import members, scalar, shown
 from validation.comparison.answers import CheckedAnswer
 from validation.comparison.certificate import NOT_OFFERED, GroupVerdict
-from validation.comparison.comparison import (
-    GROUPS,
-    OUTPUTS,
-    Comparison,
-    compared,
-    same_spikes,
-    scales,
-)
+from validation.comparison.comparison import OUTPUTS, Comparison, compared, same_spikes, scales
 from validation.comparison.sensitivity import Sensitivity, neurons_that_differ, sensitivity
 
 # A second implementation in float64 was off by 0.3 eps condition at most, of 2000 random networks,
@@ -231,7 +225,7 @@ def checked_groups(groups: object) -> tuple[str, ...]:
     if groups is None:
         return ()
     names = [groups] if isinstance(groups, str) else members("groups", groups, "names of groups")
-    known = (*OUTPUTS, *GROUPS)
+    known = (*OUTPUTS, *NAMES)
     for i, name in enumerate(names):
         if name not in known:
             raise InvalidValueError(

@@ -22,12 +22,13 @@ from adjoint.api import vjp
 from adjoint.check import Evaluation
 from refsim.cases import Case
 from refsim.errors import RefsimError
+from refsim.models.lif.parameters import BOUNDED, TIME_CONSTANTS
 from refsim.network.inputs import Samples, SpikeTrain
 from refsim.results.simulation import Simulation
 from refsim.validate import LARGEST, LONGEST, SHORTEST_TAU
 from validation.arrivals import arrivals
 from validation.comparison.grid_reference import GridEvaluation
-from validation.perturbation import BOUNDED, value_of
+from validation.perturbation import value_of
 
 Vector = NDArray[np.float64]
 
@@ -132,7 +133,7 @@ def _moved(evaluation: Evaluation, move: Move, rng: np.random.Generator) -> Case
         values = value_of(case, name)
         if name in BOUNDED:
             changes[name] = move.near_times(values, rng)
-        elif name in ("tau_m", "tau"):
+        elif name in TIME_CONSTANTS:
             changes[name] = move.near(values, rng, (SHORTEST_TAU, LONGEST))
         else:
             changes[name] = move.near(values, rng)

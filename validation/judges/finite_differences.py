@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from adjoint.check import Evaluation, Judgement
 from adjoint.types import Parameters
-from validation.perturbation import BOUNDED, PatternChangedError, loss_change, value_of
+from refsim.models.lif.parameters import BOUNDED, TIME_CONSTANTS
+from validation.perturbation import PatternChangedError, loss_change, value_of
 from validation.tolerances import EPS
 
 # A difference of step h has a rounding error of eps |t|/h, and extrapolation allows relative steps
@@ -119,7 +120,7 @@ def _scale(evaluation: Evaluation, name: str) -> NDArray[np.float64]:
     """Return a natural size of a change of each parameter."""
     case = evaluation.case
     network = case.network
-    if name in ("tau_m", "tau"):
+    if name in TIME_CONSTANTS:
         return value_of(case, name)
     if name in BOUNDED:
         return np.full(len(value_of(case, name)), float(np.median(network.tau)))

@@ -21,13 +21,9 @@ import numpy as np
 from adjoint.check import Evaluation, Judgement
 from adjoint.types import Parameters
 from refsim.cases import to_dict
+from refsim.models.lif.parameters import BOUNDED, OF_NEURONS, OF_SYNAPSES
 from validation.judges.duality import random_direction
-from validation.perturbation import (
-    BOUNDED,
-    PatternChangedError,
-    events_before_samples,
-    value_of,
-)
+from validation.perturbation import PatternChangedError, events_before_samples, value_of
 from validation.tolerances import gradient_rounding, slope_condition
 
 DIGITS = 40
@@ -49,15 +45,13 @@ def _shifted(data: dict[str, Any], case: Any, direction: Parameters, h: Fraction
         ]
         for name, values in direction.items()
     }
-    neurons = dict(data["neurons"])
-    for name in ("tau_m", "v_th", "v_reset", "v_rest", "i_ext", "t_ref", "v0"):
-        neurons[name] = moved[name]
+    neurons = data["neurons"] | {name: moved[name] for name in OF_NEURONS}
     taus = iter(moved["tau"])
     neurons["ports"] = [
         {key: value if key == "kind" else next(taus) for key, value in port.items()}
         for port in neurons["ports"]
     ]
-    synapses = data["synapses"] | {"weight": moved["weight"], "delay": moved["delay"]}
+    synapses = data["synapses"] | {name: moved[name] for name in OF_SYNAPSES}
     inputs = data["inputs"] | {"times": moved["input_times"]}
     return data | {"neurons": neurons, "synapses": synapses, "inputs": inputs}
 

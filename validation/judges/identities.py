@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from adjoint.check import Evaluation, Judgement
 from adjoint.types import Parameters
 from refsim.cases import Case
+from refsim.models.lif.parameters import VOLTAGES
 from validation.tolerances import slope_condition
 
 TOLERANCE = 1e-12
@@ -39,8 +40,8 @@ def _time_terms(case: Case, gradient: Parameters) -> Terms:
 
 
 def _voltage_terms(case: Case, gradient: Parameters) -> Terms:
-    names = ("weight", "v_th", "v_reset", "v_rest", "i_ext", "v0")
-    return np.concatenate([getattr(case.network, name) * getattr(gradient, name) for name in names])
+    pairs = ((getattr(case.network, name), getattr(gradient, name)) for name in VOLTAGES)
+    return np.concatenate([values * bar for values, bar in pairs])
 
 
 def _shift_terms(case: Case, gradient: Parameters) -> Terms:

@@ -12,13 +12,14 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-from validation.oracle import PatternChangedError, matched, weighed_loss
+from refsim.models.lif.parameters import BOUNDED
 from validation.oracle.events import OracleRun, run_model
 from validation.oracle.model import (
-    BOUNDED,
+    GUARD,
     Model,
     Real,
     check_model,
+    exact,
     read_model,
     real,
     require_mpmath,
@@ -26,6 +27,10 @@ from validation.oracle.model import (
 
 DIGITS = 100
 STEP = Fraction(1, 10**36)
+
+
+class PatternChangedError(ValueError):
+    """A difference step made a spike appear or vanish, or pass a sample: there is no gradient."""
 
 
 def disagreement(
@@ -115,3 +120,29 @@ def _difference(
         return to_one_side(1)
     except PatternChangedError:
         return to_one_side(-1)
+
+
+def weighed_loss(
+    case: Mapping[str, Any], times: Sequence[Real], voltages: Sequence[Real], digits: int
+) -> Real:
+    """Weigh spike times and voltages with the cotangents of the case."""
+    cotangents = exact(case["cotangent"])
+    sampled = exact(sample["cotangent"] for sample in case.get("voltage_samples") or [])
+    if len(cotangents) != len(times):
+        raise ValueError(f"{len(cotangents)} cotangents for {len(times)} spikes")
+    mp = require_mpmath()
+    with mp.workdps(digits + GUARD):
+        return mp.fdot(map(real, cotangents), times) + mp.fdot(map(real, sampled), voltages)
+
+
+def matched(base: OracleRun, run: OracleRun, what: str) -> list[Real]:
+    """Put the spike times of a run in the order of the base run, by neuron and ordinal."""
+    if sorted(base.spike_neurons) != sorted(run.spike_neurons):
+        raise PatternChangedError(f"the spike pattern changes with {what}")
+    if base.before != run.before:
+        raise PatternChangedError(f"an event passes a sample of its neuron with {what}")
+    trains: dict[int, list[Real]] = {}
+    for time, neuron in zip(run.spike_times, run.spike_neurons, strict=True):
+        trains.setdefault(neuron, []).append(time)
+    ordered = {neuron: iter(train) for neuron, train in trains.items()}
+    return [next(ordered[neuron]) for neuron in base.spike_neurons]

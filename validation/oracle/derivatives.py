@@ -23,6 +23,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from refsim.models.lif.parameters import NAMES
 from validation.oracle.events import (
     ARRIVAL,
     INPUT,
@@ -33,7 +34,6 @@ from validation.oracle.events import (
     OracleRun,
 )
 from validation.oracle.model import (
-    GROUPS,
     GUARD,
     Model,
     Real,
@@ -198,7 +198,7 @@ def _swept(case: Mapping[str, Any], loop: Recorder) -> dict[str, list[Real]]:
         bars["v_th", crossing.neuron] += bar
         for key, value in partials(loop, crossing).items():
             bars[key] -= bar * value
-    sizes = {group: len(loop.model.values[group]) for group in GROUPS}
+    sizes = {group: len(loop.model.values[group]) for group in NAMES}
     return {group: [bars[group, i] for i in range(n)] for group, n in sizes.items()}
 
 

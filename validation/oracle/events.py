@@ -11,16 +11,8 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
-from validation.oracle.model import (
-    GUARD,
-    NEURON_GROUPS,
-    Model,
-    Real,
-    lost_digits,
-    real,
-    require_mpmath,
-    separated,
-)
+from refsim.models.lif.parameters import OF_NEURONS
+from validation.oracle.model import GUARD, Model, Real, lost_digits, real, require_mpmath, separated
 from validation.oracle.roots import Terms, derivative, first_crossing, value
 
 # Rank of a pending event among those of the same time; crossings come before all of them.
@@ -42,7 +34,7 @@ class Neuron:
     """One neuron: its state at its own last event, and the closed form from there."""
 
     def __init__(self, model: Model, index: int, taus: Sequence[Fraction], digits: int) -> None:
-        column = {group: real(model.values[group][index]) for group in NEURON_GROUPS}
+        column = {group: real(model.values[group][index]) for group in OF_NEURONS}
         self.index = index
         self.v_th, self.v_reset, self.v = column["v_th"], column["v_reset"], column["v0"]
         self.drive, self.t_ref = column["v_rest"] + column["i_ext"], column["t_ref"]

@@ -18,11 +18,10 @@ from itertools import pairwise
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from refsim.models.lif.parameters import BOUNDED, OF_NEURONS, OF_SYNAPSES, TIME_CONSTANTS
+
 FORMAT = "snn-gradient-case/1"
 GUARD = 15  # decimal digits carried beyond those asked for
-NEURON_GROUPS = ("tau_m", "v_th", "v_reset", "v_rest", "i_ext", "t_ref", "v0")
-GROUPS = ("weight", "delay", "tau_m", "tau", *NEURON_GROUPS[1:], "input_times")
-BOUNDED = ("delay", "t_ref", "input_times")  # admissible from zero upwards
 PORT_TAUS = {"exp": ("tau",), "double_exp": ("tau_rise", "tau_decay")}
 
 Real = Any  # an mpmath.mpf; mpmath is optional, so the type has no name here
@@ -69,8 +68,8 @@ def read_model(case: Mapping[str, Any]) -> Model:
     unknown = {port["kind"] for port in ports} - set(PORT_TAUS)
     if unknown:
         raise ValueError(f"unknown port kinds {sorted(unknown)}; known are {sorted(PORT_TAUS)}")
-    values = {group: exact(neurons[group]) for group in NEURON_GROUPS}
-    values["weight"], values["delay"] = exact(synapses["weight"]), exact(synapses["delay"])
+    values = {group: exact(neurons[group]) for group in OF_NEURONS}
+    values |= {group: exact(synapses[group]) for group in OF_SYNAPSES}
     values["tau"] = exact(port[name] for port in ports for name in PORT_TAUS[port["kind"]])
     values["input_times"] = exact(inputs["times"])
     samples = case.get("voltage_samples") or []
@@ -91,13 +90,13 @@ def read_model(case: Mapping[str, Any]) -> Model:
 def check_model(model: Model) -> None:
     """Refuse what has no meaning."""
     values = model.values
-    if len({len(values[group]) for group in NEURON_GROUPS}) > 1:
-        raise ValueError(f"{', '.join(NEURON_GROUPS)} must have one entry for each neuron")
+    if len({len(values[group]) for group in OF_NEURONS}) > 1:
+        raise ValueError(f"{', '.join(OF_NEURONS)} must have one entry for each neuron")
     synapses: list[Sequence[Any]] = [model.pre, model.post, model.port]
-    synapses += [values["weight"], values["delay"]]
+    synapses += [values[group] for group in OF_SYNAPSES]
     if len({len(column) for column in synapses}) > 1:
         raise ValueError("pre, post, port, weight and delay must have one entry for each synapse")
-    if min(values["tau_m"] + values["tau"]) <= 0:
+    if min(value for group in TIME_CONSTANTS for value in values[group]) <= 0:
         raise ValueError("time constants must be positive")
     if any(value < 0 for group in BOUNDED for value in values[group]):
         raise ValueError("delays, refractory times and input times must not be negative")
@@ -106,15 +105,6 @@ def check_model(model: Model) -> None:
             raise ValueError("v0 and v_reset must lie below v_th")
     if any(not 0 <= time <= model.duration for time, _ in model.samples):
         raise ValueError("voltage samples must lie between 0 and the duration")
-
-
-def shifted(model: Model, group: str, index: int, shift: Fraction) -> Model:
-    """Copy a model with one number changed."""
-    column = list(model.values[group])
-    column[index] += shift
-    changed = model._replace(values={**model.values, group: column})
-    check_model(changed)
-    return changed
 
 
 def separated(taus: Iterable[Fraction], digits: int) -> list[Fraction]:

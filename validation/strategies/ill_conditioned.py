@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from refsim.models.lif.parameters import OF_NEURONS
 from refsim.network.inputs import SpikeTrain
 from refsim.network.network import Network
 from refsim.network.ports import DoubleExpPort, ExpPort
@@ -93,7 +94,7 @@ def twin(setting: Setting, neuron: int) -> Setting:
     n = network.n_neurons
     columns = {
         name: np.append(getattr(network, name), getattr(network, name)[neuron])
-        for name in ("tau_m", "v_th", "v_reset", "v_rest", "i_ext", "t_ref", "v0")
+        for name in OF_NEURONS
     }
     given = network.synapses
     same = np.flatnonzero(given.post == neuron)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from adjoint.batch.bars import bars_in
 from adjoint.batch.loop import BackCursor
-from adjoint.events.loop import Pending, ReverseWork, WiringBar
+from adjoint.events.loop import Pending, ReverseWork
 from queues.compiled.jit import inner_kernel
 from queues.types import HeapOrRingArrays, IndexedHeapArrays
 from refsim.batch.loop import Cursor
 from refsim.events.loop import Counts, Margins, Work
-from refsim.models.lif.adjoint import AdjointState, ModelBar
+from refsim.models.lif.adjoint import AdjointState
 from refsim.types import Scratch, State, StateTangent, Tape
 
 
@@ -157,32 +158,19 @@ def _adjoint(adj, b):
     )
 
 
-@inner_kernel
-def _model_bar(flat, s, n, k):
-    """Return the parts of a gradient behind those of the ``s`` weights and delays."""
-    a = 2 * s
-    b = a + 6 * n
-    return ModelBar(
-        rate=flat[a : a + n],
-        drive=flat[a + n : a + 2 * n],
-        v_th=flat[a + 2 * n : a + 3 * n],
-        v_reset=flat[a + 3 * n : a + 4 * n],
-        t_ref=flat[a + 4 * n : a + 5 * n],
-        v0=flat[a + 5 * n : b],
-        port_rate=flat[b : b + k],
-        port_gain=flat[b + k : flat.shape[0]],
-    )
+_bars_in = inner_kernel(bars_in)
 
 
 @inner_kernel
 def reverse_work(given, rows, bars, flat, b):
     """Return what thread ``b`` of a backward pass changes; its gradient is ``flat``."""
-    s = given.wiring.weight.shape[0]
-    n = given.model.neurons.rate.shape[0]
+    model = given.model
+    sizes = given.wiring.weight.shape[0], model.neurons.rate.shape[0], model.ports.rate.shape[0]
+    wiring_bar, model_bar = _bars_in(flat, sizes[0], sizes[1], sizes[2])
     return ReverseWork(
         adjoint=_adjoint(rows.adjoint, b),
-        model_bar=_model_bar(flat, s, n, given.model.ports.rate.shape[0]),
-        wiring_bar=WiringBar(weight=flat[0:s], delay=flat[s : 2 * s]),
+        model_bar=model_bar,
+        wiring_bar=wiring_bar,
         spike_bar=bars.spike,
         input_bar=bars.input,
         spikes=rows.spikes[:, b],

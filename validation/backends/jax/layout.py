@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from refsim.models.lif.parameters import OF_NEURONS, OF_SYNAPSES
 from refsim.network.inputs import Samples, SpikeTrain
 from refsim.network.network import Network
 from refsim.network.ports import DoubleExpPort
@@ -19,7 +20,6 @@ Array = Any  # a jax.Array or numpy array
 # Least padded size and the factor from one to the next, by what is counted; no padding if missing.
 Sizes = Mapping[str, tuple[int, int]]
 
-NEURON_GROUPS = ("tau_m", "v_th", "v_reset", "v_rest", "i_ext", "t_ref", "v0")
 _QUIET = {"tau_m": 1.0, "v_th": 1.0}  # parameters of neurons that never spike; others are 0
 
 
@@ -89,13 +89,12 @@ def parameters_of(layout: Layout, inputs: SpikeTrain) -> Parameters:
     network = layout.network
     n, s = layout.n_neurons, layout.size("synapses", len(network.synapses))
     columns = {
-        name: padded(getattr(network, name), n, _QUIET.get(name, 0.0)) for name in NEURON_GROUPS
+        name: padded(getattr(network, name), n, _QUIET.get(name, 0.0)) for name in OF_NEURONS
     }
+    columns |= {name: padded(getattr(network, name), s) for name in OF_SYNAPSES}
     times = inputs.times[layout.input_order]
     taus = np.array([(1.0, *port.time_constants)[-2:] for port in network.ports])
     return Parameters(
-        weight=padded(network.weight, s),
-        delay=padded(network.delay, s),
         tau=padded(taus, layout.size("ports", len(taus)), 1.0),
         input_times=padded(times, layout.size("inputs", len(times)), np.inf),
         **columns,
@@ -121,8 +120,8 @@ def gradient_of(gradient: Parameters, layout: Layout) -> dict[str, Array]:
     """Return a gradient by padded parameters in the layout of the network."""
     network = layout.network
     columns = {name: np.asarray(values) for name, values in gradient._asdict().items()}
-    found = {name: columns[name][: network.n_neurons] for name in NEURON_GROUPS}
-    found |= {name: columns[name][: len(network.synapses)] for name in ("weight", "delay")}
+    found = {name: columns[name][: network.n_neurons] for name in OF_NEURONS}
+    found |= {name: columns[name][: len(network.synapses)] for name in OF_SYNAPSES}
     rows = zip(network.ports, columns["tau"], strict=False)
     found["tau"] = np.concatenate([row[-len(port.time_constants) :] for port, row in rows])
     found["input_times"] = in_given_order(columns["input_times"], layout.input_order)
