@@ -67,6 +67,8 @@ __all__ = [
     "vjp_batch",
 ]
 
+_MODULES = ("jax", "losses", "plot", "torch")  # loaded when they are asked for
+
 # By its path: what explains a hidden package may lie in the one that is hidden.
 _RULE = Path(__file__).resolve().parents[1] / "refsim" / "neighbours.py"
 _check_neighbour = run_path(str(_RULE))["check_neighbour"]
@@ -74,8 +76,8 @@ _check_neighbour("refsim")
 
 
 def __getattr__(name: str) -> Any:
-    if name == "plot":
-        return import_module("adjoint.plot")
+    if name in _MODULES:
+        return import_module(f"adjoint.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'adjoint' has no attribute {name!r}")
     value = getattr(import_module(f"adjoint.{_HOMES[name]}"), name)
@@ -84,4 +86,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "plot"])
+    return sorted([*__all__, *_MODULES])

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from threading import Lock
 from typing import Any
 
@@ -16,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adjoint.api import jvp
-from adjoint.losses.base import Reading, Readout, added
-from adjoint.losses.evaluate import is_batch, pulled_back, samples_for
+from adjoint.losses.base import Loss, Reading, Readout, added, warn_of_silence
+from adjoint.losses.evaluate import forward_options, is_batch, pulled_back, samples_for
 from adjoint.losses.runs import Runs
 from adjoint.pullback import checked_names
-from adjoint.types import Parameters
+from refsim.cases import gradient_sizes
 from refsim.errors import InvalidTypeError, InvalidValueError
 from refsim.network.inputs import Samples, SpikeTrain, checked_inputs
 from refsim.network.network import Network
@@ -78,11 +79,13 @@ class Program:
         self.is_batch = is_batch(inputs)
         given = members("inputs", inputs, "SpikeTrain") if self.is_batch else [inputs]
         self.inputs = [checked_inputs(one, network.n_inputs) for one in given]
-        checked_names(list(names))
+        if len(checked_names(list(names))) < len(names):
+            raise InvalidValueError(f"names of parameters are {names}; expected each once")
         self.names = tuple(names)
         self.options = dict(options)
         self._kept: deque[tuple[list[Array], Outcome]] = deque(maxlen=_KEPT)
         self._lock = Lock()
+        self._rows: Program | None = None
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:
@@ -90,12 +93,11 @@ class Program:
         batch = (len(self.inputs),) if self.is_batch else ()
         return [(*batch, *one.shape) for one in self.readouts]
 
-    @property
+    @cached_property
     def sizes(self) -> dict[str, int]:
         """Size of each parameter that is varied."""
-        known = dict(Parameters.of(self.network).items())
-        known["input_times"] = np.concatenate([one.times for one in self.inputs])
-        return {name: len(known[name]) for name in self.names}
+        sizes = gradient_sizes(self.network, sum(map(len, self.inputs)))
+        return {name: sizes[name] for name in self.names}
 
     def _question(self, arrays: Sequence[Array]) -> tuple[Network, Any]:
         """Return the network and inputs with these parameters."""
@@ -119,14 +121,13 @@ class Program:
 
         Libraries ask for the derivative after the value, and cannot hand over what was found.
         """
-        with self._lock:
+        with self._lock:  # whoever asks for value and derivative at once waits for one simulation
             for known, outcome in self._kept:
                 if all(map(np.array_equal, known, arrays)):
                     return outcome
-        outcome = self._run(arrays)
-        with self._lock:
+            outcome = self._run(arrays)
             self._kept.append(([np.array(one) for one in arrays], outcome))
-        return outcome
+            return outcome
 
     def _run(self, arrays: Sequence[Array]) -> Outcome:
         network, inputs = self._question(arrays)
@@ -135,20 +136,44 @@ class Program:
         )
         runs = Runs.of(result)
         readings = tuple(one.read(runs) for one in self.readouts)
+        for one, reading in zip(self.readouts, readings, strict=True):
+            if isinstance(one, Loss) and not reading.is_there.any():
+                warn_of_silence(one, runs.size, stacklevel=1)
         pairs = zip(readings, self.shapes, strict=True)
         values = tuple(reading.value.reshape(shape) for reading, shape in pairs)
         return Outcome(values, readings, runs, pullback)
 
     def back(
-        self, arrays: Sequence[Array], bars: Sequence[Array], wanted: Sequence[str]
+        self,
+        arrays: Sequence[Array],
+        bars: Sequence[Array],
+        wanted: Sequence[str],
+        each: bool = False,
     ) -> list[Array]:
-        """Return the gradient by the parameters that are wanted, given cotangents of outputs."""
+        """Return the gradient by the parameters that are wanted, given cotangents of outputs.
+
+        With ``each``, that of each sample of a batch, a row of each array.
+        """
         outcome = self.run(arrays)
         pairs = zip(outcome.readings, bars, strict=True)
         parts = [reading.back(np.reshape(bar, reading.value.shape)) for reading, bar in pairs]
         total = added(parts, outcome.runs)
+        if each:
+            one_by_one = outcome.pullback(total.time, total.voltage, None, list(wanted))
+            return [np.stack([getattr(one, name) for one in one_by_one]) for name in wanted]
         found = outcome.pullback(total.time, total.voltage, wrt=list(wanted))
         return [getattr(found, name) for name in wanted]
+
+    def rows(self, size: int) -> Program:
+        """Return the batch of as many samples as ``size`` that differ in their input times."""
+        with self._lock:
+            if self._rows is None or len(self._rows.inputs) != size:
+                outputs = self.readouts[0] if self.is_single else self.readouts
+                trains = self.inputs * size
+                self._rows = Program(
+                    self.network, trains, self.duration, outputs, self.names, self.options
+                )
+            return self._rows
 
     def push(self, arrays: Sequence[Array], tangents: Sequence[Array]) -> list[Array]:
         """Return the tangents of all outputs along a direction of the parameters.
@@ -157,7 +182,7 @@ class Program:
         """
         network, inputs = self._question(arrays)
         direction = dict(zip(self.names, tangents, strict=True))
-        forward = {k: v for k, v in self.options.items() if k not in ("adjoint_queue",)}
+        forward = forward_options(self.options)
         samples = samples_for(self.readouts, network, inputs, self.duration, **self.options)
         trains = inputs if self.is_batch else [inputs]
         times = direction.pop("input_times", None)

@@ -6,6 +6,7 @@ Numbers of refsim are float64, and JAX has these only after
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -85,7 +86,7 @@ def function(
         If JAX has no 64-bit numbers and ``single`` is False, or as :func:`adjoint.vjp`; within a
         compiled function JAX makes an error of its own of it.
     """
-    if not boolean("single", single) and not jax.config.jax_enable_x64:
+    if not boolean("single", single) and jax.dtypes.canonicalize_dtype(float) != np.float64:
         raise InvalidValueError(
             "single is False and JAX has its 64-bit numbers switched off; expected "
             'jax.config.update("jax_enable_x64", True), or single=True for arrays of float32'
@@ -108,55 +109,95 @@ def function(
     return simulated
 
 
+Shapes = Sequence[tuple[int, ...]]
+
+
 class _Bridge:
     """Values of a program and their derivatives, as functions of arrays of JAX."""
 
     def __init__(self, program: Program, dtype: Any):
         self.program, self.dtype = program, dtype
-        self.inside = [(size,) for size in program.sizes.values()]
-        self.outside = program.shapes
+        self.inside: Shapes = [(size,) for size in program.sizes.values()]
+        self.outside: Shapes = program.shapes
         self.value = jax.custom_jvp(self._value)
         self.value.defjvp(self._value_jvp)
 
     def call(
         self,
-        host: Callable[..., Any],
-        takes: list[tuple[int, ...]],
-        gives: list[tuple[int, ...]],
+        host: Callable[..., Sequence[Any]],
+        takes: Shapes,
+        gives: Shapes,
         *args: Any,
+        many: Callable[..., Sequence[Any]] | None = None,
     ) -> list[Any]:
         """Call a function of the host, whose arguments may have more axes in front, as under vmap.
 
         Parameters
         ----------
         host : callable
-            Takes arrays of the shapes ``takes`` and returns a list of those of ``gives``.
+            Takes arrays of the shapes ``takes`` and returns some of the shapes ``gives``.
+        many : callable, optional
+            Does the same for samples of a batch, in one go: parameters are the same for all but
+            for the input times, and these and what follows the parameters have a first axis.
         """
+        front = np.broadcast_shapes(*_fronts(args, takes))
+        shapes = tuple(jax.ShapeDtypeStruct((*front, *shape), self.dtype) for shape in gives)
 
         def broadcast(*arrays: Any) -> tuple[Any, ...]:
             given = [np.asarray(one, np.float64) for one in arrays]
-            fronts = [one.shape[: one.ndim - len(s)] for one, s in zip(given, takes, strict=True)]
-            front = np.broadcast_shapes(*fronts)
-            whole = [np.broadcast_to(g, (*front, *s)) for g, s in zip(given, takes, strict=True)]
-            found = [np.zeros((*front, *shape), self.dtype) for shape in gives]
-            for place in np.ndindex(front):
-                for out, value in zip(found, host(*(one[place] for one in whole)), strict=True):
+            fronts = _fronts(given, takes)
+            whole = np.broadcast_shapes(*fronts)
+            found = [np.zeros((*whole, *shape), self.dtype) for shape in gives]
+            if many is not None and self._is_batch(whole, fronts):
+                for out, value in zip(found, many(*self._joined(given, takes, whole)), strict=True):
+                    out[...] = value.reshape(out.shape)
+                return tuple(found)
+            spread = [np.broadcast_to(g, (*whole, *s)) for g, s in zip(given, takes, strict=True)]
+            for place in np.ndindex(whole):
+                for out, value in zip(found, host(*(one[place] for one in spread)), strict=True):
                     out[place] = value
             return tuple(found)
 
-        front = np.broadcast_shapes(
-            *(one.shape[: one.ndim - len(s)] for one, s in zip(args, takes, strict=True))
-        )
-        shapes = tuple(jax.ShapeDtypeStruct((*front, *shape), self.dtype) for shape in gives)
         return list(jax.pure_callback(broadcast, shapes, *args, vmap_method="expand_dims"))
+
+    def _is_batch(self, whole: tuple[int, ...], fronts: Shapes) -> bool:
+        """Return whether axes in front make a batch of a single run: of its input times alone."""
+        names = self.program.names
+        if self.program.is_batch or not whole or "input_times" not in names:
+            return False
+        pairs = zip(names, fronts, strict=False)
+        return all(math.prod(front) == 1 for name, front in pairs if name != "input_times")
+
+    def _joined(self, given: list[Any], takes: Shapes, whole: tuple[int, ...]) -> list[Any]:
+        """Return arguments with all axes in front as one, where there are to be any."""
+        names = [*self.program.names, *[""] * len(given)]
+        return [
+            np.broadcast_to(one, (*whole, *shape)).reshape(-1, *shape)
+            if name in ("", "input_times")
+            else one.reshape(shape)
+            for name, one, shape in zip(names, given, takes, strict=False)
+        ]
+
+    def _of_rows(self, arrays: Sequence[Any]) -> tuple[Program, list[Any]]:
+        """Return the program of a batch, and its parameters: input times end to end."""
+        program = self.program
+        place = program.names.index("input_times")
+        ends = [one.ravel() if i == place else one for i, one in enumerate(arrays)]
+        return program.rows(len(arrays[place])), ends
 
     def _value(self, *arrays: Any) -> list[Any]:
         for name, one, shape in zip(self.program.names, arrays, self.inside, strict=True):
             if one.shape != shape:
                 raise InvalidValueError(f"{name} has shape {one.shape}; expected {shape}")
-        return self.call(
-            lambda *given: self.program.run(given).values, self.inside, self.outside, *arrays
-        )
+
+        def host(*given: Any) -> Sequence[Any]:
+            return self.program.run(given).values
+
+        def many(*given: Any) -> Sequence[Any]:
+            rows, joined = self._of_rows(given)
+            return rows.run(joined).values
+
+        return self.call(host, self.inside, self.outside, *arrays, many=many)
 
     def _value_jvp(self, arrays: Any, tangents: Any) -> tuple[list[Any], list[Any]]:
         dots = [dot.astype(self.dtype) for dot in tangents]
@@ -166,19 +207,29 @@ class _Bridge:
         """Return the tangents of the outputs, of parameters and their tangents."""
         size = len(self.inside)
 
-        def host(*given: Any) -> list[Any]:
+        def host(*given: Any) -> Sequence[Any]:
             return self.program.push(given[:size], given[size:])
 
         return self.call(host, [*self.inside, *self.inside], self.outside, *args)
 
     def back(self, *args: Any) -> list[Any]:
         """Return the cotangents of the parameters, of parameters and cotangents of the outputs."""
-        size = len(self.inside)
+        size, names = len(self.inside), self.program.names
 
-        def host(*given: Any) -> list[Any]:
-            return self.program.back(given[:size], given[size:], self.program.names)
+        def host(*given: Any) -> Sequence[Any]:
+            return self.program.back(given[:size], given[size:], names)
 
-        return self.call(host, [*self.inside, *self.outside], self.inside, *args)
+        def many(*given: Any) -> Sequence[Any]:
+            rows, joined = self._of_rows(given[:size])
+            return rows.back(joined, given[size:], names, each=True)
+
+        return self.call(host, [*self.inside, *self.outside], self.inside, *args, many=many)
+
+
+def _fronts(arrays: Sequence[Any], shapes: Shapes) -> list[tuple[int, ...]]:
+    """Return what axes arrays have in front of these shapes."""
+    pairs = zip(arrays, shapes, strict=True)
+    return [one.shape[: one.ndim - len(shape)] for one, shape in pairs]
 
 
 # The tangents of the outputs: linear in those of the parameters, and its transpose is the way back.

@@ -9,12 +9,13 @@ import argparse
 
 import numpy as np
 
-import adjoint
 import refsim
+from adjoint import losses
 from validation.case_suite.yinyang import N_HIDDEN, N_OUTPUTS, to_spikes, yin_yang, yin_yang_network
 
 DURATION, SCALE = 60.0, 2.0  # ms
 OUTPUTS = N_HIDDEN + np.arange(N_OUTPUTS)
+FIRST = losses.SpikeTime(OUTPUTS)  # a silent output counts as one that spikes at the end
 RATES = {"weight": 0.004, "delay": 0.05}  # of learning
 
 
@@ -23,25 +24,8 @@ def draw(size: int, seed: int) -> tuple[list[refsim.SpikeTrain], np.ndarray]:
     return [to_spikes(row) for row in values], labels
 
 
-def first_times(batch: refsim.BatchResult) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and times of the first spike of each output; a silent one counts as one at the end."""
-    rows = batch.first_spikes(OUTPUTS)
-    return rows, np.append(batch.spikes.time, DURATION)[rows]
-
-
-def loss(batch: refsim.BatchResult, labels: np.ndarray) -> tuple[float, np.ndarray]:
-    """Mean cross entropy of the samples, and its derivative by every spike time."""
-    rows, time = first_times(batch)
-    odds = np.exp(-(time - time.min(axis=1, keepdims=True)) / SCALE)
-    probability = odds / odds.sum(axis=1, keepdims=True)
-    wanted = np.eye(N_OUTPUTS)[labels]
-    time_bar = np.zeros(len(batch.spikes.time) + 1)  # the last for those that are silent
-    time_bar[rows] = (wanted - probability) / (SCALE * len(labels))
-    return float(-np.mean(np.log(probability[wanted == 1.0]))), time_bar[:-1]
-
-
 def accuracy(network: refsim.Network, inputs: list[refsim.SpikeTrain], labels: np.ndarray) -> float:
-    _, time = first_times(refsim.simulate_batch(network, inputs, DURATION))
+    time = FIRST(refsim.simulate_batch(network, inputs, DURATION))
     return float(np.mean(np.argmin(time, axis=1) == labels))
 
 
@@ -58,9 +42,10 @@ def main() -> None:
     square = dict.fromkeys(RATES, 0.0)
     for step in range(1, given.steps + 1):
         inputs, labels = draw(given.batch, given.seed + step)
-        batch, pullback = adjoint.vjp_batch(network, inputs, DURATION)
-        value, time_bar = loss(batch, labels)
-        gradient = pullback(time_bar)
+        loss = losses.CrossEntropy(FIRST, labels, SCALE)
+        value, gradient = losses.value_and_grad(loss, tuple(RATES), "mean")(
+            network, inputs, DURATION
+        )
         changed = {}
         for name, rate in RATES.items():
             bar = getattr(gradient, name)

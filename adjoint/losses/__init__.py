@@ -14,12 +14,8 @@ from adjoint.losses.spike_times import (
     SpikeTime,
     SpikeTimes,
 )
-from adjoint.losses.voltages import (
-    Voltage,
-    VoltageIntegral,
-    VoltageMaximum,
-    without_threshold,
-)
+from adjoint.losses.voltage_points import VoltageIntegral, VoltageMaximum
+from adjoint.losses.voltages import Voltage, Voltages, without_threshold
 
 __all__ = [
     "Band",
@@ -45,6 +41,7 @@ __all__ = [
     "Voltage",
     "VoltageIntegral",
     "VoltageMaximum",
+    "Voltages",
     "WeightIncrease",
     "WeightedSum",
     "value_and_grad",

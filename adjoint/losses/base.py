@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from adjoint.losses.runs import Array, Runs
+from adjoint.losses.runs import Array, Runs, pairs
 from adjoint.names import Reduction
 from adjoint.types import Cotangents
 from queues.summary import summary
@@ -127,7 +127,7 @@ class Loss(Readout):
         runs = Runs.of(result, number)
         value, is_there, back = self.read(runs)
         if not is_there.any():
-            _warn_of_silence(self, runs)
+            warn_of_silence(self, runs.size, stacklevel=3)
         if isinstance(result, Simulation):
             return float(value[0]), back(np.ones(1))
         if reduce is None:
@@ -205,8 +205,8 @@ def joined_samples(
     """Return the samples that several readouts need, each once."""
     parts = [one.samples(duration, run) for one in readouts]
     neurons, times = (np.concatenate(column) for column in zip(*parts, strict=True))
-    pairs = np.unique(np.stack([neurons, times], axis=1), axis=0)
-    return pairs[:, 0].astype(np.int64), pairs[:, 1]
+    distinct = np.unique(pairs(neurons, times))
+    return distinct.real.astype(np.int64), distinct.imag
 
 
 def added(bars: list[Cotangents], runs: Runs) -> Cotangents:
@@ -229,12 +229,13 @@ def checked_readout(name: str, value: Any) -> Readout:
     return value
 
 
-def _warn_of_silence(loss: Loss, runs: Runs) -> None:
-    where = "the run" if runs.size == 1 else f"any of the {runs.size} samples"
+def warn_of_silence(loss: Loss, n_runs: int, stacklevel: int) -> None:
+    """Warn that a loss has no gradient, and say what helps."""
+    where = "the run" if n_runs == 1 else f"any of the {n_runs} samples"
     warnings.warn(
         f"nothing that {loss!r} reads is there in {where}, so that its gradient is zero. What "
         "helps: larger weights to begin with, KeepAlive (a loss on the peak of the voltage of "
         "silent neurons), or WeightIncrease (larger weights onto silent neurons)",
         NoGradientWarning,
-        stacklevel=3,
+        stacklevel=stacklevel + 1,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from adjoint.api import vjp
@@ -100,11 +100,16 @@ def samples_for(
     parts = list(readouts)
     if not any(one.looks_first for one in parts):
         return joined_samples(parts, duration, None)
-    forward = {name: value for name, value in options.items() if name not in _ONLY_BACK}
+    forward = forward_options(options)
     if is_batch(inputs):
         batch = simulate_batch(network, inputs, duration, **forward)
         return [joined_samples(parts, duration, run) for run in batch]
     return joined_samples(parts, duration, simulate(network, inputs, duration, **forward))
+
+
+def forward_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those options of `vjp` that a simulation without a way back has too."""
+    return {name: value for name, value in options.items() if name not in _ONLY_BACK}
 
 
 def is_batch(inputs: Any) -> bool:

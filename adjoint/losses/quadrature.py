@@ -7,12 +7,15 @@ from typing import NamedTuple
 import numpy as np
 
 from adjoint.losses.runs import Array
+from refsim.errors import InvalidValueError
 from refsim.results.peaks import event_times
 from refsim.results.simulation import Simulation
 
 # On [0, 1], the rule of Gauss and Legendre integrates exp(-x) with 8 points to 1e-22 of it. Two
 # more leave room for the product with a weight, and for what a cascade of two filters adds.
 _POINTS, _WEIGHTS = np.polynomial.legendre.leggauss(10)
+
+_MOST_PIECES = 1_000_000  # of one neuron
 
 
 class Nodes(NamedTuple):
@@ -44,6 +47,11 @@ def nodes_of(run: Simulation, neurons: Array, tau: float | None) -> Nodes:
         edges = np.unique(edges[edges <= run.duration])
         shortest = min(fastest, network.tau_m[n])
         count = np.maximum(np.ceil(np.diff(edges) / shortest), 1.0).astype(np.int64)
+        if count.sum() > _MOST_PIECES:
+            raise InvalidValueError(
+                f"an integral of neuron {n} over {run.duration:g} ms has {count.sum()} pieces of "
+                f"{shortest:g} ms, the shortest time constant; expected at most {_MOST_PIECES}"
+            )
         begin = np.repeat(edges[:-1], count)
         step = np.repeat(np.diff(edges) / count, count)
         rank = np.arange(len(begin)) - np.repeat(np.cumsum(count) - count, count)

@@ -16,6 +16,8 @@ from refsim.validate import LARGEST_INT, frozen, indices, integer
 
 Array = NDArray[Any]
 
+_ROUNDED = 1e-9  # of a time, by which rounding may have moved it
+
 
 class Runs(NamedTuple):
     """B runs of one network, one after the other; a single simulation is one of them."""
@@ -101,17 +103,33 @@ class Runs(NamedTuple):
         found[cell[is_first], rank[is_first]] = row[is_first]
         return found.reshape(self.size, len(neurons), count)
 
-    def sample_rows(self, neurons: Array, times: Array) -> Array:
-        """Return the rows (B, c) of the samples of neurons at one time (B,) of each run."""
-        column = self.columns(neurons)[self.sample_neuron]
-        row = np.flatnonzero((column >= 0) & (self.sample_time == times[self.sample_run]))
-        found = np.full((self.size, len(neurons)), -1)
-        found[self.sample_run[row], column[row]] = row
-        missing = np.argwhere(found < 0)
-        if len(missing):
-            i, j = missing[0]
-            raise lacks_samples(f"neuron {neurons[j]} at {times[i]:g} ms")
-        return found
+    def rows_at(self, run: int, neurons: Array, times: Array) -> Array:
+        """Return the rows of the samples of a run that are of these neurons and times.
+
+        Times that depend on spikes may differ in their last bits from those that were read: the
+        window engine rounds otherwise with samples than without.
+        """
+        first, last = np.searchsorted(self.sample_run, [run, run + 1])
+        order = first + np.lexsort((self.sample_time[first:last], self.sample_neuron[first:last]))
+        known = pairs(self.sample_neuron[order], self.sample_time[order])
+        place = np.searchsorted(known, pairs(neurons, times))
+        # One more stands for none: that before the first, and that after the last.
+        order, read = np.append(order, -1), np.append(self.sample_time, np.nan)
+        of = np.append(self.sample_neuron, -1)
+        row, distance = np.full(len(times), -1), np.full(len(times), np.inf)
+        for candidate in (order[place - 1], order[place]):
+            apart = np.where(of[candidate] == neurons, np.abs(read[candidate] - times), np.inf)
+            row = np.where(apart < distance, candidate, row)
+            distance = np.minimum(apart, distance)
+        lacking = np.flatnonzero(distance > _ROUNDED * (1.0 + times))
+        if lacking.size:
+            i = int(lacking[0])
+            raise InvalidValueError(
+                f"samples has none of neuron {neurons[i]} at {times[i]:.17g} ms; expected "
+                "samples=loss.samples(duration, run), or adjoint.losses.value_and_grad, which "
+                "takes those that a loss needs"
+            )
+        return row
 
     def of_each(self, name: str, values: Array, ndim: int) -> Array:
         """Return what a target says of each run, (B, ...).
@@ -144,12 +162,9 @@ class Runs(NamedTuple):
         return np.arange(size)
 
 
-def lacks_samples(of: str) -> InvalidValueError:
-    """Return the error of a voltage that was not sampled."""
-    return InvalidValueError(
-        f"samples has none of {of}; expected samples=loss.samples(duration), or "
-        "adjoint.losses.value_and_grad, which takes those that a loss needs"
-    )
+def pairs(neurons: Array, times: Array) -> Array:
+    """Return neurons and times as one number each: NumPy orders complex ones by real part first."""
+    return neurons + 1j * times
 
 
 def checked_neurons(value: ArrayLike) -> Array:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from adjoint.losses.base import Loss, Reading, Result
 from adjoint.losses.runs import Array, Runs, checked_neurons
-from adjoint.losses.voltages import VoltageMaximum
+from adjoint.losses.voltage_points import VoltageMaximum
 from adjoint.types import Cotangents
 from queues.summary import summary
 from refsim.results.simulation import Simulation
@@ -80,10 +80,10 @@ class Increase(NamedTuple):
 class WeightIncrease:
     """Larger weights onto neurons that are silent in too many samples: a rule, and no gradient.
 
-    All weights onto such a neuron grow by ``amount``. With ``share=1.0`` it acts on neurons that
-    are silent in every sample, as in T. C. Wunderlich and C. Pehle, Scientific Reports 11 (2021)
-    12829; with less, on those that spike too seldom, as in J. Goeltz et al., Nature Machine
-    Intelligence 3 (2021) 823.
+    All weights onto such a neuron grow by ``amount``: with ``share=1.0`` where it is silent in
+    every sample, with less where it spikes too seldom. Rules of this kind accompany the exact
+    gradients of J. Goeltz et al., Nature Machine Intelligence 3 (2021) 823, and of T. C. Wunderlich
+    and C. Pehle, Scientific Reports 11 (2021) 12829.
 
     It is called with a Simulation or a BatchResult and returns an :class:`Increase`, which says
     which neurons it acts on; nothing is changed::
