@@ -1,10 +1,11 @@
 """Training by exact gradients: layers, encoders, objectives, and the loop."""
 
 from adjoint.training.architecture import Conv2d, Dense, Model, Sequential
+from adjoint.training.calibrate import calibrated
 from adjoint.training.encoders import Latency, Poisson, Population
 from adjoint.training.fit import Trained, TrainingInterrupted, answers_of, fit
 from adjoint.training.initial import Active, Balanced, Normal, Uniform
-from adjoint.training.objectives import FirstSpike, HighestVoltage, Objective, SpikeAt
+from adjoint.training.objectives import FirstSpike, HighestVoltage, Objective, SpikeAt, VoltageAtEnd
 from adjoint.training.optimizer import (
     RANGES,
     Adam,
@@ -41,7 +42,9 @@ __all__ = [
     "Trained",
     "TrainingInterrupted",
     "Uniform",
+    "VoltageAtEnd",
     "Within",
     "answers_of",
+    "calibrated",
     "fit",
 ]

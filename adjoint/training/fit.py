@@ -138,10 +138,17 @@ def answers_of(
     **options
         As for :func:`refsim.simulate_batch`.
     """
+    return objective.answers(readings_of(model, objective, inputs, duration, **options))
+
+
+def readings_of(
+    model: Model, objective: Objective, inputs: Sequence[Any], duration: float, **options: Any
+) -> Array:
+    """Return what is read of the outputs of each sample; arguments as of `answers_of`."""
     readout = objective.readout(model.outputs)
     samples = samples_for([readout], model.network, inputs, duration, **options)
     batch = simulate_batch(model.network, inputs, duration, samples=samples, **options)
-    return objective.answers(readout(batch))
+    return np.asarray(readout(batch))
 
 
 def fit(

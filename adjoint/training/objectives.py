@@ -15,6 +15,7 @@ from adjoint.losses import (
     MeanSquare,
     Readout,
     SpikeTime,
+    Voltage,
     VoltageMaximum,
 )
 from refsim.validate import LONGEST, scalar
@@ -118,6 +119,30 @@ class HighestVoltage(Classes):
     def loss(self, outputs: Array, targets: ArrayLike) -> Loss:
         """Return the loss of a batch with these labels."""
         return CrossEntropy(self.readout(outputs), targets, self.scale)
+
+
+@dataclass(frozen=True)
+class VoltageAtEnd:
+    """Numbers as voltages at the end of the trial: their mean square error.
+
+    The outputs are to have no threshold, see :func:`adjoint.losses.without_threshold`.
+    """
+
+    def readout(self, outputs: Array) -> Readout:
+        """Return the voltages at the end."""
+        return Voltage(outputs)
+
+    def loss(self, outputs: Array, targets: ArrayLike) -> Loss:
+        """Return the loss of a batch; targets are (B, outputs), in the unit of voltages."""
+        return MeanSquare(self.readout(outputs), targets)
+
+    def answers(self, values: Array) -> Array:
+        """Return the voltages."""
+        return values
+
+    def score(self, answers: Array, targets: Array) -> float:
+        """Return minus the root of the mean square error."""
+        return -float(np.sqrt(np.mean((answers - np.asarray(targets)) ** 2)))
 
 
 @dataclass(frozen=True)
