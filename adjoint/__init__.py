@@ -11,10 +11,9 @@ if TYPE_CHECKING:
     from adjoint.api import jvp, value_and_grad, vjp
     from adjoint.batch.api import value_and_grad_batch, vjp_batch
     from adjoint.batch.pullback import BatchPullback
-    from adjoint.check import GradientCheckError, Judgement, check_grads
+    from adjoint.check import GradientCheckError, Judgement, Judgements, check_grads
     from adjoint.checkpoint.pullback import Checkpointed, CheckpointedPullback, Piece
     from adjoint.checkpoint.schedule import Checkpoint
-    from adjoint.grid.api import grid_jvp, grid_vjp
     from adjoint.grid.pullback import GridPullback
     from adjoint.pullback import Pullback
     from adjoint.types import Cotangents, Parameters, Tangents
@@ -28,14 +27,13 @@ _HOMES = {
     "Cotangents": "types",
     "GradientCheckError": "check",
     "Judgement": "check",
+    "Judgements": "check",
     "Parameters": "types",
     "Piece": "checkpoint.pullback",
     "Tangents": "types",
     "check_grads": "check",
     "GridPullback": "grid.pullback",
     "Keep": "events.keep",
-    "grid_jvp": "grid.api",
-    "grid_vjp": "grid.api",
     "jvp": "api",
     "value_and_grad": "api",
     "value_and_grad_batch": "batch.api",
@@ -52,14 +50,13 @@ __all__ = [
     "GradientCheckError",
     "GridPullback",
     "Judgement",
+    "Judgements",
     "Keep",
     "Parameters",
     "Piece",
     "Pullback",
     "Tangents",
     "check_grads",
-    "grid_jvp",
-    "grid_vjp",
     "jvp",
     "value_and_grad",
     "value_and_grad_batch",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, overload
 
 import numpy as np
@@ -12,23 +13,27 @@ from numpy.typing import ArrayLike, NDArray
 from adjoint.checkpoint.pullback import Checkpointed, CheckpointedPullback, Piece, vjp_in_pieces
 from adjoint.checkpoint.schedule import Checkpoint, as_checkpoint
 from adjoint.events.keep import Keep
+from adjoint.grid.api import grid_jvp, grid_vjp
+from adjoint.grid.pullback import GridPullback
 from adjoint.layout import kernel_tangents
 from adjoint.names import AdjointQueue, Wrt
 from adjoint.pullback import Pullback, check_finite, checked_names, choose_adjoint_queue
 from adjoint.types import Cotangents, Parameters, Tangents, as_cotangents, as_parameters
 from adjoint.windows.forward.run import window_tangents
-from refsim.engine import choose_engine, no_state, refuse_event_engine, run_of
+from refsim import features
+from refsim.engine import Engine, ExactEngine, check_windows, run_of, windows_for
 from refsim.errors import IllConditionedWarning, InvalidTypeError, InvalidValueError
 from refsim.events.run import EventRun
-from refsim.names import EngineName, QueueChoice
+from refsim.grid.result import GridSimulation
+from refsim.grid.scheme import Grid
+from refsim.layers.options import Layers
 from refsim.network.inputs import Samples, SpikeTrain, checked_inputs
 from refsim.network.network import Network
-from refsim.question import MAX_SPIKES, Question, checked_duration, checked_network
-from refsim.results.simulation import Conditioning, Simulation, Spikes
-from refsim.transit.lossy import Lossy
-from refsim.validate import choice, shown
-from refsim.windows.plan import obstacle
-from refsim.windows.run import WindowRun
+from refsim.question import MAX_SPIKES, Question, checked_network
+from refsim.results.outcome import ExactRun
+from refsim.results.result import Conditioning, Spikes
+from refsim.results.simulation import Simulation
+from refsim.validate import shown
 
 # A slope this small against (v_th - v_reset)/tau_m moves a spike a million times as far as the
 # parameter that moves it: half of the digits of a finite difference are gone.
@@ -47,16 +52,13 @@ SAMPLE_TIE = (
 @overload
 def vjp(
     network: Network,
-    inputs: SpikeTrain | None = None,
-    duration: float | None = None,
+    inputs: SpikeTrain | None,
+    duration: float,
     *,
+    engine: ExactEngine = "auto",
     samples: Samples | tuple[Any, Any] | None = None,
-    queue: QueueChoice | Lossy = "auto",
-    adjoint_queue: AdjointQueue | Keep = "auto",
-    dt: float | None = None,
-    engine: EngineName = "auto",
     max_spikes: int = MAX_SPIKES,
-    threads: int | None = None,
+    adjoint_queue: AdjointQueue | Keep = "auto",
     checkpoint: None = None,
 ) -> tuple[Simulation, Pullback]: ...
 
@@ -64,41 +66,48 @@ def vjp(
 @overload
 def vjp(
     network: Network,
-    inputs: SpikeTrain | None = None,
-    duration: float | None = None,
+    inputs: SpikeTrain | None,
+    duration: float,
     *,
+    engine: ExactEngine = "auto",
     samples: Samples | tuple[Any, Any] | None = None,
-    queue: QueueChoice | Lossy = "auto",
-    adjoint_queue: AdjointQueue | Keep = "auto",
-    dt: float | None = None,
-    engine: EngineName = "auto",
     max_spikes: int = MAX_SPIKES,
-    threads: int | None = None,
+    adjoint_queue: AdjointQueue | Keep = "auto",
     checkpoint: int | Checkpoint,
 ) -> tuple[Checkpointed, CheckpointedPullback]: ...
 
 
+@overload
 def vjp(
     network: Network,
-    inputs: SpikeTrain | None = None,
-    duration: float | None = None,
+    inputs: SpikeTrain | None,
+    duration: float,
     *,
+    engine: Grid,
     samples: Samples | tuple[Any, Any] | None = None,
-    queue: QueueChoice | Lossy = "auto",
-    adjoint_queue: AdjointQueue | Keep = "auto",
-    dt: float | None = None,
-    engine: EngineName = "auto",
     max_spikes: int = MAX_SPIKES,
-    threads: int | None = None,
+) -> tuple[GridSimulation, GridPullback]: ...
+
+
+def vjp(
+    network: Network,
+    inputs: SpikeTrain | None,
+    duration: float,
+    *,
+    engine: Engine = "auto",
+    samples: Samples | tuple[Any, Any] | None = None,
+    max_spikes: int = MAX_SPIKES,
+    adjoint_queue: AdjointQueue | Keep = "auto",
     checkpoint: int | Checkpoint | None = None,
-) -> tuple[Simulation, Pullback] | tuple[Checkpointed, CheckpointedPullback]:
+) -> tuple[Any, Any]:
     """Simulate, and return the result with its vector-Jacobian product.
 
     Parameters
     ----------
-    network, inputs, duration, samples, queue, dt, engine, max_spikes, threads
+    network, inputs, duration, engine, samples, max_spikes
         As for :func:`refsim.simulate`. With bounded queues the gradient is that of the simulation
-        that was run, with the spikes that it dropped.
+        that was run, with the spikes that it dropped; in time steps it is the transpose of the
+        tangents of the scheme, see docs/grid.md.
     adjoint_queue : str or Keep
         Structure of the queue of the backward pass, whatever that of the simulation: "auto", an
         exact structure without lanes, or "sorted_pass", which sorts all arrivals beforehand. A
@@ -110,7 +119,7 @@ def vjp(
 
     Returns
     -------
-    simulation : Simulation
+    simulation : Simulation or GridSimulation
         The result; with ``checkpoint`` a :class:`Checkpointed`, which holds no spikes but goes
         through them in pieces.
     pullback : Pullback
@@ -132,47 +141,43 @@ def vjp(
         If a spike nearly grazes the threshold, an arrival coincides with a crossing or a release
         of its neuron, or a voltage sample with an event of its neuron.
     """
-    plan = None if checkpoint is None else _checked_plan(checkpoint, engine, adjoint_queue)
-    if plan is not None:
-        _check_windows(checked_network(network), duration, queue, dt)
-        engine = "window"
-    question = Question(network, inputs, duration, samples, queue, dt, max_spikes, threads)
-    if plan is not None:
-        choose_engine(question, engine)
-        result, back = vjp_in_pieces(question, plan)
+    if checkpoint is not None:
+        plan = _checked_plan(checkpoint, adjoint_queue)
+        windows = windows_for(engine, "checkpoint")
+        question = Question(network, inputs, duration, samples, max_spikes)
+        check_windows(question, "checkpoint is given", "no checkpoint")
+        result, back = vjp_in_pieces(question, plan, windows)
         _warn_of_pieces(result)
         return result, back
+    question = Question(network, inputs, duration, samples, max_spikes)
+    check_adjoint_queue(adjoint_queue, engine)
+    if isinstance(engine, Grid):
+        return grid_vjp(question, engine)
     choose_adjoint_queue(adjoint_queue, question.network)
     simulation = run_of(question, engine).execute()
     warn_of_conditioning(simulation)
     return simulation, Pullback(question, simulation, adjoint_queue)
 
 
-def _checked_plan(checkpoint: Any, engine: Any, adjoint_queue: Any) -> Checkpoint:
+def _is_given(adjoint_queue: Any) -> bool:
+    return not isinstance(adjoint_queue, str) or adjoint_queue != "auto"
+
+
+def check_adjoint_queue(adjoint_queue: Any, engine: Any) -> None:
+    """Raise if a queue of the backward pass is chosen where there is none."""
+    if _is_given(adjoint_queue) and isinstance(engine, Grid | Layers):
+        asked = f"adjoint_queue is {shown(adjoint_queue)}"
+        features.check("adjoint_queue", type(engine).__name__, asked)
+
+
+def _checked_plan(checkpoint: Any, adjoint_queue: Any) -> Checkpoint:
     """Return a Checkpoint, which goes with windows both ways."""
-    plan = as_checkpoint(checkpoint)
-    choice("engine", engine, ("auto", "event", "window"))
-    refuse_event_engine("checkpoint is given", engine)
-    if not isinstance(adjoint_queue, str) or adjoint_queue != "auto":
+    if _is_given(adjoint_queue):
         raise InvalidValueError(
             f"checkpoint is given and adjoint_queue is {shown(adjoint_queue)}; expected 'auto', "
             "since the way back goes by windows"
         )
-    return plan
-
-
-def _check_windows(network: Network, duration: Any, queue: Any, dt: Any) -> None:
-    """Refuse what the window engine cannot simulate, since it alone keeps a state."""
-    end = checked_duration(duration)
-    why_not: str | None
-    if not isinstance(queue, str) or queue != "auto":
-        why_not = f"queue is {shown(queue)}"
-    elif dt is not None:
-        why_not = f"dt is {shown(dt)}"
-    else:
-        why_not = obstacle(network, end)
-    if why_not:
-        raise no_state("checkpoint is given", why_not, "no checkpoint")
+    return as_checkpoint(checkpoint)
 
 
 def _warn_of_pieces(simulation: Checkpointed) -> None:
@@ -232,33 +237,56 @@ def grazing_text(spikes: Spikes, k: int) -> str:
     )
 
 
+@overload
 def jvp(
     network: Network,
-    inputs: SpikeTrain | None = None,
-    duration: float | None = None,
-    tangents: Parameters | Mapping[str, ArrayLike] | None = None,
+    inputs: SpikeTrain | None,
+    duration: float,
+    tangents: Parameters | Mapping[str, ArrayLike],
     *,
+    engine: ExactEngine = "auto",
     samples: Samples | tuple[Any, Any] | None = None,
-    queue: QueueChoice | Lossy = "auto",
-    dt: float | None = None,
-    engine: EngineName = "auto",
     max_spikes: int = MAX_SPIKES,
-    threads: int | None = None,
-) -> tuple[Simulation, Tangents]:
+) -> tuple[Simulation, Tangents]: ...
+
+
+@overload
+def jvp(
+    network: Network,
+    inputs: SpikeTrain | None,
+    duration: float,
+    tangents: Parameters | Mapping[str, ArrayLike],
+    *,
+    engine: Grid,
+    samples: Samples | tuple[Any, Any] | None = None,
+    max_spikes: int = MAX_SPIKES,
+) -> tuple[GridSimulation, Tangents]: ...
+
+
+def jvp(
+    network: Network,
+    inputs: SpikeTrain | None,
+    duration: float,
+    tangents: Parameters | Mapping[str, ArrayLike],
+    *,
+    engine: Engine = "auto",
+    samples: Samples | tuple[Any, Any] | None = None,
+    max_spikes: int = MAX_SPIKES,
+) -> tuple[Simulation | GridSimulation, Tangents]:
     """Simulate, and carry a tangent of the parameters through the same events.
 
     Parameters
     ----------
-    network, inputs, duration, samples, queue, dt, engine, max_spikes, threads
+    network, inputs, duration, engine, samples, max_spikes
         As for :func:`refsim.simulate`. Where the simulation goes by windows the tangents follow
-        it, by windows too; the event engine carries them along.
+        it, by windows too; the other engines carry them along.
     tangents : Parameters or mapping
         Direction: names of parameters (as in Parameters) and arrays of their shapes; those not
         given are zero.
 
     Returns
     -------
-    simulation : Simulation
+    simulation : Simulation or GridSimulation
         The result, the same to the last bit as without tangents.
     tangents : Tangents
         Tangents of the spike times (k,) and of the sampled voltages (V,).
@@ -274,17 +302,19 @@ def jvp(
         As :func:`vjp`.
     """
     n_input_spikes = len(checked_inputs(inputs, checked_network(network).n_inputs))
-    direction = as_parameters(
-        "tangents", {} if tangents is None else tangents, network, n_input_spikes
-    )
-    question = Question(network, inputs, duration, samples, queue, dt, max_spikes, threads)
+    direction = as_parameters("tangents", tangents, network, n_input_spikes)
+    question = Question(network, inputs, duration, samples, max_spikes)
+    if isinstance(engine, Grid):
+        return grid_jvp(question, engine, direction)
+    if isinstance(engine, Layers):
+        features.check("jvp", "Layers", "tangents are asked for")
     simulation, tangents_of = simulated_along(run_of(question, engine), direction)
     warn_of_conditioning(simulation)
     return simulation, tangents_of()
 
 
 def simulated_along(
-    run: EventRun | WindowRun, direction: Parameters
+    run: ExactRun, direction: Parameters
 ) -> tuple[Simulation, Callable[[], Tangents]]:
     """Simulate along a direction, without warnings; tangents are there when they are called for."""
     question = run.question
@@ -333,20 +363,25 @@ def value_and_grad(
         raise InvalidTypeError(f"loss is a {type(loss).__name__}; expected a callable")
     checked_names(wrt)
 
-    def evaluated(
-        network: Network,
-        inputs: SpikeTrain | None = None,
-        duration: float | None = None,
-        **options: Any,
-    ) -> tuple[Any, Parameters]:
-        simulation, pullback = vjp(network, inputs, duration, **options)
-        if isinstance(pullback, CheckpointedPullback):
-            return _summed(loss, pullback, has_aux, wrt)
-        value, bars, *aux = checked_outcome(loss(simulation), has_aux)
-        gradient = pullback(bars.time, bars.voltage, wrt)
-        return ((value, *aux) if has_aux else value), gradient
+    return partial(_evaluated, loss, has_aux, wrt)
 
-    return evaluated
+
+def _evaluated(
+    loss: Callable[[Any], tuple[Any, ...]],
+    has_aux: bool,
+    wrt: Wrt | None,
+    network: Network,
+    inputs: SpikeTrain | None,
+    duration: float,
+    **options: Any,
+) -> tuple[Any, Parameters]:
+    """Return a loss and its gradient; a function of the module, so that it can be pickled."""
+    simulation, pullback = vjp(network, inputs, duration, **options)
+    if isinstance(pullback, CheckpointedPullback):
+        return _summed(loss, pullback, has_aux, wrt)
+    value, bars, *aux = checked_outcome(loss(simulation), has_aux)
+    gradient = pullback(bars.time, bars.voltage, wrt)
+    return ((value, *aux) if has_aux else value), gradient
 
 
 def _summed(

@@ -35,11 +35,11 @@ class GradientCheckError(RefsimError, AssertionError):
 
     Attributes
     ----------
-    judgements : Report
+    judgements : Judgements
         What every judge said.
     """
 
-    def __init__(self, message: str, judgements: Report):
+    def __init__(self, message: str, judgements: Judgements):
         super().__init__(message)
         self.judgements = judgements
 
@@ -132,7 +132,7 @@ def evaluate(case: Case, seed: int = 0, default_bar: float | None = None) -> Eva
     return Evaluation(replace(case, time_bar=time_bar), simulation, pullback)
 
 
-class Report(list[Judgement]):
+class Judgements(list[Judgement]):
     """Judgements that print as a table."""
 
     def __repr__(self) -> str:
@@ -185,7 +185,7 @@ def check_grads(
     voltage_bar: ArrayLike | None = None,
     judges: Sequence[Judge | str] | None = None,
     seed: int = 0,
-) -> Report:
+) -> Judgements:
     """Check the gradient of a network by all judges.
 
     Parameters
@@ -201,7 +201,7 @@ def check_grads(
 
     Returns
     -------
-    Report
+    Judgements
         A list of what every judge says, which prints as a table.
 
     Raises
@@ -216,7 +216,7 @@ def check_grads(
     case = make_case("network", network, inputs, end, samples, time_bar, voltage_bar)
     asked = _asked(judges)
     evaluation = evaluate(case, seed)
-    report = Report(judge(evaluation) for judge in asked)
+    report = Judgements(judge(evaluation) for judge in asked)
     if any(j.verdict == "fail" for j in report):
         raise GradientCheckError(f"the gradient is rejected\n{report!r}", report)
     return report

@@ -13,9 +13,9 @@ from adjoint.types import as_parameters
 from refsim.cases import gradient_sizes
 from refsim.engine import run_of, simulate
 from refsim.errors import InvalidValueError
-from refsim.models.lif.parameters import IN_MS
 from refsim.network.inputs import Samples, SpikeTrain
 from refsim.network.network import Network
+from refsim.network.parameters import IN_MS
 from refsim.plot import (
     BLUE,
     GREY,
@@ -52,7 +52,7 @@ def sensitivity(
     index: int = 0,
     *,
     epsilon: float | None = None,
-    dt: float = 0.1,
+    step: float = 0.1,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw a voltage with its exact sensitivity to one parameter p as a shaded band.
@@ -78,7 +78,7 @@ def sensitivity(
     epsilon : float, optional
         Change of the parameter that the band shows; by default a round one that gives a legible
         band.
-    dt : float
+    step : float
         Distance of points in ms; spikes are drawn where they are.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure by default.
@@ -93,7 +93,7 @@ def sensitivity(
     neuron = integer("neuron", neuron, 0, network.n_neurons - 1)
     warn_of_conditioning(plain)  # that samples lie at spikes is our doing
     direction = _unit(plain, parameter, index)
-    pieces = between_spikes(plain, neuron, dt)
+    pieces = between_spikes(plain, neuron, step)
     time, voltage, voltage_dot = _dense(plain, neuron, pieces, {parameter: direction})
     span = float(network.v_th[neuron] - network.v_reset[neuron])
     step = _default_step(voltage_dot, span) if epsilon is None else scalar("epsilon", epsilon)

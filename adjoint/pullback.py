@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from adjoint.events.keep import Keep
 from adjoint.events.run import SORTED_PASS, EventPass
+from adjoint.layers.run import LayersPass
 from adjoint.layout import gradient
 from adjoint.names import AdjointQueue, Wrt
 from adjoint.types import Outcome, Parameters
 from adjoint.windows.run import WindowPass, number_of_windows
 from queues.exact.dispatch import STRUCTURES
 from refsim.errors import InvalidValueError, UndefinedGradientError
-from refsim.models.lif.parameters import NAMES, TIME_CONSTANTS
+from refsim.events.options import choose_queue
+from refsim.names import QueueChoice
 from refsim.network.network import Network
-from refsim.question import Question, choose_queue
-from refsim.results.simulation import Simulation, Spikes
+from refsim.network.parameters import NAMES, TIME_CONSTANTS
+from refsim.question import Question
+from refsim.results.result import Spikes
+from refsim.results.simulation import Simulation
 from refsim.types import Tape
 from refsim.validate import choice, members, shown, vector
 
@@ -45,13 +49,15 @@ class Pullback:
         self._simulation = simulation
         queue = choose_adjoint_queue(adjoint_queue, question.network)
         self.by_windows = (
-            simulation.engine == "window"
+            simulation.engine == "windows"
             and adjoint_queue == "auto"
             and number_of_windows(question.network, question.duration) > 0
         )
-        self._pass: WindowPass | EventPass
+        self._pass: WindowPass | LayersPass | EventPass
         if self.by_windows:
             self._pass = WindowPass(question, simulation.spikes)
+        elif simulation.engine == "layers":
+            self._pass = LayersPass(question, simulation)
         else:
             keep = adjoint_queue if isinstance(adjoint_queue, Keep) else None
             self._pass = EventPass(question, simulation, queue, keep)
@@ -153,7 +159,7 @@ def choose_adjoint_queue(adjoint_queue: AdjointQueue | Keep, network: Network) -
     choice("adjoint_queue", adjoint_queue, ("auto", SORTED_PASS, *names))
     if adjoint_queue == SORTED_PASS:
         return SORTED_PASS
-    return choose_queue(adjoint_queue, network, "adjoint_queue")
+    return choose_queue(cast(QueueChoice, adjoint_queue), network, "adjoint_queue")
 
 
 def check_slopes(tape: Tape | Spikes, spike_bar: NDArray[np.float64]) -> None:

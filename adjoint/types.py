@@ -16,9 +16,9 @@ from queues.summary import summary
 from refsim.cases import gradient_sizes
 from refsim.errors import InvalidTypeError, InvalidValueError
 from refsim.models.lif.adjoint import ModelBar
-from refsim.models.lif.parameters import NAMES, OF_NETWORK
 from refsim.network.inputs import SpikeTrain
 from refsim.network.network import Network
+from refsim.network.parameters import NAMES, OF_NETWORK
 from refsim.validate import vector as _vector
 
 Vector = NDArray[np.float64]

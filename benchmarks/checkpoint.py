@@ -30,13 +30,20 @@ WRT = ("weight", "delay")
 
 
 def from_tape(net, duration, checkpoint):
-    run, pullback = adjoint.vjp(net, None, duration, engine="window", threads=1, max_spikes=10**9)
+    run, pullback = adjoint.vjp(
+        net, None, duration, max_spikes=10**9, engine=refsim.Windows(threads=1)
+    )
     return run.counts.spikes, run.counts.arrivals, pullback(np.ones(run.counts.spikes), wrt=WRT)
 
 
 def from_snapshots(net, duration, checkpoint):
     run, pullback = adjoint.vjp(
-        net, None, duration, threads=1, max_spikes=10**9, checkpoint=checkpoint
+        net,
+        None,
+        duration,
+        max_spikes=10**9,
+        checkpoint=checkpoint,
+        engine=refsim.Windows(threads=1),
     )
     bars = pullback(lambda piece: np.ones(len(piece.spikes.time)), wrt=WRT)
     return run.n_spikes, run.counts.arrivals, bars

@@ -56,13 +56,13 @@ def measure(label, network, duration, repeats):
     """Time simulation and pullback in turn; return a row of medians."""
     forwards, backwards = [], []
     simulation, pullback = adjoint.vjp(
-        network, None, duration, engine="event", max_spikes=10_000_000
+        network, None, duration, max_spikes=10_000_000, engine=refsim.Events()
     )
     bar = np.ones(len(simulation.spikes.time))
     pullback(bar)
     for _ in range(repeats):
         started = time.perf_counter()
-        refsim.simulate(network, None, duration, engine="event", max_spikes=10_000_000)
+        refsim.simulate(network, None, duration, max_spikes=10_000_000, engine=refsim.Events())
         middle = time.perf_counter()
         pullback(bar)
         forwards.append(middle - started)
@@ -103,11 +103,11 @@ def workloads(quick):
 def silent(repeats):
     """Time one second of a network in which nothing happens."""
     network = balanced(1000, 100, "spread").replace(i_ext=0.0, v0=0.0)
-    refsim.simulate(network, None, 1000.0, engine="event")
+    refsim.simulate(network, None, 1000.0, engine=refsim.Events())
     times = []
     for _ in range(repeats):
         started = time.perf_counter()
-        refsim.simulate(network, None, 1000.0, engine="event")
+        refsim.simulate(network, None, 1000.0, engine=refsim.Events())
         times.append(time.perf_counter() - started)
     return {"workload": "silent second, 1000 neurons", "forward_s": statistics.median(times)}
 

@@ -25,13 +25,15 @@ import refsim
 
 def timed(network, duration, dt, repeats):
     """Return the simulation, and the least seconds forwards and backwards."""
-    simulation, pullback = adjoint.grid_vjp(network, None, duration, dt, max_spikes=10_000_000)
+    simulation, pullback = adjoint.vjp(
+        network, None, duration, max_spikes=10_000_000, engine=refsim.Grid(dt)
+    )
     bar = np.ones(len(simulation.spikes.time))
     pullback(bar)
     forwards, backwards = [], []
     for _ in range(repeats):
         started = time.process_time()
-        refsim.simulate_grid(network, None, duration, dt, max_spikes=10_000_000)
+        refsim.simulate(network, None, duration, max_spikes=10_000_000, engine=refsim.Grid(dt))
         middle = time.process_time()
         pullback(bar)
         forwards.append(middle - started)
@@ -45,13 +47,13 @@ def cost(n, in_degree, delays, duration, dt, repeats):
     simulation, forward, backward = timed(network, duration, dt, repeats)
     _, silent, silent_back = timed(network.replace(synapses=(), i_ext=0.0), duration, dt, repeats)
     steps = simulation.n_steps * n
-    events = max(simulation.n_arrivals, 1)
+    events = max(simulation.counts.arrivals, 1)
     return {
         "workload": f"{n} neurons, in-degree {in_degree}, {delays} delays",
         "dt_ms": dt,
         "steps": simulation.n_steps,
         "spikes": len(simulation.spikes.time),
-        "synaptic_events": simulation.n_arrivals,
+        "synaptic_events": simulation.counts.arrivals,
         "forward_s": forward,
         "backward_s": backward,
         "forward_ns_per_neuron_step": 1e9 * silent / steps,
@@ -75,7 +77,7 @@ def error(dt):
     expected = pullback(1.0).weight
     late, wrong = [], []
     for jitter in 1.0 + np.arange(16) / 64.0:
-        run, back = adjoint.grid_vjp(network, inputs, duration, dt * jitter)
+        run, back = adjoint.vjp(network, inputs, duration, engine=refsim.Grid(dt * jitter))
         late.append(np.abs(run.spikes.time - exact.spikes.time).max())
         wrong.append(np.abs(back(1.0).weight / expected - 1.0).max())
     rms = (float(np.sqrt(np.mean(np.square(errors)))) for errors in (late, wrong))

@@ -93,7 +93,7 @@ def single_rows(names, repeats):
             pullback(case.time_bar, case.voltage_bar)
 
         def grid(given=given, case=case):
-            result, pullback = adjoint.grid_vjp(*given, DT, samples=case.samples)
+            result, pullback = adjoint.vjp(*given, samples=case.samples, engine=refsim.Grid(DT))
             pullback(np.ones(len(result.spikes.time)), case.voltage_bar)
 
         ways = {

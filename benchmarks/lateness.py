@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 import adjoint
 from adjoint.check import evaluate
-from refsim import GridScheme
+from refsim import Events, GridScheme
 from refsim.cases import load
 from refsim.errors import RefsimError
 from validation import Answer
@@ -41,8 +41,10 @@ def exact(arrivals=0.0, reports=0.0, rounded=False):
 
     def backend(network, inputs, duration, cotangents, *, dt):
         moved = network.replace(delay=np.maximum(network.delay + arrivals * dt, 0.0))
-        grid = {"dt": dt} if rounded else {}
-        run, pullback = adjoint.vjp(moved, inputs, duration, samples=cotangents.samples, **grid)
+        engine = Events(dt=dt) if rounded else "auto"
+        run, pullback = adjoint.vjp(
+            moved, inputs, duration, samples=cotangents.samples, engine=engine
+        )
         gradient = pullback(cotangents.of_spikes(run.spikes.neuron), cotangents.voltage)
         time = run.spikes.time + reports * dt
         return Answer(time, run.spikes.neuron, dict(gradient.items()), run.voltages)

@@ -87,18 +87,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("workload", help="a file of workloads.py")
     parser.add_argument("--runs", type=int, default=1)
-    parser.add_argument("--engine", default="window", choices=["window", "event"])
+    parser.add_argument("--engine", default="Windows", choices=["Windows", "Events"])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--backward", action="store_true", help="also time pullbacks")
     parser.add_argument("--grid-delays", action="store_true", help="round delays, as NEST does")
     parser.add_argument("--spikes", metavar="FILE", help="keep the spikes")
     arguments = parser.parse_args()
     workload = load(arguments)
-    options = {
-        "engine": arguments.engine,
-        "max_spikes": 10**8,
-        "threads": arguments.threads,
-    }
+    by_windows = arguments.engine == "Windows"
+    engine = refsim.Windows(arguments.threads) if by_windows else refsim.Events()
+    options = {"engine": engine, "max_spikes": 10**8}
     compile_s, compile_backward_s = warm_up(workload.has_equal_delays, options, arguments.backward)
     inputs, duration = train(workload), workload.duration
     del workload

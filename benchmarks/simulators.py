@@ -252,7 +252,7 @@ def check(session, name, rows, simulators, engines_compared):
     if "NEST, precise" in limits:
         pairs.append(("NEST, precise", ("--grid-delays",), "refsim, delays on the grid"))
     if name in engines_compared and "refsim" in limits:
-        pairs.append(("refsim", ("--engine", "event"), "refsim, event engine"))
+        pairs.append(("refsim", ("--engine", "Events"), "refsim, event engine"))
     found += [row for pair in pairs if (row := against(session, name, *pair))]
     return found
 

@@ -58,11 +58,15 @@ def gradients():
             network = readout(delay, v_th)
             shuffled = np.random.default_rng(5).permutation(network.weight)
             teacher = network.replace(weight=shuffled)
-            setting = {"samples": samples, "dt": STEP}
-            target = refsim.simulate(teacher, inputs, duration, **setting).voltages
+            target = refsim.simulate(
+                teacher, inputs, duration, engine=refsim.Events(dt=STEP), samples=samples
+            ).voltages
 
-            def run(network=network, target=target, setting=setting, **options):
-                simulation, pullback = adjoint.vjp(network, inputs, duration, **setting, **options)
+            def run(network=network, target=target, queue="auto", **options):
+                engine = refsim.Events(queue, dt=STEP)
+                simulation, pullback = adjoint.vjp(
+                    network, inputs, duration, engine=engine, samples=samples, **options
+                )
                 gradient = pullback(voltage_bar=(simulation.voltages - target) / len(target))
                 return simulation, pullback, gradient
 

@@ -41,17 +41,17 @@ def cost(net, inputs, duration, repeats):
     """Return the median CPU times of the simulation and of what reads voltages, run in turn."""
     times = np.arange(int(duration / STEP)) * STEP
     samples = (np.repeat(np.arange(10), len(times)), np.tile(times, 10))
-    options = {"engine": "window", "threads": 1}
+    options = {"engine": refsim.Windows(threads=1)}
     run = refsim.simulate(net, inputs, duration, **options)
     ways = {
         "simulation": lambda: refsim.simulate(net, inputs, duration, **options),
         "with samples": lambda: refsim.simulate(net, inputs, duration, samples=samples, **options),
-        "trace of 1": lambda: run.trace([0], dt=STEP),
-        "traces of 10": lambda: run.trace(range(10), dt=STEP),
+        "trace of 1": lambda: run.trace([0], step=STEP),
+        "traces of 10": lambda: run.trace(range(10), step=STEP),
         "traces of 10, scattered": lambda: run.trace(
-            np.arange(10) * (net.n_neurons // 10), dt=STEP
+            np.arange(10) * (net.n_neurons // 10), step=STEP
         ),
-        "traces of 100": lambda: run.trace(range(100), dt=STEP),
+        "traces of 100": lambda: run.trace(range(100), step=STEP),
     }
     taken = {name: [] for name in ways}
     for _ in range(repeats + 1):

@@ -41,7 +41,7 @@ def peak_bytes(n):
         n, packed, ports=refsim.ExpPort(TAU_S), tau_m=TAU_M, v_th=V_TH, v_reset=0.0, t_ref=T_REF,
         i_ext=900.0 * MV_PER_PA, v0=v0,
     )  # fmt: skip
-    refsim.simulate(net, None, 200.0, engine="window", threads=1)
+    refsim.simulate(net, None, 200.0, engine=refsim.Windows(threads=1))
     return peak()
 
 
@@ -50,7 +50,7 @@ def cpu_seconds(net, inputs, duration, repeats):
     taken = []
     for _ in range(repeats + 1):
         with Stopwatch() as watch:
-            run = refsim.simulate(net, inputs, duration, engine="window", threads=1)
+            run = refsim.simulate(net, inputs, duration, engine=refsim.Windows(threads=1))
         taken.append(watch.cpu)
     return statistics.median(taken[1:]), run
 
@@ -89,10 +89,12 @@ def two_threads(n, repeats):
     arguments = (net, inputs, workload.duration)
     pullbacks = {}
     for threads in (1, 2):
-        run, pullbacks[threads] = adjoint.vjp(*arguments, engine="window", threads=threads)
+        run, pullbacks[threads] = adjoint.vjp(*arguments, engine=refsim.Windows(threads=threads))
     bar = np.ones(len(run.spikes.time))
     calls = {
-        "forwards": lambda threads: refsim.simulate(*arguments, engine="window", threads=threads),
+        "forwards": lambda threads: refsim.simulate(
+            *arguments, engine=refsim.Windows(threads=threads)
+        ),
         "back to weights and delays": lambda threads: pullbacks[threads](
             bar, wrt=("weight", "delay")
         ),

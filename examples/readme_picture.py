@@ -64,7 +64,7 @@ def draw(path: Path, seed: int = 50, neuron: int = 13) -> None:
             f"Spikes of {N_EXCITATORY} excitatory and {N_INHIBITORY} inhibitory (orange) neurons"
         )
         top.set_title(title, loc="left")
-        sensitivity(network, inputs, DURATION, neuron, "delay", synapse, dt=0.05, ax=bottom)
+        sensitivity(network, inputs, DURATION, neuron, "delay", synapse, step=0.05, ax=bottom)
         figure.savefig(path, dpi=190)
         pyplot.close(figure)
 

@@ -24,10 +24,11 @@ if TYPE_CHECKING:
         SpikeLimitError,
         UndefinedGradientError,
     )
+    from refsim.events.options import Events
     from refsim.files.output import OutputError
     from refsim.grid.result import GridSimulation
-    from refsim.grid.run import simulate_grid
-    from refsim.grid.scheme import GridScheme
+    from refsim.grid.scheme import Grid, GridScheme
+    from refsim.layers.options import Layers
     from refsim.long.continuation import load_state, resume, save_state, without_past
     from refsim.long.recording import Recording, record
     from refsim.network.connect import all_to_all, connect, from_matrix, layered, random
@@ -36,16 +37,18 @@ if TYPE_CHECKING:
     from refsim.network.ports import DoubleExpPort, ExpPort
     from refsim.network.synapses import PackedSynapses, Synapses
     from refsim.results.batch import BatchResult
-    from refsim.results.simulation import Conditioning, EventCounts, Simulation, Spikes, Trace
+    from refsim.results.result import Conditioning, EventCounts, Result, Spikes, Trace
+    from refsim.results.simulation import Simulation
     from refsim.transit.lossy import Lossy
+    from refsim.windows.options import Windows
 
 # Loaded on first use: Numba alone takes longer to import than the rest together.
 _HOMES = {
-    "Conditioning": "results.simulation",
-    "EventCounts": "results.simulation",
+    "Conditioning": "results.result",
+    "EventCounts": "results.result",
     "Recording": "long.recording",
-    "Spikes": "results.simulation",
-    "Trace": "results.simulation",
+    "Spikes": "results.result",
+    "Trace": "results.result",
     "BatchResult": "results.batch",
     "IllConditionedWarning": "errors",
     "InvalidTypeError": "errors",
@@ -59,7 +62,12 @@ _HOMES = {
     "Samples": "network.inputs",
     "SpikeTrain": "network.inputs",
     "poisson_inputs": "network.inputs",
+    "Events": "events.options",
+    "Grid": "grid.scheme",
     "GridScheme": "grid.scheme",
+    "Layers": "layers.options",
+    "Windows": "windows.options",
+    "Result": "results.result",
     "GridSimulation": "grid.result",
     "Lossy": "transit.lossy",
     "Network": "network.network",
@@ -67,7 +75,6 @@ _HOMES = {
     "ExpPort": "network.ports",
     "simulate": "engine",
     "simulate_batch": "batch.simulate",
-    "simulate_grid": "grid.run",
     "record": "long.recording",
     "resume": "long.continuation",
     "load_state": "long.continuation",
@@ -90,12 +97,15 @@ __all__ = [
     "Conditioning",
     "DoubleExpPort",
     "EventCounts",
+    "Events",
     "ExpPort",
+    "Grid",
     "GridScheme",
     "GridSimulation",
     "IllConditionedWarning",
     "InvalidTypeError",
     "InvalidValueError",
+    "Layers",
     "Lossy",
     "MissingExtraError",
     "Network",
@@ -103,6 +113,7 @@ __all__ = [
     "PackedSynapses",
     "Recording",
     "RefsimError",
+    "Result",
     "Samples",
     "Simulation",
     "SimulationInterrupted",
@@ -112,6 +123,7 @@ __all__ = [
     "Synapses",
     "Trace",
     "UndefinedGradientError",
+    "Windows",
     "__version__",
     "all_to_all",
     "connect",
@@ -125,7 +137,6 @@ __all__ = [
     "save_state",
     "simulate",
     "simulate_batch",
-    "simulate_grid",
     "without_past",
 ]
 

@@ -21,9 +21,9 @@ from queues.summary import summary
 from refsim.errors import InvalidTypeError, InvalidValueError
 from refsim.files import json_reader
 from refsim.files.output import checked_path, json_text, write_whole
-from refsim.models.lif.parameters import OF_NEURONS, PARAMETERS
 from refsim.network.inputs import Samples, SpikeTrain, checked_inputs, checked_samples
 from refsim.network.network import Network
+from refsim.network.parameters import OF_NEURONS, PARAMETERS
 from refsim.network.ports import DoubleExpPort, ExpPort, Port
 from refsim.network.synapses import Synapses
 from refsim.validate import LONGEST, indices, scalar, shown, vector

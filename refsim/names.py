@@ -6,7 +6,6 @@ from typing import Literal
 
 from queues.names import QueueName
 
-EngineName = Literal["auto", "event", "window"]
 QueueChoice = Literal["auto"] | QueueName
 Owner = Literal["synapse", "source"]  # of a bounded queue
 # Rules of a time grid; see GridScheme.

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from refsim.errors import InvalidValueError, MissingExtraError
 from refsim.results.simulation import Simulation
-from refsim.validate import LONGEST, indices, integer, scalar
+from refsim.validate import LONGEST, as_array, indices, integer, scalar
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,6 +67,7 @@ def raster(
     simulation: Simulation,
     ax: Axes | None = None,
     *,
+    neurons: ArrayLike | None = None,
     color: str | Sequence[str] = BLUE,
 ) -> Axes:
     """Draw a tick for every spike, time across and neuron upwards; dots for many neurons.
@@ -77,24 +78,35 @@ def raster(
         What to draw.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure by default.
+    neurons : (m,) int, optional
+        Neurons wanted, in the order of their rows from below; all by default.
     color : str or sequence of str
-        Colour of the ticks, or one for each neuron.
+        Colour of the ticks, or one for each neuron of the network.
 
     Returns
     -------
     matplotlib.axes.Axes
     """
     ax = axes(ax)
-    spikes, n = simulation.spikes, simulation.network.n_neurons
-    each = color if isinstance(color, str) else [color[i] for i in spikes.neuron]
+    size = simulation.network.n_neurons
+    wanted = np.arange(size) if neurons is None else as_array("neurons", neurons, "integers")
+    wanted = indices("neurons", np.atleast_1d(wanted), None, size)
+    n = len(wanted)
+    row_of = np.full(size, -1)
+    row_of[wanted] = np.arange(n)
+    is_drawn = row_of[simulation.spikes.neuron] >= 0
+    time, neuron = simulation.spikes.time[is_drawn], simulation.spikes.neuron[is_drawn]
+    row = row_of[neuron]
+    each = color if isinstance(color, str) else [color[i] for i in neuron]
     if n > _MOST_TICKS:
-        ax.scatter(spikes.time, spikes.neuron, s=_DOT, c=each, linewidths=0.0)
+        ax.scatter(time, row, s=_DOT, c=each, linewidths=0.0)
     else:
-        low, high = spikes.neuron - 0.4, spikes.neuron + 0.4
-        ax.vlines(spikes.time, low, high, colors=each, linewidths=1.5)
+        ax.vlines(time, row - 0.4, row + 0.4, colors=each, linewidths=1.5)
     ax.set_xlim(0.0, simulation.duration)
     ax.set_ylim(-1, n)
     ax.yaxis.set_major_locator(_neuron_locator(n))
+    if neurons is not None and n <= _MOST_TICKS:
+        ax.set_yticks(np.arange(n), wanted.tolist())
     ax.set_xlabel(TIME_LABEL)
     ax.set_ylabel("neuron")
     return ax
@@ -117,7 +129,7 @@ def traces(
     neurons: ArrayLike | None = None,
     ax: Axes | None = None,
     *,
-    dt: float = 0.1,
+    step: float = 0.1,
     offset: float | None = None,
 ) -> Axes:
     """Draw voltages with thresholds (dashed) and marks at the spikes.
@@ -133,7 +145,7 @@ def traces(
         Neurons to draw, the first five by default.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure by default.
-    dt : float
+    step : float
         Distance of points in ms; crossings and resets are drawn where they are.
     offset : float, optional
         Distance of stacked voltages, 0 to lay them over one another. By default 0; for more than
@@ -149,7 +161,7 @@ def traces(
     n = network.n_neurons
     wanted = np.arange(min(n, _DEFAULT_TRACES)) if neurons is None else np.atleast_1d(neurons)
     wanted = indices("neurons", wanted, None, n)
-    curves = [_curve(simulation, int(neuron), dt) for neuron in wanted]
+    curves = [_curve(simulation, int(neuron), step) for neuron in wanted]
     if offset is None:
         hidden = len({voltage.tobytes() for _, voltage in curves}) < len(curves)
         stacked = hidden or len(curves) > _MOST_TRACES
@@ -195,10 +207,10 @@ def traces(
 
 
 def _curve(
-    simulation: Simulation, neuron: int, dt: float
+    simulation: Simulation, neuron: int, step: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return times and voltages of a neuron, with both sides of its spikes."""
-    pieces = between_spikes(simulation, neuron, dt)
+    pieces = between_spikes(simulation, neuron, step)
     voltage = simulation.trace(neuron, pieces.time).voltage[0]
     # Times repeat at a spike; the first of the two is before the reset.
     voltage[pieces.is_end] = simulation.network.v_th[neuron]
@@ -240,15 +252,15 @@ class Pieces(NamedTuple):
     is_end: NDArray[np.bool_]  # (k,) stands for the moment before a spike; the next is after it
 
 
-def between_spikes(simulation: Simulation, neuron: int, dt: float) -> Pieces:
-    """Return a grid of step ``dt`` with the spikes of ``neuron``, and ends of refractoriness."""
-    dt = scalar("dt", dt, 0.0, LONGEST, strict=True)
-    if simulation.duration / dt > _MOST_POINTS:
+def between_spikes(simulation: Simulation, neuron: int, step: float) -> Pieces:
+    """Return a grid of step ``step`` with the spikes of ``neuron``, and ends of refractoriness."""
+    step = scalar("step", step, 0.0, LONGEST, strict=True)
+    if simulation.duration / step > _MOST_POINTS:
         raise InvalidValueError(
-            f"dt is {dt:g} for {simulation.duration:g} ms; expected a step that gives at most "
+            f"step is {step:g} for {simulation.duration:g} ms; expected a step that gives at most "
             f"{_MOST_POINTS:,} points"
         )
-    steps = max(1, int(np.ceil(simulation.duration / dt)))
+    steps = max(1, int(np.ceil(simulation.duration / step)))
     grid = np.linspace(0.0, simulation.duration, steps + 1)
     spike = simulation.spikes.time[simulation.spikes.neuron == neuron]
     release = spike + simulation.network.t_ref[neuron]

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
 
+SPIKES, EMITTED, INPUTS, ARRIVALS, SEARCHES = range(5)  # columns of the counts of a batch
+N_COUNTS = 5
+
 
 class NeuronArrays(NamedTuple):
     """Parameters of LIF neurons, or tangents of them."""
@@ -163,6 +166,17 @@ def no_tangents() -> Tangents:
     neurons = NeuronArrays(empty, empty, empty, empty, empty)
     ports = PortArrays(first=no_ints, order=no_ints, rate=empty, gain=empty)
     return Tangents(ModelTangent(neurons, ports), WiringTangent(empty, empty), empty)
+
+
+class BatchArrays(NamedTuple):
+    """Where each of B samples begins, and what is noted of it."""
+
+    input_start: Int  # (B + 1,) rows of the inputs
+    sample_start: Int  # (B + 1,) rows of the voltage samples
+    v0: Float  # (n,)
+    counts: Int  # (B, N_COUNTS)
+    gaps: Float  # (B, 3) ms, the margins
+    is_done: Int  # (B,)
 
 
 class KeptState(Protocol):

@@ -4,41 +4,43 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from adjoint.api import checked_outcome, grazing_spikes, grazing_text, tie_text
+from adjoint.api import check_adjoint_queue, checked_outcome, grazing_spikes, grazing_text, tie_text
 from adjoint.batch.events import EventPullback
+from adjoint.batch.layers import LayersPullback
 from adjoint.batch.pullback import BatchPullback, SinglePullback
 from adjoint.events.keep import Keep
+from adjoint.grid.pieces import PiecesRun
+from adjoint.grid.pullback import GridPullback
 from adjoint.names import AdjointQueue, Reduction, Wrt
 from adjoint.pullback import SORTED_PASS, Pullback, checked_names, choose_adjoint_queue
 from queues.exact.dispatch import STRUCTURES
 from queues.types import HeapOrRingArrays
 from refsim.batch.events import EventBatch
+from refsim.batch.layers import LayersBatch
 from refsim.batch.simulate import batch_run
+from refsim.engine import Engine, run_of
 from refsim.errors import IllConditionedWarning, InvalidTypeError
-from refsim.names import EngineName, QueueChoice
+from refsim.grid.scheme import Grid
 from refsim.network.network import Network
 from refsim.question import MAX_SPIKES, checked_network
 from refsim.results.batch import BatchResult
-from refsim.results.outcome import EngineRun
 from refsim.results.simulation import Simulation
-from refsim.transit.lossy import Lossy
 from refsim.validate import choice
 
 
 def vjp_batch(
     network: Network,
     inputs: Any,
-    duration: float | None = None,
+    duration: float,
     *,
+    engine: Engine = "auto",
     samples: Any = None,
-    queue: QueueChoice | Lossy = "auto",
     adjoint_queue: AdjointQueue | Keep = "auto",
-    dt: float | None = None,
-    engine: EngineName = "auto",
     max_spikes: int = MAX_SPIKES,
     threads: int | None = None,
 ) -> tuple[BatchResult, BatchPullback]:
@@ -46,7 +48,7 @@ def vjp_batch(
 
     Parameters
     ----------
-    network, inputs, duration, samples, queue, dt, engine, max_spikes, threads
+    network, inputs, duration, engine, samples, max_spikes, threads
         As for :func:`refsim.simulate_batch`.
     adjoint_queue : str or Keep
         As for :func:`vjp`.
@@ -71,27 +73,36 @@ def vjp_batch(
     IllConditionedWarning
         As :func:`vjp`, once for all samples.
     """
+    on_grid = isinstance(engine, Grid)
+    check_adjoint_queue(adjoint_queue, engine)
     name = choose_adjoint_queue(adjoint_queue, checked_network(network))
     is_simple = (
         not isinstance(adjoint_queue, Keep)
         and name != SORTED_PASS
         and isinstance(STRUCTURES[name].empty(1, 1, 1), HeapOrRingArrays)
     )
+    make: Callable[[Any, Any], Any] = PiecesRun if on_grid else run_of
     run = batch_run(
-        network, inputs, duration, samples, queue, dt, engine, max_spikes, threads, not is_simple
+        network, inputs, duration, samples, engine, max_spikes, threads, not is_simple, make
     )
     if isinstance(run, EventBatch):
         batch = run.execute()
         warn_of_conditioning(batch)
+        if isinstance(run, LayersBatch):
+            return batch, LayersPullback(run, batch)
         return batch, EventPullback(run, batch, name)
     pullbacks: list[Any] = [None] * len(run)
 
-    def finished(i: int, one: EngineRun, simulation: Simulation) -> None:
-        pullbacks[i] = Pullback(one.question, simulation, adjoint_queue)
+    def finished(i: int, one: Any, simulation: Any) -> None:
+        if on_grid:
+            pullbacks[i] = GridPullback(one, simulation)
+        else:
+            pullbacks[i] = Pullback(one.question, simulation, adjoint_queue)
 
     run.finished = finished
     batch = run.execute()
-    warn_of_conditioning(batch)
+    if not on_grid:
+        warn_of_conditioning(batch)
     return batch, SinglePullback(batch, run.threads, pullbacks)
 
 
@@ -147,15 +158,24 @@ def value_and_grad_batch(
     choice("reduce", reduce, ("sum", "mean"))
     checked_names(wrt)
 
-    def evaluated(
-        network: Network, inputs: Any, duration: float | None = None, **options: Any
-    ) -> tuple[Any, Any]:
-        batch, pullback = vjp_batch(network, inputs, duration, **options)
-        outcomes = [checked_outcome(loss(one, i), has_aux) for i, one in enumerate(batch)]
-        values, bars, *aux = zip(*outcomes, strict=True)
-        value = sum(values) if reduce == "sum" else sum(values) / len(batch)
-        time_bars, voltage_bars = map(list, zip(*bars, strict=True))
-        gradient = pullback(time_bars, voltage_bars, reduce, wrt)
-        return ((value, list(*aux)) if has_aux else value), gradient
+    return partial(_evaluated, loss, has_aux, reduce, wrt)
 
-    return evaluated
+
+def _evaluated(
+    loss: Callable[[Any, int], tuple[Any, ...]],
+    has_aux: bool,
+    reduce: Reduction,
+    wrt: Wrt | None,
+    network: Network,
+    inputs: Any,
+    duration: float,
+    **options: Any,
+) -> tuple[Any, Any]:
+    """Return a loss and its gradient; a function of the module, so that it can be pickled."""
+    batch, pullback = vjp_batch(network, inputs, duration, **options)
+    outcomes = [checked_outcome(loss(one, i), has_aux) for i, one in enumerate(batch)]
+    values, bars, *aux = zip(*outcomes, strict=True)
+    value = sum(values) if reduce == "sum" else sum(values) / len(batch)
+    time_bars, voltage_bars = map(list, zip(*bars, strict=True))
+    gradient = pullback(time_bars, voltage_bars, reduce, wrt)
+    return ((value, list(*aux)) if has_aux else value), gradient

@@ -6,12 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from adjoint.batch.bars import bars_in
-from adjoint.batch.loop import BackArrays, BackCursor, run_samples_back
+from adjoint.batch.loop import BackCursor, run_samples_back
 from adjoint.batch.pullback import BatchPullback, Vector, of_sample
+from adjoint.events.bars import bars_of, size_of_bars
+from adjoint.events.groups import BackArrays
 from adjoint.events.keep import kept_arrays
-from adjoint.events.loop import Pending, ReverseProblem, ReverseTransit, ReverseWork, WiringBar
+from adjoint.events.loop import (
+    Pending,
+    ReverseProblem,
+    ReverseTransit,
+    ReverseWork,
+    WiringBar,
+)
 from adjoint.events.run import SHARE
+from adjoint.layers.run import reverse_problem
 from adjoint.layout import as_given, gradient
 from adjoint.pullback import check_finite, check_slopes
 from adjoint.types import Outcome, Parameters
@@ -21,11 +29,11 @@ from refsim.models import lif as neuron
 from refsim.models.lif.adjoint import ModelBar
 from refsim.network.voltages import start_of
 from refsim.results.batch import BatchResult
-from refsim.results.simulation import EventCounts
+from refsim.results.result import EventCounts
 from refsim.status import DONE, RUNNING
 from refsim.threads import Tasks, share_out
 
-_TASKS_A_THREAD = 4  # or more: samples take longer and shorter
+TASKS_A_THREAD = 4  # or more: samples take longer and shorter
 
 
 class EventPullback(BatchPullback):
@@ -40,24 +48,11 @@ class EventPullback(BatchPullback):
     def _lay_out(self) -> None:
         run, batch = self._run, self._batch
         network = batch.network
-        ports = network.model.ports
-        _, bar = neuron.adjoint_state(network.n_neurons, len(ports.rate), len(ports.order), 0.0)
-        self._size = 2 * len(network.synapses) + sum(map(len, bar))
-        no_ints = np.zeros(0, dtype=np.int64)
+        self._size = size_of_bars(network)
         # As for one sample, but for the arrays of samples, which hold those of all.
-        self._problem = ReverseProblem(
-            model=network.model,
-            wiring=network.wiring,
-            inputs=run.problem.inputs,
-            samples=run.problem.samples,
-            sample_bar=np.zeros(0),
-            tape=run.tape,
-            before=np.zeros(len(run.tape.time), dtype=np.int64),
-            origin=batch.origin,
-            dt=batch.dt,
-            pending=Pending(np.zeros(0), no_ints, no_ints),
-            walks=True,
-        )
+        self._problem = reverse_problem(
+            network, run.problem.inputs, run.problem.samples, run.tape
+        )._replace(origin=batch.origin, dt=batch.dt)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what is laid out anew, since copies of read-only arrays can be written to."""
@@ -69,8 +64,7 @@ class EventPullback(BatchPullback):
 
     def _bars(self, flat: Vector) -> tuple[WiringBar, ModelBar]:
         """Return the parts of a gradient in terms of rates."""
-        network = self._batch.network
-        return bars_in(flat, len(network.synapses), network.n_neurons, len(network.tau))
+        return bars_of(flat, self._batch.network)
 
     def _parameters(self, row: Vector, input_bar: Vector) -> Parameters:
         wiring_bar, model_bar = self._bars(row)
@@ -109,10 +103,10 @@ class EventPullback(BatchPullback):
     ) -> None:
         """Take all samples back; cotangents are completed, and the arrays filled, in place."""
         size, group = len(self._batch), int(arrays.group[0])
-        at_once = group * -(-len(arrays.sums) // (_TASKS_A_THREAD * self._threads))
+        at_once = group * -(-len(arrays.sums) // (TASKS_A_THREAD * self._threads))
 
         def body(tasks: Tasks) -> None:
-            worker = _Worker(self, spike_bar, input_bar)
+            worker = self._worker(arrays, spike_bar, input_bar)
             for task in tasks:
                 worker.begin(task * at_once, min((task + 1) * at_once, size))
                 status = RUNNING
@@ -120,6 +114,10 @@ class EventPullback(BatchPullback):
                     status = worker.go_on(problem, arrays)
 
         share_out(-(-size // at_once), self._threads, body)
+
+    def _worker(self, arrays: BackArrays, spike_bar: Vector, input_bar: Vector) -> Any:
+        """Return the arrays of a thread."""
+        return _Worker(self, spike_bar, input_bar)
 
     def _check_slopes(self, spike_bar: Vector) -> None:
         flat = np.flatnonzero((self._problem.tape.slope_before <= 0.0) & (spike_bar != 0.0))

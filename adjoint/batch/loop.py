@@ -13,32 +13,19 @@ from typing import NamedTuple
 
 import numpy as np
 
+from adjoint.events.groups import add_to_group, are_finite
 from adjoint.events.loop import (
     ReverseProblem,
     ReverseWork,
     arrivals_up_to,
     finish_back,
+    link_spikes,
     run_back,
 )
 from queues.compiled.jit import inner_kernel, kernel
 from queues.exact import dispatch
 from refsim.status import DONE, RUNNING
-from refsim.types import Float, InputArrays, Int, SampleArrays, Tape
-
-
-class BackArrays(NamedTuple):
-    """Where each of B samples begins, and the sums of their gradients."""
-
-    input_start: Int  # (B + 1,) rows of the inputs
-    sample_start: Int  # (B + 1,) rows of the voltage samples
-    spike_start: Int  # (B + 1,) rows of the tape
-    origin_start: Int  # (B + 1,) emissions
-    arrivals: Int  # (B,) synaptic events
-    v0: Float  # (n,)
-    t_end: Float  # (1,) ms
-    group: Int  # (1,) samples whose gradients are one sum
-    sums: Float  # (G, N) gradient of each group, laid out as in `flat`
-    is_finite: Int  # (B,) whether each gradient is
+from refsim.types import InputArrays, Int, SampleArrays, Tape
 
 
 class BackCursor(NamedTuple):
@@ -130,13 +117,12 @@ def _clear(problem, work, flat, t_end):
 @inner_kernel
 def _link_spikes(problem, work, t_end):
     """Note each neuron's spike before each spike, and which neurons are refractory at the end."""
-    adj = work.adjoint
-    tape = problem.tape
-    for k in range(tape.time.shape[0]):
-        n = tape.neuron[k]
-        problem.before[k] = adj.spike[n]
-        adj.spike[n] = k
-        adj.held[n] = 1 if tape.time[k] + problem.model.neurons.t_ref[n] > t_end else 0
+    adj, tape = work.adjoint, problem.tape
+    link_spikes(tape.neuron, problem.before, adj.spike)
+    for n in range(adj.spike.shape[0]):
+        k = adj.spike[n]
+        if k >= 0 and tape.time[k] + problem.model.neurons.t_ref[n] > t_end:
+            adj.held[n] = 1
 
 
 @inner_kernel
@@ -156,24 +142,6 @@ def _enter(problem, work, queue, last, t_end):
     )
     for i in range(used - 1, -1, -1):
         dispatch.add(queue, -last.time[i], -last.order[i], last.synapse[i], 0.0, np.int64(0))
-
-
-@inner_kernel
-def _are_finite(values):
-    bad = np.int64(0)
-    for j in range(values.shape[0]):
-        if values[j] - values[j] != 0.0:
-            bad += 1
-    return bad == 0
-
-
-@inner_kernel
-def _add_to_group(batch, flat, i):
-    """Add the gradient of sample ``i`` to the sum of its group."""
-    total = batch.sums[i // batch.group[0]]
-    is_first = i % batch.group[0] == 0
-    for j in range(flat.shape[0]):
-        total[j] = flat[j] if is_first else total[j] + flat[j]
 
 
 @kernel
@@ -200,8 +168,8 @@ def run_samples_back(problem, work, transit, batch, cursor, flat, last, share):
         if status != DONE:
             return status
         finish_back(one, own, batch.v0)
-        _add_to_group(batch, flat, i)
-        if _are_finite(flat) and _are_finite(own.input_bar):
+        add_to_group(batch, flat, i)
+        if are_finite(flat) and are_finite(own.input_bar):
             batch.is_finite[i] = 1
         cursor.begun[0] = 0
         cursor.sample[0] = i + 1

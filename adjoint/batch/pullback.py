@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from adjoint.names import Reduction, Wrt
-from adjoint.pullback import Pullback, check_finite, checked_names
+from adjoint.pullback import check_finite, checked_names
 from adjoint.types import Parameters
 from refsim.cases import gradient_sizes
 from refsim.errors import InvalidValueError, UndefinedGradientError
@@ -112,7 +112,7 @@ class BatchPullback:
 class SinglePullback(BatchPullback):
     """A pullback of which each sample is one of its own, for all engines and queues."""
 
-    def __init__(self, batch: BatchResult, threads: int, pullbacks: list[Pullback]):
+    def __init__(self, batch: BatchResult, threads: int, pullbacks: list[Any]):
         super().__init__(batch, threads)
         self._pullbacks = pullbacks
         sizes = gradient_sizes(batch.network, 0)

@@ -14,14 +14,14 @@ from adjoint.windows.section import Before
 from refsim.errors import InvalidValueError
 from refsim.network.network import Network
 from refsim.question import Question
-from refsim.results.sample_gaps import gap_to_own_events
-from refsim.results.simulation import Conditioning, Spikes
+from refsim.results.outcome import gap_to_own_events
+from refsim.results.result import Conditioning, Spikes
 from refsim.status import DONE
 from refsim.threads import uninterrupted
 from refsim.types import Float, SampleArrays
+from refsim.windows.options import Windows
 from refsim.windows.run import WindowRun
 from refsim.windows.state import restore, snapshot
-from refsim.windows.types import ARRIVALS, BASE, NOW, SEARCHES, SPIKES
 
 # Bytes that a spike takes on the way back: two rows of a growing tape, and the section's arrays.
 _BYTES_PER_SPIKE = 600
@@ -53,13 +53,13 @@ class PieceRun:
         Pieces that have been run again.
     """
 
-    def __init__(self, question: Question, plan: Checkpoint, reach: float):
+    def __init__(self, question: Question, plan: Checkpoint, reach: float, windows: Windows):
         _check_memory(plan, question.network)
         self.question = question
         self.snapshots = Snapshots(plan.folder)
         self._plan = plan
         self._reach = reach  # ms, for how long a spike may matter after its emission
-        self._windows = WindowRun(question)
+        self._windows = WindowRun(question, windows)
         self.length = self._windows.problem.length
         self.starts = [0]
         self.repeated = 0
@@ -77,7 +77,7 @@ class PieceRun:
     @property
     def n_spikes(self) -> int:
         """Number of spikes so far."""
-        return int(self._windows.work.counts[SPIKES])
+        return int(self._windows.work.counts[0].spikes)
 
     @property
     def reached(self) -> float:
@@ -92,12 +92,12 @@ class PieceRun:
     @property
     def n_arrivals(self) -> int:
         """Number of synaptic events so far."""
-        return int(self._windows.work.tally[:, ARRIVALS].sum())
+        return int(self._windows.work.tally.arrivals.sum())
 
     @property
     def n_searches(self) -> int:
         """Number of searches for a threshold crossing so far."""
-        return int(self._windows.work.tally[:, SEARCHES].sum())
+        return int(self._windows.work.tally.searches.sum())
 
     def forwards(self) -> int:
         """Run through all pieces and keep snapshots; return DONE or SPIKE_LIMIT."""
@@ -113,7 +113,7 @@ class PieceRun:
         self.is_interrupted = True
         self._windows.finish_turn()
         self._note_conditioning()
-        now = int(self._windows.work.counts[NOW])
+        now = int(self._windows.work.counts[0].now)
         if now > self.starts[-1]:
             self.starts.append(now)
 
@@ -130,7 +130,7 @@ class PieceRun:
                 status = self._windows.advance(-(-(piece + 1) * total // n_pieces))
             else:
                 status = self._advance_by_spikes(total)
-            self.starts.append(int(self._windows.work.counts[NOW]))
+            self.starts.append(int(self._windows.work.counts[0].now))
             is_last = self.starts[-1] >= total or (n_pieces is not None and piece + 1 == n_pieces)
             if is_last and status == DONE:
                 status = self._windows.advance(_ALL)
@@ -166,7 +166,7 @@ class PieceRun:
 
     def _take(self, before: Before) -> PieceTape:
         spikes = self._windows.take()
-        now = float(self._windows.work.counts[NOW]) * self.length
+        now = float(self._windows.work.counts[0].now) * self.length
         end = math.inf if now > self.question.duration else now
         return PieceTape(spikes, before, self._windows.work.neurons.carried.copy(), end)
 
@@ -224,7 +224,7 @@ class PieceRun:
 
     def _finish_piece(self) -> None:
         """Take the spikes off the tape; those that may still arrive are remembered."""
-        since = float(self._windows.work.counts[NOW]) * self.length - self._reach
+        since = float(self._windows.work.counts[0].now) * self.length - self._reach
         spikes, before = self._windows.take(), self._before
         time = np.concatenate([before.time, spikes.time])
         neuron = np.concatenate([before.neuron, spikes.neuron])
@@ -244,10 +244,10 @@ class PieceRun:
         """Take the spikes on the tape into account."""
         counts, tape = self._windows.work.counts, self._windows.work.tape
         slope, k = self.conditioning[:2]
-        slopes = tape.slope_before[: int(counts[SPIKES] - counts[BASE])]
+        slopes = tape.slope_before[: int(counts[0].spikes - counts[0].first)]
         if len(slopes) and slopes.min() < slope:
             row = int(np.argmin(slopes))
-            slope, k = float(slopes[row]), int(counts[BASE]) + row
+            slope, k = float(slopes[row]), int(counts[0].first) + row
         gap, release_gap, sample_gap = map(float, self._windows.work.gap[:, :3].min(axis=0))
         rows = slice(len(slopes))
         of_samples = gap_to_own_events(
@@ -263,11 +263,11 @@ class PieceRun:
         assert self._plan.memory is not None
         counts = self._windows.work.counts
         most = max(_FEWEST, self._plan.memory // 2 // _BYTES_PER_SPIKE)
-        begin, step = int(counts[NOW]), 1
+        begin, step = int(counts[0].now), 1
         while True:
-            status = self._windows.advance(min(int(counts[NOW]) + step, total))
-            rows, windows = int(counts[SPIKES] - counts[BASE]), int(counts[NOW]) - begin
-            if status != DONE or counts[NOW] >= total or rows >= most:
+            status = self._windows.advance(min(int(counts[0].now) + step, total))
+            rows, windows = int(counts[0].spikes - counts[0].first), int(counts[0].now) - begin
+            if status != DONE or counts[0].now >= total or rows >= most:
                 return status
             step = min(2 * step, max(1, (most - rows) * windows // (2 * max(1, rows))))
 

@@ -22,10 +22,11 @@ from refsim.network.inputs import Samples, SpikeTrain
 from refsim.network.network import Network
 from refsim.network.voltages import voltages_of
 from refsim.question import Question
-from refsim.results.simulation import Conditioning, EventCounts, Spikes
+from refsim.results.result import Conditioning, EventCounts, Spikes
 from refsim.status import SPIKE_LIMIT
 from refsim.types import Float
 from refsim.validate import ReadOnlyArrays, freeze_all, vector
+from refsim.windows.options import Windows
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -79,12 +80,12 @@ class Checkpointed:
     counts : EventCounts
         Numbers of events.
     engine : str
-        "window".
+        "windows".
     n_pieces : int
         Number of pieces.
     """
 
-    engine = "window"
+    engine = "windows"
 
     def __init__(self, question: Question, pieces: PieceRun, windows: WindowPass, duration: float):
         self.network: Network = question.network
@@ -319,7 +320,7 @@ def _of_piece(kind: str, given: Any, size: int) -> Float:
 
 
 def vjp_in_pieces(
-    question: Question, plan: Checkpoint
+    question: Question, plan: Checkpoint, by_windows: Windows
 ) -> tuple[Checkpointed, CheckpointedPullback]:
     """Simulate and keep snapshots; return the result and its vector-Jacobian product."""
     if number_of_windows(question.network, question.duration) == 0:
@@ -329,7 +330,7 @@ def vjp_in_pieces(
         )
     windows = WindowPass(question)
     reach = (windows.ring + 2) * windows.windows.length
-    pieces = PieceRun(question, plan, reach)
+    pieces = PieceRun(question, plan, reach, by_windows)
 
     def result(duration: float) -> Checkpointed:
         return Checkpointed(question, pieces, windows, duration)

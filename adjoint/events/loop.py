@@ -82,6 +82,17 @@ class ReverseWork(NamedTuple):
 
 
 @kernel
+def link_spikes(neurons, before, last):
+    """Write for each spike the row of the same neuron's spike before, and each neuron's last row.
+
+    ``last`` begins as -1 for every neuron.
+    """
+    for row in range(neurons.shape[0]):
+        before[row] = last[neurons[row]]
+        last[neurons[row]] = row
+
+
+@kernel
 def arrivals_up_to(wiring, inputs, tape, origin, dt, t_end, last_only, pending):
     """Write arrivals up to ``t_end``, of each emission the last or all; return their number."""
     used = np.int64(0)
@@ -126,7 +137,7 @@ def enter_hold(problem, work, n, release):
 
 
 @inner_kernel
-def _receive_vjp(problem, work, k, t):
+def receive_vjp(problem, work, k, t):
     """Read the adjoint at an arrival over synapse ``k``; return dL/d(its time)."""
     wiring = problem.wiring
     n = wiring.post[k]
@@ -155,7 +166,7 @@ def _deliver_vjp(problem, work, transit):
     total = 0.0
     while k >= start and wiring.delay[k] == delay:
         if not lossy.is_lost(transit.losses, order, k - start):
-            time_bar = _receive_vjp(problem, work, k, t)
+            time_bar = receive_vjp(problem, work, k, t)
             total += keep.deposit(transit.kept, problem, work, k, order, t, time_bar)
         k -= 1
     if origin >= 0:
@@ -176,6 +187,12 @@ def _fire_vjp(problem, work, transit):
     work.spikes[0] -= 1
     k = work.spikes[0]
     keep.collect(transit.kept, problem, work, k)
+    fire_vjp(problem, work, k)
+
+
+@inner_kernel
+def fire_vjp(problem, work, k):
+    """Cross spike ``k``, all of whose effects have been met."""
     tape = problem.tape
     adj = work.adjoint
     n = tape.neuron[k]
@@ -193,7 +210,12 @@ def _fire_vjp(problem, work, transit):
 def _sample_vjp(problem, work):
     """Add the cotangent of the latest sample not yet reached."""
     work.samples[0] -= 1
-    i = work.samples[0]
+    sample_vjp(problem, work, work.samples[0])
+
+
+@inner_kernel
+def sample_vjp(problem, work, i):
+    """Add the cotangent of sample ``i``."""
     n = problem.samples.neuron[i]
     t = problem.samples.time[i]
     back_to(problem, work, n, t)
@@ -247,9 +269,15 @@ def run_back(problem, work, transit, share):
     return RUNNING
 
 
+@inner_kernel
+def finish_neuron_back(problem, work, n, v0):
+    """Take neuron ``n`` back to time 0, where its voltage is ``v0``."""
+    neuron.flow_vjp(problem.model, work.adjoint, work.model_bar, n, 0.0)
+    neuron.start_vjp(problem.model, work.adjoint, work.model_bar, n, v0)
+
+
 @kernel
 def finish_back(problem, work, v0):
     """Take every neuron back to time 0."""
     for n in range(v0.shape[0]):
-        neuron.flow_vjp(problem.model, work.adjoint, work.model_bar, n, 0.0)
-        neuron.start_vjp(problem.model, work.adjoint, work.model_bar, n, v0[n])
+        finish_neuron_back(problem, work, n, v0[n])

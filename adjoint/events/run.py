@@ -14,6 +14,7 @@ from adjoint.events.loop import (
     WiringBar,
     arrivals_up_to,
     finish_back,
+    link_spikes,
     run_back,
 )
 from adjoint.layout import as_given
@@ -46,7 +47,9 @@ class EventPass:
         self._queue = queue
         self._keep = keep
         self._pending = self._arrivals_back()
-        self._before, self._last = _spike_before(self._tape, question.network.n_neurons)
+        self._before = np.empty(len(self._tape.time), dtype=np.int64)
+        self._last = np.full(question.network.n_neurons, -1)
+        link_spikes(self._tape.neuron, self._before, self._last)
 
     def __call__(
         self, spike_bar: Float, sample_bar: Float, with_delays: bool, with_rates: bool
@@ -65,7 +68,7 @@ class EventPass:
             tape=self._tape,
             before=self._before,
             origin=self._simulation.origin,
-            dt=question.dt,
+            dt=self._simulation.dt,
             pending=self._pending,
             walks=self._queue != SORTED_PASS,
         )
@@ -99,22 +102,11 @@ class EventPass:
         rows = Pending(time=np.zeros(room), order=ints[0], synapse=ints[1])
         inputs, origin = question.input_arrays, simulation.origin
         used = arrivals_up_to(
-            wiring, inputs, self._tape, origin, question.dt, question.duration, last_only, rows
+            wiring, inputs, self._tape, origin, simulation.dt, question.duration, last_only, rows
         )
         time, order, synapse = (column[:used] for column in (rows.time, *ints))
         sequence = np.lexsort((-synapse, -order, -time))
         return Pending(time[sequence], order[sequence], synapse[sequence])
-
-
-def _spike_before(tape: Tape, n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return for each spike the row of the neuron's spike before, and each neuron's last row."""
-    rows = np.argsort(tape.neuron, kind="stable")
-    before = np.full(len(rows), -1, dtype=np.int64)
-    same = tape.neuron[rows[1:]] == tape.neuron[rows[:-1]]
-    before[rows[1:][same]] = rows[:-1][same]
-    last = np.full(n, -1, dtype=np.int64)
-    last[tape.neuron] = np.arange(len(rows))
-    return before, last
 
 
 def _reverse_work(

@@ -13,6 +13,7 @@ from queues.exact.chains import NONE
 from refsim.grid.calendar import arrival_step, emission_of, enter, take
 from refsim.grid.loop import flowed, surrogate
 from refsim.grid.types import EXACT, SURROGATE
+from refsim.models import lif as neuron
 
 
 @kernel
@@ -31,17 +32,6 @@ def last_arrivals(problem, tape, origin, last, cursor):
                 cursor[entry] = k
                 break
             k -= 1
-
-
-@kernel
-def spikes_before(neuron, before, last):
-    """Write for each spike the row of the same neuron's spike before, and each neuron's last row.
-
-    ``last`` begins as -1 for every neuron.
-    """
-    for row in range(neuron.shape[0]):
-        before[row] = last[neuron[row]]
-        last[neuron[row]] = row
 
 
 @kernel
@@ -68,12 +58,12 @@ def _receive_vjp(problem, work, k, now):
     wiring, ports, adj = problem.wiring, problem.model.ports, work.adjoint
     n, p = wiring.post[k], wiring.port[k]
     i = ports.first[p]
-    late = ports.rate[i] * adj.x[n, i]
+    driven = 0.0
     if ports.order[p] == 2:
-        late -= ports.gain[p] * adj.x[n, i + 1]
+        driven = ports.gain[p] * adj.x[n, i + 1]
     elif problem.rules.full and now >= adj.free[n]:
-        late -= problem.model.neurons.rate[n] * adj.v[n]
-    late *= wiring.weight[k]
+        driven = problem.model.neurons.rate[n] * adj.v[n]
+    late = neuron.late_vjp(problem.model, p, wiring.weight[k], adj.x[n, i], driven)
     work.bar.weight[k] += adj.x[n, i]
     work.bar.delay[k] += late
     return late
@@ -144,10 +134,8 @@ def _release_all_vjp(problem, tape, work, now):
     adj, bar = work.adjoint, work.bar
     for n in range(adj.v.shape[0]):
         if adj.spike[n] != NONE and adj.free[n] == now:
-            moved = adj.v[n] * tape.slope_after[adj.spike[n]]
-            bar.v_reset[n] += adj.v[n]
-            bar.t_ref[n] -= moved
-            work.spike_bar[adj.spike[n]] -= moved
+            after = tape.slope_after[adj.spike[n]]
+            work.spike_bar[adj.spike[n]] -= neuron.reset_vjp(bar, n, adj.v[n], after)
             adj.v[n] = 0.0
 
 
@@ -205,9 +193,7 @@ def _flow_free_vjp(problem, tape, work, v, x, n, row):
         else:
             v_next_bar += _softened_vjp(problem, work, n, v_next, v_next, adj.v[n])
     if spikes:
-        q = 0.0
-        if work.spike_bar[row] != 0.0:
-            q = work.spike_bar[row] / tape.slope[row]
+        q = neuron.later_by(work.spike_bar[row], tape.slope[row])
         bar.v_th[n] += q
         v_next_bar -= tape.theta[row] * q
         v_bar -= (1.0 - tape.theta[row]) * q

@@ -7,13 +7,17 @@ is simulated again from its snapshot, the same to the last bit, and its states a
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from refsim.grid.result import GridSimulation
 from refsim.grid.run import GridRun
+from refsim.grid.scheme import Grid
 from refsim.grid.types import GridCounts, Recorder
+from refsim.question import Question
 from refsim.status import SPIKE_LIMIT
 from refsim.types import Int
 
@@ -32,35 +36,44 @@ class _Snapshot(NamedTuple):
     entries: tuple[Int, ...]  # their columns of the calendar
 
 
-class Pieces:
+class PiecesRun(GridRun):
     """A run that can be gone through backwards."""
 
-    def __init__(self, run: GridRun):
-        self._run = run
-        n, n_states = run.work.state.x.shape
+    def __init__(self, question: Question, grid: Grid):
+        super().__init__(question, replace(grid, keep_voltages=False))
+        self._grid = grid
+        n, n_states = self.work.state.x.shape
         fit = _RECORDED // (n * (1 + n_states))
-        self._length = max(fit, math.isqrt(run.n_steps), 1)
+        self._length = max(fit, math.isqrt(self.n_steps), 1)
         self._snapshots: list[_Snapshot] = []
         self._recorded = -1  # piece on record
-        size = min(self._length, run.n_steps)
+        size = min(self._length, self.n_steps)
         self._record = Recorder(
             np.zeros(1, dtype=np.int64), np.zeros((size, n)), np.zeros((size, n, n_states))
         )
 
-    def __len__(self) -> int:
+    @property
+    def n_pieces(self) -> int:
+        """Number of pieces."""
         return len(self._snapshots)
 
-    def simulate(self) -> None:
+    def run_to_the_end(self) -> None:
         """Run forwards from the beginning, and keep snapshots; the last piece is on record."""
-        run = self._run
-        for piece in range(-(-run.n_steps // self._length)):
+        for piece in range(-(-self.n_steps // self._length)):
             self._snapshots.append(self._snapshot())
-            if self._stop(piece) > run.n_steps:
+            if self._stop(piece) > self.n_steps:
                 self._start_recording(piece)
                 self._recorded = piece
-            run.advance(self._stop(piece))
-            if run.status == SPIKE_LIMIT:
+            self.advance(self._stop(piece))
+            if self.status == SPIKE_LIMIT:
                 return
+
+    def result(self, duration: float) -> GridSimulation:
+        """Return what has been simulated; voltages are kept by a run that goes in one piece."""
+        found = super().result(duration)
+        if self._grid.keep_voltages and duration == self.duration:
+            found = replace(found, kept=GridRun(self.question, self._grid).execute().kept)
+        return found
 
     def start(self, piece: int) -> int:
         """Return the first step of a piece."""
@@ -69,7 +82,7 @@ class Pieces:
     def _stop(self, piece: int) -> int:
         """Return the step after a piece; to the last one belongs the half step at the end."""
         stop = self.start(piece + 1)
-        return stop if stop < self._run.n_steps else self._run.n_steps + 1
+        return stop if stop < self.n_steps else self.n_steps + 1
 
     def states(self, piece: int) -> Recorder:
         """Return the states of a piece."""
@@ -77,16 +90,16 @@ class Pieces:
             self._recorded = -1  # until it is complete
             self._restore(self._snapshots[piece])
             self._start_recording(piece)
-            self._run.advance(self._stop(piece))
+            self.advance(self._stop(piece))
             self._recorded = piece
         return self._record
 
     def _start_recording(self, piece: int) -> None:
         self._record.first[0] = self.start(piece)
-        self._run.work = self._run.work._replace(recorder=self._record)
+        self.work = self.work._replace(recorder=self._record)
 
     def _snapshot(self) -> _Snapshot:
-        work = self._run.work
+        work = self.work
         counts, calendar = work.counts, work.calendar
         now, emitted = int(counts.now[0]), int(counts.emitted[0])
         # What was emitted so long ago has arrived wherever it does.
@@ -101,7 +114,7 @@ class Pieces:
         )
 
     def _restore(self, snapshot: _Snapshot) -> None:
-        work = self._run.work
+        work = self.work
         targets = (*work.state, *work.counts, *work.calendar[:2])
         values = (*snapshot.state, *snapshot.counts, *snapshot.slots)
         for target, value in zip(targets, values, strict=True):

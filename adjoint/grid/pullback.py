@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from adjoint.grid.loop import last_arrivals, note_last_spikes, run_back, spikes_before
-from adjoint.grid.pieces import Pieces
+from adjoint.events.loop import link_spikes
+from adjoint.grid.loop import last_arrivals, note_last_spikes, run_back
+from adjoint.grid.pieces import PiecesRun
 from adjoint.grid.types import GridAdjoint, GridBar, GridReverse, GridReverseWork
 from adjoint.layout import as_given, gradient
 from adjoint.names import Wrt
@@ -14,7 +15,6 @@ from adjoint.pullback import check_finite, checked_names
 from adjoint.types import Outcome, Parameters
 from refsim.grid.calendar import empty_calendar
 from refsim.grid.result import GridSimulation
-from refsim.grid.run import GridRun
 from refsim.grid.tables import step_derivatives
 from refsim.models.lif.adjoint import ModelBar
 from refsim.network.network import Network
@@ -23,21 +23,22 @@ from refsim.validate import vector
 
 
 class GridPullback:
-    """Vector-Jacobian product of a simulation on a time grid; made by :func:`grid_vjp`.
+    """Vector-Jacobian product of a simulation on a time grid; made by :func:`vjp`.
 
-    It is the transpose of the tangents of :func:`grid_jvp`, term by term.
+    It is the transpose of the tangents of :func:`jvp`, term by term.
     """
 
-    def __init__(self, run: GridRun, pieces: Pieces, simulation: GridSimulation):
+    dropped = 0  # as a lossy backward pass has
+
+    def __init__(self, run: PiecesRun, simulation: GridSimulation):
         self._run = run
-        self._pieces = pieces
         self._simulation = simulation
         self._rows = run.rows()
         counts, n = run.work.counts, run.network.n_neurons
         self._n_spikes, emitted = int(counts.spikes[0]), int(counts.emitted[0])
         before = np.zeros(self._n_spikes, dtype=np.int64)
         self._last_spike = np.full(n, -1, dtype=np.int64)
-        spikes_before(run.work.tape.neuron[: self._n_spikes], before, self._last_spike)
+        link_spikes(run.work.tape.neuron[: self._n_spikes], before, self._last_spike)
         self._origin = run.work.calendar.origin[:emitted].copy()
         self._cursor = np.zeros(emitted, dtype=np.int64)
         last = np.zeros(emitted, dtype=np.int64)
@@ -99,11 +100,11 @@ class GridPullback:
 
     def _go_back(self, work: GridReverseWork, sample_bar: NDArray[np.float64]) -> None:
         """Take the adjoint from the end to time 0."""
-        run, pieces = self._run, self._pieces
+        run = self._run
         reverse = self._reverse._replace(sample_bar=sample_bar)
         now = run.n_steps
-        for piece in reversed(range(len(pieces))):
-            record, stop = pieces.states(piece), pieces.start(piece)
+        for piece in reversed(range(run.n_pieces)):
+            record, stop = run.states(piece), run.start(piece)
             while now >= stop:
                 now = run_back(run.problem, run.work.tape, reverse, record, work, now, stop, SHARE)
 

@@ -77,7 +77,7 @@ class Readout(ReadOnlyArrays):
     def __call__(self, result: Result) -> Array:
         """Return the numbers of a run, or of each sample of a batch."""
         value = self.read(Runs.of(result)).value
-        return value[0] if isinstance(result, Simulation) else value
+        return value[0] if not isinstance(result, BatchResult) else value
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -128,7 +128,7 @@ class Loss(Readout):
         value, is_there, back = self.read(runs)
         if not is_there.any():
             warn_of_silence(self, runs.size, stacklevel=3)
-        if isinstance(result, Simulation):
+        if not isinstance(result, BatchResult):
             return float(value[0]), back(np.ones(1))
         if reduce is None:
             return value, back(np.ones(runs.size))

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from refsim.errors import InvalidTypeError, InvalidValueError
 from refsim.network.network import Network
 from refsim.results.batch import BatchResult
+from refsim.results.result import Result
 from refsim.results.simulation import Simulation
 from refsim.validate import LARGEST_INT, frozen, indices, integer
 
@@ -32,7 +33,7 @@ class Runs(NamedTuple):
     sample_time: Array  # (V,) ms
     sample_run: Array  # (V,)
     number: int | None  # which sample of a batch a single run is, where that was said
-    result: Simulation | BatchResult
+    result: Result | BatchResult
 
     @classmethod
     def of(cls, given: Any, number: Any = None) -> Runs:
@@ -45,7 +46,7 @@ class Runs(NamedTuple):
         number : int, optional
             Number of a single simulation in the batch that targets are for.
         """
-        if isinstance(given, Simulation):
+        if isinstance(given, Result):
             which = None if number is None else integer("number", number, 0)
             duration = np.array([given.duration])
             run = np.zeros(given.n_spikes, np.int64)
@@ -71,8 +72,15 @@ class Runs(NamedTuple):
 
     @property
     def simulations(self) -> Iterator[Simulation]:
-        """Each run by itself."""
-        return iter([self.result] if isinstance(self.result, Simulation) else self.result)
+        """Each run by itself, which must be exact: its voltage is replayed from its events."""
+        given = list(self.result) if isinstance(self.result, BatchResult) else [self.result]
+        for one in given:
+            if not isinstance(one, Simulation):
+                raise InvalidTypeError(
+                    f"the peak or integral of a voltage is asked of a {type(one).__name__}; "
+                    "expected engine=Events() or Windows()"
+                )
+            yield one
 
     def columns(self, neurons: Array) -> Array:
         """Return the place of each neuron of the network among ``neurons``, -1 for the others."""

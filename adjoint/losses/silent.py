@@ -13,6 +13,7 @@ from adjoint.losses.runs import Array, Runs, checked_neurons
 from adjoint.losses.voltage_points import VoltageMaximum
 from adjoint.types import Cotangents
 from queues.summary import summary
+from refsim.results.batch import BatchResult
 from refsim.results.simulation import Simulation
 from refsim.validate import LARGEST, scalar
 
@@ -55,15 +56,15 @@ class KeepAlive(Loss):
         def through(bar: Array) -> Cotangents:
             return back(-2.0 * lack * bar[:, None])
 
-        is_there = np.asarray(is_silent.any(axis=1))
-        return Reading(np.sum(lack * lack, axis=1), is_there, through)
+        # Where no neuron is silent nothing is missing, and the gradient is zero as it should be.
+        return Reading(np.sum(lack * lack, axis=1), np.ones(runs.size, bool), through)
 
     def acts_on(self, result: Result) -> Array:
         """Return for which neurons, (c,) or (B, c), the loss is above 0: who is kept alive."""
         value, is_silent, _ = VoltageMaximum(self.neurons).read(Runs.of(result))
         level = result.network.v_th[self.neurons] if self.level is None else self.level
         acts = is_silent & (value < level)
-        return acts[0] if isinstance(result, Simulation) else acts
+        return acts[0] if not isinstance(result, BatchResult) else acts
 
 
 class Increase(NamedTuple):

@@ -1,15 +1,38 @@
-"""All arrivals of a window at the neurons of one block."""
+"""All arrivals of a window at the neurons of one block.
+
+The emissions of the window are a list in the calendar. Of each, the synapses that it reaches in the
+window lie next to each other in its row of the block, before those of the window that was done
+last: a *segment*. A long one of one delay has one response and is read at once. Others are
+collected, segment by segment, until there are arrivals enough for responses to be evaluated several
+at a time: a *chunk*. A row in which more is left goes back into the calendar, in
+the window of its next arrival.
+
+Arrivals at neurons with events of their own read nothing from the rows of these, which are zero
+meanwhile; they are *found* beside, and read from the pieces.
+
+What comes next in memory cannot be guessed by the processor, since emissions lie anywhere in the
+rows: it is told of the next one while it is at work on this. Indices are unsigned; see
+`queues.compiled.jit`.
+"""
 
 import numpy as np
 
 from adjoint.windows.bars import prefetch_bars
 from adjoint.windows.calendar import edge, put
 from adjoint.windows.flow import visit
-from adjoint.windows.reads import read_alike, read_apart, read_listed
+from adjoint.windows.reads import (
+    Listed,
+    Reading,
+    Targets,
+    read_alike,
+    read_apart,
+    read_listed,
+    unit_of,
+)
 from adjoint.windows.reads_any import read_any, read_found
 from adjoint.windows.responses import SHORT, respond
-from adjoint.windows.segments import CHUNK, evaluate_all, scale, scan
-from adjoint.windows.types import EVENTS, N_PIECES, PENDING, SPARSE
+from adjoint.windows.segments import evaluate_all, scale, scan
+from adjoint.windows.types import CHUNK
 from queues.compiled.jit import inner_kernel, phase_kernel
 from queues.compiled.prefetch import prefetch
 from refsim.windows.deliver import delay_of
@@ -19,9 +42,14 @@ _AHEAD = 128  # synapses to prefetch at most
 
 
 @phase_kernel
-def _find(post, is_special, begin, end, time, place, found, b, size):
-    """List the synapses whose targets have events of their own, after ``size`` others."""
+def _find(post, is_special, begin, end, emission, found, b, size):
+    """List the synapses whose targets have events of their own, after ``size`` others.
+
+    The ``emission`` is given by its time, and its place in the calendar.
+    """
+    time, place = emission
     synapse, emitted, places = found.synapse[b], found.emitted[b], found.place[b]
+    # Without a branch: every synapse is written, and stays if the next is written behind it.
     g = np.uint64(size)
     k = np.uint64(begin)
     while k < np.uint64(end):
@@ -62,6 +90,7 @@ def _list_pieces(rows, pieces, found, b, begin, end):
     for g in range(np.uint64(begin), np.uint64(end)):
         k = found.synapse[b, g]
         arrival = found.emitted[b, g] + delay_of(rows, k)
+        # Pieces of a neuron go backwards in time: the first that begins before the arrival.
         j = np.uint64(pieces.first[np.uint64(rows.post[k])])
         while arrival < pieces.below[b, j]:
             j += np.uint64(1)
@@ -80,30 +109,36 @@ def _evaluate_soon(tables, since, size, response, out):
                 response[q, i] = out[q]
 
 
+@inner_kernel
+def _reading(work, b):
+    return Reading(work.adjoints, work.bars, work.calendar.bar[b], work.port_rate[b])
+
+
+@inner_kernel
+def _rates(tables):
+    """Return the rates of the membrane and of the filter, where there is one of each."""
+    return tables.rate[0], tables.decay_rate[0]
+
+
 @phase_kernel
 def _read_found(problem, work, b, size):
     """Read the synapses that were found."""
-    rows, tables, adjoints, bars = problem.rows, problem.tables, work.adjoints, work.bars
-    chunk, found, out = work.chunk, work.found, work.once.out[b]
+    rows, tables, chunk, found = problem.rows, problem.tables, work.chunk, work.found
     since, scaled, response = found.since[b], chunk.scaled[b], chunk.response[b]
     synapse, place, piece = found.synapse[b], found.place[b], found.piece[b]
-    row, spike_bar, rate_bar = work.pieces.row[b], work.calendar.bar[b], work.port_rate[b]
+    row, out, into = work.pieces.row[b], work.once.out[b], _reading(work, b)
     for begin in range(0, size, CHUNK):
         end = min(begin + CHUNK, size)
         _list_pieces(rows, work.pieces, found, b, begin, end)
-        if problem.is_plain:
+        if problem.tables.is_plain:
             scale(since, tables.length, end - begin, scaled)
-            evaluate_all(adjoints, tables.poly[0, 0], scaled, end - begin, response)
+            evaluate_all(work.adjoints, tables.poly[0, 0], scaled, end - begin, response)
             _evaluate_soon(tables, since, end - begin, response, out)
-            read_listed(
-                adjoints, bars, row, piece, rows.weight, synapse, place, begin, end, response,
-                since, tables.rate[0], tables.decay_rate[0], spike_bar, rate_bar,
-            )  # fmt: skip
+            listed = Listed(synapse, place, row, piece, since, response)
+            read_listed(into, rows.weight, listed, begin, end, _rates(tables))
         else:
-            read_found(
-                tables, rows, adjoints, bars, row, piece, out, synapse, place, begin, end, since,
-                spike_bar, rate_bar,
-            )  # fmt: skip
+            listed = Listed(synapse, place, row, piece, since, out)
+            read_found(tables, rows, into, listed, begin, end)
 
 
 @phase_kernel
@@ -116,18 +151,15 @@ def _visit_segment(tables, adjoints, at, post, begin, end, window, out):
 @phase_kernel
 def _read_chunk(problem, work, b, n_segments, size, n_found):
     """Read the segments of a chunk; return the number of synapses that were found."""
-    rows, tables, adjoints, bars = problem.rows, problem.tables, work.adjoints, work.bars
-    chunk, spike_bar, rate_bar = work.chunk, work.calendar.bar[b], work.port_rate[b]
-    if problem.is_plain:
+    rows, tables, chunk, into = problem.rows, problem.tables, work.chunk, _reading(work, b)
+    if problem.tables.is_plain:
         scale(chunk.since[b], tables.length, size, chunk.scaled[b])
-        evaluate_all(adjoints, tables.poly[0, 0], chunk.scaled[b], size, chunk.response[b])
-        a, r = tables.rate[0], tables.decay_rate[0]
-        read_apart(
-            adjoints, bars, rows.post, rows.weight, chunk, b, n_segments, a, r, spike_bar, rate_bar
-        )
+        evaluate_all(work.adjoints, tables.poly[0, 0], chunk.scaled[b], size, chunk.response[b])
+        targets = Targets(rows.post, rows.weight)
+        read_apart(into, targets, chunk, b, n_segments, _rates(tables))
     else:
-        read_any(tables, rows, adjoints, bars, work.once, chunk, b, n_segments, spike_bar, rate_bar)
-    if work.counts[b, N_PIECES] > 0:
+        read_any(tables, rows, into, work.once, chunk, b, n_segments)
+    if work.counts[b].n_pieces > 0:
         is_special = work.pieces.is_special
         n_found = _find_in_chunk(rows.post, is_special, chunk, n_segments, work.found, b, n_found)
     return _read_if_many(problem, work, b, n_found)
@@ -153,7 +185,7 @@ def _prefetch(bars, post, weight, begin, end):
 @inner_kernel
 def _is_alike(problem, first, end):
     """Return whether what is left of a row is long and has one delay and one response."""
-    if not problem.is_plain or end - first < _LONG:
+    if not problem.tables.is_plain or end - first < _LONG:
         return False
     return delay_of(problem.rows, first) == delay_of(problem.rows, end - 1)
 
@@ -182,6 +214,28 @@ def _add_segment(chunk, b, s, end, used, time, place):
     chunk.place[b, s] = np.uint64(place)
 
 
+@inner_kernel
+def _read_alike(problem, work, b, span, time, place, n_found):
+    """Read what is left of a row of one delay; return the number of synapses that were found.
+
+    The ``span`` is of its first synapse, its end, and how far behind the next row begins.
+    """
+    rows, tables, adjoints, out = problem.rows, problem.tables, work.adjoints, work.once.out[b]
+    begin, end, ahead = span
+    w = work.now[0].window
+    if work.counts[b].sparse == 1:
+        _visit_segment(tables, adjoints, work.at, rows.post, begin, end, w + 1, out)
+    respond(tables, 0, 0, edge(problem.windows, w + 1) - (time + delay_of(rows, begin)), out)
+    unit, targets = unit_of(adjoints, _rates(tables), out), Targets(rows.post, rows.weight)
+    work.calendar.bar[b, place] += read_alike(_reading(work, b), targets, begin, end, ahead, unit)
+    if work.counts[b].n_pieces == 0:
+        return n_found
+    n_found = _find(
+        rows.post, work.pieces.is_special, begin, end, (time, place), work.found, b, n_found
+    )
+    return _read_if_many(problem, work, b, n_found)
+
+
 @phase_kernel
 def read_block(problem, work, b):
     """Read all arrivals of this window at the neurons of a block."""
@@ -189,13 +243,15 @@ def read_block(problem, work, b):
     emissions, calendar, chunk = problem.emissions, work.calendar, work.chunk
     adjoints, bars, out = work.adjoints, work.bars, work.once.out[b]
     n_blocks, n_lists = calendar.head.shape
-    is_sparse, has_pieces = work.counts[b, SPARSE] == 1, work.counts[b, N_PIECES] > 0
-    since, w = chunk.since[b], work.now[0]
+    is_sparse = work.counts[b].sparse == 1
+    since, w = chunk.since[b], work.now[0].window
     t0, t1 = edge(windows, w), edge(windows, w + 1)
+    # The list is taken out before it is gone through: what has arrivals left enters another.
     e = np.int64(calendar.head[b, w % n_lists])
     calendar.head[b, w % n_lists] = -1
+    # Arrivals so far; segments and arrivals of the chunk at work; synapses found.
     events, n_segments, size, n_found = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
-    usual = np.int64(16)
+    usual = np.int64(16)  # synapses of a segment, from the last one
     while e >= 0:
         place = e & calendar.mask[0]
         following = np.int64(calendar.link[b, place])
@@ -206,21 +262,11 @@ def read_block(problem, work, b):
             next_first = _prefetch_next(rows, emissions, calendar, b, following, usual)
         if _is_alike(problem, first, end):
             begin = first
-            if is_sparse:
-                _visit_segment(tables, adjoints, work.at, rows.post, begin, end, w + 1, out)
-            respond(tables, 0, 0, t1 - (time + delay_of(rows, first)), out)
-            calendar.bar[b, place] += read_alike(
-                adjoints, bars, rows.post, rows.weight, begin, end, next_first - first, out,
-                tables.rate[0], tables.decay_rate[0], work.port_rate[b],
-            )  # fmt: skip
-            if has_pieces:
-                n_found = _find(
-                    rows.post, work.pieces.is_special, begin, end, time, place, work.found, b,
-                    n_found,
-                )  # fmt: skip
-                n_found = _read_if_many(problem, work, b, n_found)
+            span = begin, end, next_first - first
+            n_found = _read_alike(problem, work, b, span, time, place, n_found)
             events += end - begin
         else:
+            # A segment that does not fit goes on in the next chunk.
             begin = end
             while True:
                 top = begin
@@ -237,14 +283,15 @@ def read_block(problem, work, b):
                     break
                 n_found = _read_chunk(problem, work, b, n_segments, size, n_found)
                 n_segments, size = np.int64(0), np.int64(0)
+        # Synapses before ``begin`` are reached in earlier windows, if there are any.
         usual = min(end - begin + 8, np.int64(_AHEAD))
         if begin > first:
             put(windows, calendar, b, e, begin, time + delay_of(rows, begin - 1))
         else:
-            work.counts[b, PENDING] -= 1
+            work.counts[b].pending -= 1
         e = following
     if size > 0:
         n_found = _read_chunk(problem, work, b, n_segments, size, n_found)
     if n_found > 0:
         _read_found(problem, work, b, n_found)
-    work.counts[b, EVENTS] = events
+    work.counts[b].events = events

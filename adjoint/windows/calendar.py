@@ -6,7 +6,6 @@ that of the arrivals before. So an emission costs nothing in windows without its
 
 import numpy as np
 
-from adjoint.windows.types import ENTERED, PENDING
 from queues.compiled.jit import inner_kernel, phase_kernel
 from refsim.windows.deliver import delay_of
 
@@ -60,10 +59,10 @@ def enter(problem, work, b):
     """Let the emissions of this window enter; arrivals after the end do not exist."""
     rows, calendar, windows = problem.rows, work.calendar, problem.windows
     n_blocks = calendar.head.shape[0]
-    e = work.counts[b, ENTERED]
+    e = work.counts[b].entered
     while e > 0:
         time = problem.emissions.time[e - 1]
-        if entry_window(windows, calendar, time) < work.now[0]:
+        if entry_window(windows, calendar, time) < work.now[0].window:
             break
         e -= 1
         calendar.bar[b, e & calendar.mask[0]] = 0.0
@@ -73,5 +72,5 @@ def enter(problem, work, b):
             end -= 1
         if end > first:
             put(windows, calendar, b, e, end, time + delay_of(rows, end - 1))
-            work.counts[b, PENDING] += 1
-    work.counts[b, ENTERED] = e
+            work.counts[b].pending += 1
+    work.counts[b].entered = e

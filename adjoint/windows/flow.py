@@ -144,19 +144,15 @@ def sweep(adjoints, tables, begin, end):
 
 @by_type
 def sweep_block(adjoints: type) -> Callable[..., None]:
-    """Take rows back over a window; arguments are (adjoints, tables, is_plain, begin, end)."""
+    """Take rows back over a window; arguments are (adjoints, tables, begin, end)."""
     if adjoints is Adjoints:
-        return lambda adjoints, tables, is_plain, begin, end: _sweep_plain(
-            adjoints, tables, is_plain, begin, end
-        )
-    return lambda adjoints, tables, is_plain, begin, end: _sweep_plain_and_rates(
-        adjoints, tables, is_plain, begin, end
-    )
+        return lambda adjoints, tables, begin, end: _sweep_plain(adjoints, tables, begin, end)
+    return lambda adjoints, tables, begin, end: _sweep_plain_and_rates(adjoints, tables, begin, end)
 
 
 @inner_kernel
-def _sweep_plain(adjoints, tables, is_plain, begin, end):
-    if is_plain:
+def _sweep_plain(adjoints, tables, begin, end):
+    if tables.is_plain:
         over = tables.over[0, 0, 1]
         decay = tables.decay[0, 1]
         sweep_one_port(adjoints.row, begin, end, over[FIRST], over[LIFT], decay)
@@ -165,8 +161,8 @@ def _sweep_plain(adjoints, tables, is_plain, begin, end):
 
 
 @inner_kernel
-def _sweep_plain_and_rates(adjoints, tables, is_plain, begin, end):
-    if is_plain:
+def _sweep_plain_and_rates(adjoints, tables, begin, end):
+    if tables.is_plain:
         over, decay = tables.over[0, 0, 1], tables.decay[0, 1]
         sweep_one_port_and_rates(adjoints.row, begin, end, over, decay, tables.length)
     else:

@@ -17,7 +17,7 @@ from adjoint.windows.block import read_block
 from adjoint.windows.calendar import enter, entry_window, window_of
 from adjoint.windows.flow import columns_of, sweep_block, visit
 from adjoint.windows.own import begin_own, end_own
-from adjoint.windows.types import ENTERED, EVENTS, N_PIECES, NEXT, OWN, PENDING, SPARSE
+from adjoint.windows.types import NEXT
 from queues.compiled.barrier import claim, wait, withdraw
 from queues.compiled.jit import inner_kernel, kernel, phase_kernel
 from refsim.models import lif as neuron
@@ -32,12 +32,12 @@ _MANY, _FEW = 0.1, 0.03
 def _settle(tables, adjoints, at, counts, edge, b, window, out):
     """Choose whether the rows of a block, at the begin of ``window``, go on together."""
     begin, end = edge[b], edge[b + 1]
-    events = counts[b, EVENTS]
-    if counts[b, SPARSE] == 1 and events > _MANY * (end - begin):
+    events = counts[b].events
+    if counts[b].sparse == 1 and events > _MANY * (end - begin):
         for n in range(begin, end):
             visit(tables, adjoints, at, n, window, out)
-        counts[b, SPARSE] = 0
-    elif counts[b, SPARSE] == 0 and events < _FEW * (end - begin):
+        counts[b].sparse = 0
+    elif counts[b].sparse == 0 and events < _FEW * (end - begin):
         _scatter(at, counts, edge, b, window)
 
 
@@ -46,7 +46,7 @@ def _scatter(at, counts, edge, b, window):
     """Make a block sparse, whose rows hold at the begin of ``window``."""
     for n in range(edge[b], edge[b + 1]):
         at[n] = window
-    counts[b, SPARSE] = 1
+    counts[b].sparse = 1
 
 
 @phase_kernel
@@ -54,24 +54,26 @@ def back_over_window(problem, work, b):
     """Take a block back over this window."""
     tables, adjoints, edge = problem.tables, work.adjoints, problem.rows.edge
     enter(problem, work, b)
-    _settle(tables, adjoints, work.at, work.counts, edge, b, work.now[0] + 1, work.once.out[b])
+    _settle(
+        tables, adjoints, work.at, work.counts, edge, b, work.now[0].window + 1, work.once.out[b]
+    )
     begin_own(problem, work, b)
     read_block(problem, work, b)
-    if work.counts[b, EVENTS] == 0 and work.counts[b, N_PIECES] == 0:
+    if work.counts[b].events == 0 and work.counts[b].n_pieces == 0:
         # Rows wait, as they do where windows are skipped: both give the same to the last bit.
-        if work.counts[b, SPARSE] == 0:
-            _scatter(work.at, work.counts, edge, b, work.now[0] + 1)
-    elif work.counts[b, SPARSE] == 0:
-        sweep_block(adjoints, tables, problem.is_plain, edge[b], edge[b + 1])
-    if work.counts[b, N_PIECES] > 0:
-        n_pieces = work.counts[b, N_PIECES]
-        end_own(tables, adjoints, work.at, work.pieces, b, n_pieces, work.now[0])
+        if work.counts[b].sparse == 0:
+            _scatter(work.at, work.counts, edge, b, work.now[0].window + 1)
+    elif work.counts[b].sparse == 0:
+        sweep_block(adjoints, tables, edge[b], edge[b + 1])
+    if work.counts[b].n_pieces > 0:
+        n_pieces = work.counts[b].n_pieces
+        end_own(tables, adjoints, work.at, work.pieces, b, n_pieces, work.now[0].window)
 
 
 @inner_kernel
 def _collect_inputs(emissions, windows, calendar, now, input_bar, window):
     """Complete the cotangents of the input spikes from a window on."""
-    i = now[1]
+    i = now[0].inputs
     while i > 0:
         e = emissions.of_input[i - 1]
         if window_of(windows, emissions.time[e]) < window:
@@ -81,7 +83,7 @@ def _collect_inputs(emissions, windows, calendar, now, input_bar, window):
         for b in range(calendar.bar.shape[0]):
             total += calendar.bar[b, e & calendar.mask[0]]
         input_bar[i] = total
-    now[1] = i
+    now[0].inputs = i
 
 
 @inner_kernel
@@ -89,11 +91,11 @@ def _next_window(own, emissions, windows, calendar, counts, w):
     """Return the next window in which something happens, or -1."""
     following = np.int64(-1)
     for b in range(counts.shape[0]):
-        if counts[b, PENDING] > 0:
+        if counts[b].pending > 0:
             return w - 1
-        if counts[b, OWN] < own.start[b + 1]:
-            following = max(following, own.window[counts[b, OWN]])
-    entered = counts[0, ENTERED]
+        if counts[b].own < own.start[b + 1]:
+            following = max(following, own.window[counts[b].own])
+    entered = counts[0].entered
     if entered > 0:
         entry = entry_window(windows, calendar, emissions.time[entered - 1])
         following = max(following, entry)
@@ -106,27 +108,27 @@ def move_on(problem, work):
 
     If there is none in this section, the window is below it then.
     """
-    w = work.now[3]
+    w = work.now[0].done
     emissions, windows, calendar = problem.emissions, problem.windows, work.calendar
     counts = work.counts
     following = _next_window(problem.own, emissions, windows, calendar, counts, w)
     if following < windows.first:
         _collect_inputs(emissions, windows, calendar, work.now, work.input_bar, windows.first)
-        work.now[0] = -1
+        work.now[0].window = -1
         return
     if following < w - 1:
         for b in range(counts.shape[0]):
-            if counts[b, SPARSE] == 0:
+            if counts[b].sparse == 0:
                 _scatter(work.at, counts, problem.rows.edge, b, w)
-            counts[b, EVENTS] = 0
+            counts[b].events = 0
     _collect_inputs(emissions, windows, calendar, work.now, work.input_bar, following + 1)
-    work.now[0] = following
+    work.now[0].window = following
 
 
 @inner_kernel
 def _turn(now, share, used):
     """Return what comes next: a window, another call, or the end."""
-    if now[0] < 0:
+    if now[0].window < 0:
         return DONE
     return RUNNING if used >= share else WORKING
 
@@ -140,16 +142,16 @@ def run_windows_back(problem, work, share, gate, thread, n_threads):
     """
     n_blocks = work.counts.shape[0]
     used = np.int64(0)
-    if thread == 0 and work.now[0] == NEXT:
+    if thread == 0 and work.now[0].window == NEXT:
         move_on(problem, work)
     while True:
         if thread == 0:
-            work.now[2] = _turn(work.now, share, used)
+            work.now[0].status = _turn(work.now, share, used)
             withdraw(work.claims)
         if not wait(gate, n_threads):
             return RUNNING
-        if work.now[2] != WORKING:
-            return work.now[2]
+        if work.now[0].status != WORKING:
+            return work.now[0].status
         for i in range(n_blocks):
             b = claim(work.claims, i, thread, n_threads)
             if b >= 0:
@@ -159,8 +161,8 @@ def run_windows_back(problem, work, share, gate, thread, n_threads):
         if thread == 0:
             used += 100
             for b in range(n_blocks):
-                used += work.counts[b, EVENTS]
-            work.now[3] = work.now[0]
+                used += work.counts[b].events
+            work.now[0].done = work.now[0].window
             move_on(problem, work)
 
 

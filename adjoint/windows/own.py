@@ -12,7 +12,7 @@ import numpy as np
 
 from adjoint.windows.calendar import edge
 from adjoint.windows.flow import columns_of, flow_row, visit
-from adjoint.windows.types import N_PIECES, OWN, RELEASE, SAMPLE, SPARSE, SPIKE
+from adjoint.windows.types import RELEASE, SAMPLE, SPIKE
 from queues.compiled.jit import inner_kernel, phase_kernel
 from refsim.models import lif as neuron
 
@@ -61,11 +61,8 @@ def _piece(tables, adjoints, pieces, b, j, n, time, out):
 
 
 @inner_kernel
-def _open(tables, adjoints, at, pieces, b, j, n, end, w, is_sparse, out):
-    """Begin the first piece ``j`` of a neuron, at the end of window ``w``."""
-    if is_sparse:
-        visit(tables, adjoints, at, n, w + 1, out)
-    columns = columns_of(tables)
+def _open(columns, adjoints, pieces, b, j, n, end):
+    """Begin the first piece ``j`` of a neuron, at the ``end`` of the window."""
     _copy(columns, adjoints.row, n, pieces.row[b], j)
     for q in range(columns):
         adjoints.row[n, q] = 0.0
@@ -81,15 +78,16 @@ def begin_own(problem, work, b):
     own, tables, windows = problem.own, problem.tables, problem.windows
     pieces, adjoints = work.pieces, work.adjoints
     row, out = pieces.row[b], work.once.out[b]
-    w = work.now[0]
-    i = work.counts[b, OWN]
+    w = work.now[0].window
+    i = work.counts[b].own
     stop = own.start[b + 1]
     j = np.int64(-1)
     while i < stop and own.window[i] == w:
         n = own.neuron[i]
         j += 1
-        end, is_sparse = edge(windows, w + 1), work.counts[b, SPARSE] == 1
-        _open(tables, adjoints, work.at, pieces, b, j, n, end, w, is_sparse, out)
+        if work.counts[b].sparse == 1:
+            visit(tables, adjoints, work.at, n, w + 1, out)
+        _open(columns_of(tables), adjoints, pieces, b, j, n, edge(windows, w + 1))
         while True:
             happens = i < stop and own.window[i] == w and own.neuron[i] == n
             time, below = edge(windows, w), -math.inf
@@ -115,8 +113,8 @@ def begin_own(problem, work, b):
                 row[j, 1 + tables.gain.shape[0]] = work.membrane.rate_v[n]
             i += 1
         pieces.below[b, j] = math.inf
-    work.counts[b, OWN] = i
-    work.counts[b, N_PIECES] = j + 1
+    work.counts[b].own = i
+    work.counts[b].n_pieces = j + 1
 
 
 @phase_kernel

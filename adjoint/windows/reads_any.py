@@ -1,6 +1,7 @@
 """The loops of `adjoint.windows.reads` for networks of any ports and membrane time constants."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,11 +20,22 @@ from adjoint.windows.types import (
     Adjoints,
 )
 from queues.compiled.jit import by_type, inner_kernel, phase_kernel
+from refsim.types import Float
+
+
+class Place(NamedTuple):
+    """Where an arrival reads."""
+
+    row: Float  # table of adjoints, of neurons or of pieces
+    j: np.int64  # row of it
+    c: np.int64  # class of the neuron
+    i: np.int64  # state that the arrival enters
 
 
 @inner_kernel
-def _list_rates(row, j, i, n_states, w, out, is_cascade, rate_bar):
-    """Read gradients by rates from row ``j`` with the responses ``out`` of state ``i``."""
+def _list_rates(at, n_states, w, out, is_cascade, rate_bar):
+    """Read gradients by rates with the responses ``out``."""
+    row, j, _, i = at
     first, lift = out[FIRST], out[LIFT]
     v, x = row[j, 0], row[j, 1 + i]
     at_x, at_own, at_cross = 2 + n_states + i, 2 + 2 * n_states + i, 2 + 3 * n_states + i
@@ -41,14 +53,11 @@ def _list_rates(row, j, i, n_states, w, out, is_cascade, rate_bar):
 
 @by_type
 def list_rates(adjoints: type) -> Callable[..., None]:
-    """Read gradients by rates from a row of any network.
-
-    Arguments are (adjoints, row, j, i, n_states, w, out, is_cascade, rate_bar).
-    """
+    """Read gradients by rates: (adjoints, at, n_states, w, out, is_cascade, rate_bar)."""
     if adjoints is Adjoints:
-        return lambda adjoints, *rest: None
-    return lambda adjoints, row, j, i, n_states, w, out, is_cascade, rate_bar: _list_rates(
-        row, j, i, n_states, w, out, is_cascade, rate_bar
+        return lambda adjoints, at, n_states, w, out, is_cascade, rate_bar: None
+    return lambda adjoints, at, n_states, w, out, is_cascade, rate_bar: _list_rates(
+        at, n_states, w, out, is_cascade, rate_bar
     )
 
 
@@ -61,8 +70,9 @@ def state_of(tables, rows, k):
 
 
 @inner_kernel
-def _read_one(tables, adjoints, row, j, bars, k, w, c, i, out, rate_bar):
-    """Read an arrival of weight ``w`` at state ``i`` from row ``j``; return dL/d(time)."""
+def _read_one(tables, into, at, k, w, out):
+    """Let synapse ``k`` read with the responses ``out``; return dL/d(time)."""
+    row, j, c, i = at
     first = out[FIRST]
     v, x = row[j, 0], row[j, 1 + i]
     weight_bar = out[LIFT] * v + first * x
@@ -76,14 +86,14 @@ def _read_one(tables, adjoints, row, j, bars, k, w, c, i, out, rate_bar):
         by_time += (tables.decay_rate[i + 1] * current - gain * first) * y
     by_time += tables.rate[c] * (out[LIFT] - current) * v
     time_bar = w * by_time
-    add_bars(bars, k, weight_bar, time_bar)
-    list_rates(adjoints, row, j, i, tables.gain.shape[0], w, out, gain > 0.0, rate_bar)
+    add_bars(into.bars, k, weight_bar, time_bar)
+    list_rates(into.adjoints, at, tables.gain.shape[0], w, out, gain > 0.0, into.rate_bar)
     return time_bar
 
 
 @phase_kernel
-def read_any(tables, rows, adjoints, bars, once, chunk, b, size, spike_bar, rate_bar):
-    """Read the segments of a chunk; arrivals of one time and kind have one response."""
+def read_any(tables, rows, into, once, chunk, b, size):
+    """Read ``size`` segments of a chunk; arrivals of one time and kind have one response."""
     is_kept = once.response.shape[2] == tables.rate.shape[0]
     last = -1.0
     i = np.uint64(0)
@@ -97,6 +107,7 @@ def read_any(tables, rows, adjoints, bars, once, chunk, b, size, spike_bar, rate
             if u != last:
                 last = u
                 once.stamp[b] += 1
+            # What is kept of an earlier arrival of this time is known by the stamp of the time.
             out = once.out[b]
             if is_kept:
                 out = once.response[b, q, c]
@@ -105,23 +116,20 @@ def read_any(tables, rows, adjoints, bars, once, chunk, b, size, spike_bar, rate
                 if is_kept:
                     once.known[b, q, c] = once.stamp[b]
             w = np.float64(rows.weight[k])
-            row = adjoints.row
-            total += _read_one(tables, adjoints, row, n, bars, k, w, c, q, out, rate_bar)
+            total += _read_one(tables, into, Place(into.adjoints.row, n, c, q), k, w, out)
             i += np.uint64(1)
-        spike_bar[chunk.place[b, s]] += total
+        into.spike_bar[chunk.place[b, s]] += total
 
 
 @phase_kernel
-def read_found(
-    tables, rows, adjoints, bars, row, piece, out, synapse, place, begin, end, since, spike_bar,
-    rate_bar,
-):  # fmt: skip
-    """Read synapses of any network, one by one, from rows of pieces."""
+def read_found(tables, rows, into, listed, begin, end):
+    """Read the synapses listed from ``begin`` to ``end``, one by one, from rows of pieces."""
+    out = listed.response
     for g in range(begin, end):
-        k = synapse[g]
+        k = listed.synapse[g]
         c = tables.kind[rows.post[k]]
         i = state_of(tables, rows, k)
-        respond(tables, c, i, since[g - begin], out)
+        respond(tables, c, i, listed.since[g - begin], out)
+        at = Place(listed.row, np.int64(listed.piece[g - begin]), c, i)
         w = np.float64(rows.weight[k])
-        j = np.int64(piece[g - begin])
-        spike_bar[place[g]] += _read_one(tables, adjoints, row, j, bars, k, w, c, i, out, rate_bar)
+        into.spike_bar[listed.place[g]] += _read_one(tables, into, at, k, w, out)

@@ -25,7 +25,7 @@ from adjoint.windows.types import (
 )
 from queues.compiled.jit import inner_kernel, kernel, phase_kernel
 from refsim.models.lif.exponentials import convolve2, convolve3, convolve4
-from refsim.models.lif.response import MOST_CLASSES, polynomial
+from refsim.models.lif.response import MOST_CLASSES, polynomial, times_within
 from refsim.types import Float, Model
 
 _MOST_DECAY = 8.0  # of a window in time constants; beyond it polynomials lose digits
@@ -147,6 +147,7 @@ def window_tables(model: Model, length: float, with_rates: bool) -> Tables:
         decay=np.zeros((len(rate), _WINDOWS if few else 2)),
         length=length,
         with_rates=with_rates,
+        is_plain=n_states == 1 and len(fitted) == 1,
     )
     _fill_over(tables)
     return tables
@@ -172,11 +173,7 @@ def _polynomials(
 def _fitted(
     decay_rate: Float, gain: Float, a: float, i: int, length: float, n_responses: int
 ) -> list[Float]:
-    def values(z: Float) -> Float:
-        out = np.zeros((len(z), n_responses))
-        times = 0.5 * length * (z + 1.0)
-        fill_responses(decay_rate, gain, n_responses > SECOND + 1, a, i, times, out)
-        return out
-
-    columns = [lambda z, q=q: values(z)[:, q] for q in range(n_responses)]
-    return [polynomial(column) for column in columns]
+    times = times_within(length)
+    out = np.zeros((len(times), n_responses))
+    fill_responses(decay_rate, gain, n_responses > SECOND + 1, a, i, times, out)
+    return [polynomial(column) for column in out.T]

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from adjoint.types import Outcome
 from adjoint.windows.loop import finish_windows, run_windows_back
 from adjoint.windows.responses import window_tables
-from adjoint.windows.room import aligned_zeros, room_for_chunk, room_for_found, room_for_pieces
 from adjoint.windows.section import (
     Before,
     Section,
@@ -19,10 +18,9 @@ from adjoint.windows.section import (
     section_of,
 )
 from adjoint.windows.types import (
-    ENTERED,
+    COUNTS,
     NEXT,
-    OWN,
-    SPARSE,
+    PROGRESS,
     Adjoints,
     AdjointsAndRates,
     Calendar,
@@ -36,6 +34,10 @@ from adjoint.windows.types import (
     WindowReverse,
     Windows,
     WindowWork,
+    aligned_zeros,
+    room_for_chunk,
+    room_for_found,
+    room_for_pieces,
 )
 from queues.compiled.barrier import claims
 from queues.compiled.jit import kernel
@@ -43,11 +45,12 @@ from refsim.models.lif.adjoint import ModelBar
 from refsim.network.network import Network
 from refsim.network.voltages import start_of
 from refsim.question import Question
-from refsim.results.simulation import Spikes
+from refsim.results.result import Spikes
 from refsim.status import DONE, RUNNING
 from refsim.threads import Crew
 from refsim.types import Float, Rows
 from refsim.validate import LARGEST
+from refsim.windows.types import cleared
 
 # Arrivals of a thread between two looks at the keyboard: some hundredths of a second.
 _SHARE = 3_000_000
@@ -57,9 +60,11 @@ _DECAY = 4.0  # of a window in the shortest time constant, for polynomials of fe
 
 
 def number_of_windows(network: Network, duration: float, longest: float = math.inf) -> int:
-    """Return the number of windows of a backward pass, or 0 if there would be too many.
+    """Return the number of windows of a pass over spikes that are known, or 0 for too many.
 
-    A window is shorter than any delay between neurons, by more than the rounding of times.
+    A window is shorter than any delay between neurons, by more than the rounding of times. So far
+    it is as `refsim.windows.plan.window_length` has it; but no bound asks for responses that rise
+    in it, and windows are longer for that. What limits them is the length of polynomials.
     """
     most = network.shortest_delay - 8.0 * float(np.spacing(duration))
     fastest = max(float(network.model.neurons.rate.max()), float(network.model.ports.rate.max()))
@@ -176,7 +181,6 @@ class WayBack:
             own=section.own,
             slopes=section.slopes,
             sample_bar=sample_bar,
-            is_plain=len(model.ports.rate) == 1 and tables.poly.shape[1] == 1,
         )
         if self._work is None:
             self._work = self._begun(section, spike_bar)
@@ -224,14 +228,15 @@ class WayBack:
         width = 3 + 4 * n_states if with_rates else 1 + n_states
         width = -(-width // 8) * 8 if with_rates else -(-width // 2) * 2
         few = n_classes if tables.poly.shape[1] else 0
-        counts = np.zeros((n_blocks, 8), dtype=np.int64)
-        counts[:, ENTERED] = len(section.emissions.time)
-        counts[:, OWN] = section.own.start[:-1]
-        counts[:, SPARSE] = 1
+        counts, now = cleared(COUNTS, n_blocks), cleared(PROGRESS, 1)
+        counts.entered = len(section.emissions.time)
+        counts.own = section.own.start[:-1]
+        counts.sparse = 1
         row = aligned_zeros(n, width)
         membrane, bar = _membranes(n, windows.question.duration)
         membrane.held[section.held] = 1
         total = windows.windows.total
+        now.window, now.inputs, now.done = total - 1, len(section.emissions.of_input), total
         return WindowWork(
             adjoints=AdjointsAndRates(row) if with_rates else Adjoints(row),
             at=np.full(n, total, dtype=np.int32),
@@ -252,7 +257,7 @@ class WayBack:
             chunk=room_for_chunk(n_blocks, n_responses),
             found=room_for_found(n_blocks, windows.rows),
             counts=counts,
-            now=np.array([total - 1, len(section.emissions.of_input), 0, total]),
+            now=now,
             injected=np.zeros((n_blocks, 8)),
             claims=claims(n_blocks),
         )
@@ -261,13 +266,12 @@ class WayBack:
         """Return what the last section has left, with the numbers of this one."""
         n_blocks = len(work.counts)
         shift = self._number - section.number
-        now = work.now
-        now[0] = NEXT
-        now[1] += self._first_input - section.first_input
+        work.now.window = NEXT
+        work.now.inputs += self._first_input - section.first_input
         calendar = self._calendar(section)
-        _hand_on(work.calendar, calendar, int(work.counts[0, ENTERED]), shift)
-        work.counts[:, ENTERED] += shift
-        work.counts[:, OWN] = section.own.start[:-1]
+        _hand_on(work.calendar, calendar, int(work.counts[0].entered), shift)
+        work.counts.entered += shift
+        work.counts.own = section.own.start[:-1]
         room, pieces = room_of_pieces(section.own), work.pieces
         if room > pieces.time.shape[1]:
             pieces = room_for_pieces(n_blocks, len(work.at), pieces.row.shape[2], room)

@@ -20,7 +20,7 @@ from adjoint.windows.types import (
     Windows,
 )
 from refsim.question import Question
-from refsim.results.simulation import Spikes
+from refsim.results.result import Spikes
 from refsim.types import Float, Int, Tape
 from refsim.windows.run import order_of_emissions
 

@@ -13,8 +13,6 @@ from adjoint.windows.types import FIRST, LIFT, LIFT_A, LIFT_R, Adjoints
 from queues.compiled.jit import by_type, inner_kernel, keep_apart, phase_kernel
 from queues.compiled.polynomials import SEVERAL, evaluate_several
 
-CHUNK = 512  # arrivals whose responses are computed together; a multiple of SEVERAL
-
 
 @phase_kernel
 def _scan_delays(delay, first, end, time, t0, t1, since, used):
@@ -35,8 +33,9 @@ def _scan_delays(delay, first, end, time, t0, t1, since, used):
 
 
 @phase_kernel
-def _scan_groups(delay, group, first, end, time, t0, t1, since, used):
+def _scan_groups(rows, first, end, time, t0, t1, since, used):
     """Do what `_scan_delays` does, for delays by group."""
+    delay, group = rows.delay, rows.group
     i = np.uint64(used)
     k = np.uint64(end)
     while k > np.uint64(first) and i < np.uint64(since.shape[0]):
@@ -67,7 +66,7 @@ def scan(rows, first, end, time, t0, t1, since, used):
     there may be more.
     """
     if rows.group.shape[0] > 0:
-        return _scan_groups(rows.delay, rows.group, first, end, time, t0, t1, since, used)
+        return _scan_groups(rows, first, end, time, t0, t1, since, used)
     if rows.delay.shape[0] == 1:
         return _scan_one(rows.delay, first, end, time, t1, since, used)
     return _scan_delays(rows.delay, first, end, time, t0, t1, since, used)

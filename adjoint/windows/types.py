@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refsim.types import Float, Int, NeuronArrays, Rows
+from refsim.windows.types import counters, counters_of_blocks
 
 LIFT, FIRST, SECOND, LIFT_A, LIFT_R, FIRST_R, SECOND_R, LIFT_S, SECOND_S = range(9)
 
@@ -37,6 +38,9 @@ class Tables(NamedTuple):
     decay: Float  # (C, M) of the voltage over m windows
     length: float  # of a window
     with_rates: bool  # whether Q is 9
+    # One exponential port and one class of neurons: what arrivals do is read in loops of their own.
+    # `refsim.windows.types.OneExp` asks more, namely rates whose difference is a fine divisor.
+    is_plain: bool
 
 
 class Windows(NamedTuple):
@@ -95,7 +99,6 @@ class WindowReverse(NamedTuple):
     own: OwnEvents
     slopes: Slopes
     sample_bar: Float  # (V,) in order of time
-    is_plain: bool  # one exponential port and one class of neurons
 
 
 class Calendar(NamedTuple):
@@ -229,14 +232,78 @@ class WindowWork(NamedTuple):
     once: Once
     chunk: Chunk
     found: Found
-    counts: Int  # (B, 8) see the names below
-    now: Int  # (4,) window; input spikes not yet collected; status; last window that is done
+    counts: Any  # (B,) of COUNTS
+    now: Any  # (1,) of PROGRESS
     injected: Float  # (B, 8) size of all that own events have written to rows, in the first column
     claims: Int  # blocks that threads have taken on in this window
 
 
-# Columns of ``counts``: emissions not yet entered, events of neurons' own that are done, emissions
-# under way, arrivals of the last window, whether rows hold each at a window of its own, pieces.
-ENTERED, OWN, PENDING, EVENTS, SPARSE, N_PIECES = range(6)
+# The counters of a block.
+COUNTS = counters_of_blocks(
+    "entered",  # emissions that have not entered yet
+    "own",  # number of the next event of a neuron's own
+    "pending",  # emissions under way
+    "events",  # arrivals of the last window
+    "sparse",  # 1 where each row holds at a window of its own
+    "n_pieces",
+)
+
+# Where the pass is.
+PROGRESS = counters(
+    "window",  # -1 at the end
+    "inputs",  # input spikes whose cotangents have not been collected
+    "status",
+    "done",  # last window that is done
+)
 
 NEXT = -2  # in place of the window: the next in which something happens, before the last done
+
+CHUNK = 512  # arrivals whose responses are computed together; a multiple of SEVERAL
+
+
+# Room in which passes work -----------------------------------------------------------------------
+
+
+def room_for_pieces(n_blocks: int, n: int, width: int, room: int) -> Pieces:
+    """Return room for the pieces of neurons with events of their own in one window."""
+    return Pieces(
+        row=np.zeros((n_blocks, room, width)),
+        time=np.zeros((n_blocks, room)),
+        below=np.zeros((n_blocks, room)),
+        neuron=np.zeros((n_blocks, room), dtype=np.int64),
+        first=np.zeros(n, dtype=np.uint32),
+        is_special=np.zeros(n, dtype=np.uint8),
+    )
+
+
+def room_for_chunk(n_blocks: int, n_responses: int) -> Chunk:
+    """Return room for arrivals that are read together."""
+    shape = (n_blocks, CHUNK)
+    return Chunk(
+        end=np.zeros(shape, dtype=np.uint64),
+        start=np.zeros((n_blocks, CHUNK + 1), dtype=np.uint64),
+        emitted=np.zeros(shape),
+        place=np.zeros(shape, dtype=np.uint64),
+        since=np.zeros(shape),
+        scaled=np.zeros(shape),
+        response=np.zeros((n_blocks, n_responses, CHUNK)),
+    )
+
+
+def aligned_zeros(n: int, width: int) -> Float:
+    """Return zeros (n, width) from the begin of a cache line."""
+    flat = np.zeros(n * width + 7)
+    skip = -(flat.ctypes.data // 8) % 8
+    return flat[skip : skip + n * width].reshape(n, width)
+
+
+def room_for_found(n_blocks: int, rows: Rows) -> Found:
+    """Return room for the synapses of a chunk, and of the longest row."""
+    room = CHUNK + max(CHUNK, int(np.diff(rows.start).max(initial=0)))
+    return Found(
+        synapse=np.zeros((n_blocks, room), dtype=np.uint64),
+        emitted=np.zeros((n_blocks, room)),
+        place=np.zeros((n_blocks, room), dtype=np.uint64),
+        piece=np.zeros((n_blocks, CHUNK), dtype=np.uint64),
+        since=np.zeros((n_blocks, CHUNK)),
+    )

@@ -7,7 +7,7 @@ import numpy as np
 from queues.bounded.shell import BoundedKernels, BoundedShell, checked_rows, empty, move, write
 from queues.compiled.jit import inner_kernel, kernel
 from queues.errors import checked_count
-from queues.exact.chains import NONE
+from queues.exact.chains import NONE, assert_in_order
 from queues.types import BoundedArrays, Index
 
 __all__ = ["BoundedHeap", "check", "due", "empty", "first", "push", "take"]
@@ -82,12 +82,7 @@ def check(queues: BoundedArrays) -> None:
     for q in range(queues.size.size):
         start = q * int(queues.capacity[0])
         child = np.arange(1, queues.size[q])
-        above, below = start + (child - 1) // 2, start + child
-        time, order = queues.time, queues.order
-        ordered = (time[above] < time[below]) | (
-            (time[above] == time[below]) & (order[above] < order[below])
-        )
-        assert ordered.all(), time[start : start + int(queues.size[q])]
+        assert_in_order(queues, start + (child - 1) // 2, start + child)
 
 
 class BoundedHeap(BoundedShell):

@@ -18,7 +18,7 @@ from queues.bounded.shell import (
 )
 from queues.compiled.jit import kernel
 from queues.errors import checked_count
-from queues.exact.chains import NONE
+from queues.exact.chains import NONE, assert_in_order
 from queues.types import BoundedArrays, Index
 
 __all__ = ["BoundedSortedArray", "check", "due", "empty", "first", "push", "take"]
@@ -62,9 +62,7 @@ def check(queues: BoundedArrays) -> None:
     checked_rows(queues)
     for q in range(queues.size.size):
         rows = rows_in_ring(queues, q)
-        time, order = queues.time[rows], queues.order[rows]
-        ordered = (time[:-1] < time[1:]) | ((time[:-1] == time[1:]) & (order[:-1] < order[1:]))
-        assert ordered.all(), time
+        assert_in_order(queues, rows[:-1], rows[1:])
 
 
 class BoundedSortedArray(BoundedShell):

@@ -3,6 +3,11 @@
 Compiled code is kept on disk (`queues.compiled.code_cache`) and is not stale: a kernel may use
 whatever its module imports of the packages here and of its own package, and an edit in these
 compiles it anew (`queues.compiled.source_digest`). Edits of other modules it may use go unnoticed.
+
+Indices of innermost loops are unsigned, ``np.uint64``. A signed one is first tested for being
+negative, which counts from the end in Python; a loop with that test does not become vectors, and
+may take twice as long. The sum of a signed and an unsigned number is a float for Numba, so that the
+constants of such a loop are cast as well, and so is what it is given and what it returns.
 """
 
 from __future__ import annotations

@@ -35,6 +35,15 @@ def chain_free(link, start, free):
     link[link.size - 1] = free
 
 
+def assert_in_order(queue: Any, first: np.ndarray, then: np.ndarray) -> None:
+    """Assert that each of the rows ``first`` leaves before its row among ``then``."""
+    time, order = queue.time, queue.order
+    ordered = (time[first] < time[then]) | (
+        (time[first] == time[then]) & (order[first] < order[then])
+    )
+    assert ordered.all(), f"rows {then[~ordered]} come too late"
+
+
 def chained(link: np.ndarray, start: int) -> list[int]:
     """Return the rows of a chain, or assert that it ends."""
     rows: list[int] = []

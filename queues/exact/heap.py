@@ -15,6 +15,7 @@ import numpy as np
 
 from queues.compiled.jit import inner_kernel, jit, kernel, maker
 from queues.errors import checked_count
+from queues.exact.chains import assert_in_order
 from queues.exact.shell import Kernels, QueueShell, RowArrays
 from queues.types import HeapArrays
 
@@ -188,13 +189,8 @@ def check_tree(queue: RowArrays, d: int) -> None:
     assert 0 <= size <= queue.time.size, (size, queue.time.size)
     assert len({column.size for column in columns}) == 1
     child = np.arange(1, size)
-    parent = (child - 1) // d
-    time, order = queue.time, queue.order
-    ordered = (time[parent] < time[child]) | (
-        (time[parent] == time[child]) & (order[parent] < order[child])
-    )
-    assert ordered.all(), f"rows {child[~ordered]} come before their parents"
-    assert np.unique(order[:size]).size == size
+    assert_in_order(queue, (child - 1) // d, child)
+    assert np.unique(queue.order[:size]).size == size
 
 
 class BinaryHeap(QueueShell[HeapArrays]):

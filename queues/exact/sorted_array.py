@@ -13,6 +13,7 @@ import numpy as np
 
 from queues.compiled.jit import inner_kernel, kernel
 from queues.errors import checked_count
+from queues.exact.chains import assert_in_order
 from queues.exact.fifo import checked_ring, empty, grown, pop, top
 from queues.exact.shell import Kernels, QueueShell
 from queues.types import FifoArrays
@@ -77,9 +78,7 @@ def add(queue: FifoArrays, time: float, order: int, payload: int, tangent: float
 def check(queue: FifoArrays) -> None:
     """Assert what holds of every sorted ring between two calls."""
     rows = checked_ring(queue)
-    time, order = queue.time[rows], queue.order[rows]
-    ordered = (time[:-1] < time[1:]) | ((time[:-1] == time[1:]) & (order[:-1] < order[1:]))
-    assert ordered.all(), time
+    assert_in_order(queue, rows[:-1], rows[1:])
 
 
 class SortedArray(QueueShell[FifoArrays]):

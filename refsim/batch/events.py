@@ -8,7 +8,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.batch.loop import (
+from refsim.batch.loop import Cursor, run_samples
+from refsim.batch.run import BatchRun
+from refsim.events.run import EventRun, grown_transit, grown_work
+from refsim.network.inputs import Samples, SpikeTrain
+from refsim.network.voltages import start_of, voltages_of
+from refsim.results.batch import BatchResult, starts
+from refsim.results.outcome import Moments, gaps_to_own_events
+from refsim.results.result import Spikes
+from refsim.status import DONE, FULL, RUNNING, SHARE, SPIKE_LIMIT
+from refsim.threads import Tasks, share_out
+from refsim.types import (
     ARRIVALS,
     EMITTED,
     INPUTS,
@@ -16,21 +26,13 @@ from refsim.batch.loop import (
     SEARCHES,
     SPIKES,
     BatchArrays,
-    Cursor,
-    run_samples,
+    Float,
+    InputArrays,
+    Int,
+    SampleArrays,
+    Tape,
 )
-from refsim.batch.run import BatchRun
-from refsim.events.run import EventRun, grown_transit, grown_work
-from refsim.network.inputs import Samples, SpikeTrain
-from refsim.network.voltages import start_of, voltages_of
-from refsim.results.batch import BatchResult, starts
-from refsim.results.sample_gaps import Moments, gaps_to_own_events
-from refsim.results.simulation import Spikes
-from refsim.status import DONE, FULL, RUNNING, SHARE, SPIKE_LIMIT
-from refsim.threads import Tasks, share_out
-from refsim.types import Float, InputArrays, Int, SampleArrays, Tape
 
-_MOST_AT_ONCE = 64  # samples of a task, all of whose spikes are copied once
 _TASKS_A_THREAD = 4  # or more: samples take longer and shorter
 
 
@@ -46,12 +48,20 @@ class Joined(NamedTuple):
 
 def join(times: list[Float], group: list[Int], end: float) -> Joined:
     """Return times up to ``end``; equal ones of a sample stay in the order given."""
-    sample = np.repeat(np.arange(len(times)), [len(part) for part in times])
+    sizes = np.array([len(part) for part in times])
+    given = int(sizes.sum())
+    if given == 0:
+        none = np.zeros(0, dtype=np.int64)
+        return Joined(np.zeros(0), none, none, starts(sizes), 0)
+    sample = np.repeat(np.arange(len(times)), sizes)
     time, member = np.concatenate(times), np.concatenate(group)
-    order = np.lexsort((time, sample))
+    if ((time[1:] >= time[:-1]) | (sample[1:] != sample[:-1])).all():
+        order = np.arange(given)
+    else:
+        order = np.lexsort((time, sample))
     order = order[time[order] <= end]
     sizes = np.bincount(sample[order], minlength=len(times))
-    return Joined(time[order], member[order], order, starts(sizes), len(time))
+    return Joined(time[order], member[order], order, starts(sizes), given)
 
 
 class EventBatch(BatchRun):
@@ -65,11 +75,16 @@ class EventBatch(BatchRun):
         Where samples begin, and what is noted of them.
     tape : Tape
         Rows of all samples, once all have been simulated.
+    most_at_once : int
+        Samples of a task, all of whose spikes are copied once.
     """
+
+    most_at_once = 64
 
     def __init__(self, template: EventRun, inputs: Any, samples: Any, threads: Any, run: Any):
         super().__init__(template.question, inputs, samples, threads)
         self.template = template
+        self.engine = template.engine
         self._run: Callable[[SpikeTrain | None, Samples | None], EventRun] = run
         network, size = self.question.network, len(self)
         sources = [one.sources for one in self.inputs]
@@ -92,15 +107,19 @@ class EventBatch(BatchRun):
             is_done=np.zeros(size, dtype=np.int64),
         )
         most = -(-size // (_TASKS_A_THREAD * self.threads)) if self.threads > 1 else size
-        self._at_once = min(most, _MOST_AT_ONCE)
+        self._at_once = min(most, self.most_at_once)
         self._n_tasks = -(-size // self._at_once)
         self._parts: dict[int, list[NDArray[Any]]] = {}
 
     def _simulate(self) -> None:
         share_out(self._n_tasks, self.threads, self._simulate_tasks)
 
+    def _worker(self) -> Any:
+        """Return the arrays of a thread."""
+        return _Worker(self._run(None, None), self)
+
     def _simulate_tasks(self, tasks: Tasks) -> None:
-        worker = _Worker(self._run(None, None))
+        worker = self._worker()
         for task in tasks:
             first = task * self._at_once
             stop = min(first + self._at_once, len(self))
@@ -110,7 +129,7 @@ class EventBatch(BatchRun):
                 while status != DONE and not tasks.stopped:
                     if status == FULL:
                         worker.grow()
-                    status = worker.go_on(self)
+                    status = worker.go_on()
                     if status == SPIKE_LIMIT:
                         self.limited.append(int(worker.cursor.sample[0]))
                         tasks.stop()
@@ -125,7 +144,9 @@ class EventBatch(BatchRun):
                 of_task = slice(task * self._at_once, (task + 1) * self._at_once)
                 arrays.counts[of_task] = 0
                 arrays.is_done[of_task] = 0
-        nothing = _Worker(self.template).columns(0, 0)
+        nothing = [
+            column[:0] for column in (*self.template.work.tape[:4], self.template.work.origin)
+        ]
         parts = [nothing, *(self._parts[task] for task in sorted(self._parts))]
         time, neuron, before, after, origin = map(np.concatenate, zip(*parts, strict=True))
         self.tape = Tape(time, neuron, before, after, np.zeros(0))
@@ -144,10 +165,10 @@ class EventBatch(BatchRun):
             spikes=Spikes(time.view(), neuron.view(), before.view(), after.view()),
             spike_start=starts(counts[:, SPIKES]),
             voltages=voltages,
-            queue=question.queue,
-            engine=self.template.engine,
-            engine_reason=question.reason,
-            dt=question.dt,
+            queue=self.template.queue if self.engine == "events" else "none",
+            engine=self.engine,
+            engine_reason=self.template.reason,
+            dt=self.template.dt,
             counts_of=np.hstack([counts[:, columns], dropped]),
             gaps=self._gaps(time, neuron),
             origin=origin,
@@ -184,8 +205,9 @@ class EventBatch(BatchRun):
 class _Worker:
     """The arrays of one thread."""
 
-    def __init__(self, run: EventRun):
+    def __init__(self, run: EventRun, batch: EventBatch):
         self._work, self._transit = run.work, run.transit
+        self._batch = batch
         self.cursor = Cursor(*(np.zeros(1, dtype=np.int64) for _ in Cursor._fields))
 
     def begin(self, first: int, stop: int) -> None:
@@ -195,8 +217,9 @@ class _Worker:
         self.cursor.sample[0] = first
         self.cursor.stop[0] = stop
 
-    def go_on(self, batch: EventBatch) -> int:
+    def go_on(self) -> int:
         """Simulate for a while and return a status."""
+        batch = self._batch
         return run_samples(
             batch.problem, self._work, self._transit, batch.arrays, self.cursor, SHARE
         )

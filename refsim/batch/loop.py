@@ -14,21 +14,17 @@ from queues.compiled.jit import inner_kernel, kernel
 from refsim.events import loop as event_loop
 from refsim.events.loop import Problem, Work
 from refsim.status import DONE, RUNNING
-from refsim.types import Float, InputArrays, Int, SampleArrays, Tape
-
-SPIKES, EMITTED, INPUTS, ARRIVALS, SEARCHES = range(5)  # columns of the counts
-N_COUNTS = 5
-
-
-class BatchArrays(NamedTuple):
-    """Where each of B samples begins, and what is noted of it."""
-
-    input_start: Int  # (B + 1,) rows of the inputs
-    sample_start: Int  # (B + 1,) rows of the voltage samples
-    v0: Float  # (n,)
-    counts: Int  # (B, N_COUNTS)
-    gaps: Float  # (B, 3) ms, the margins
-    is_done: Int  # (B,)
+from refsim.types import (
+    ARRIVALS,
+    EMITTED,
+    INPUTS,
+    SEARCHES,
+    SPIKES,
+    InputArrays,
+    Int,
+    SampleArrays,
+    Tape,
+)
 
 
 class Cursor(NamedTuple):
@@ -99,28 +95,10 @@ def _work_of(work, cursor):
 
 
 @inner_kernel
-def _clear_neuron(work, n, v0):
-    state = work.state
-    state.time[n] = 0.0
-    state.v[n] = v0
-    for k in range(state.current.shape[1]):
-        state.current[n, k] = 0.0
-    state.release[n] = -1.0
-    state.last_spike[n] = -1
-    state.last_emission[n] = -1
-    state.last_arrival[n] = -math.inf
-    state.last_bend[n] = -math.inf
-    state.last_sample[n] = -math.inf
-    work.crossings.time[n] = math.inf
-    work.crossings.position[n] = -1
-    work.is_exact[n] = 0
-
-
-@inner_kernel
 def _clear(work, queue, v0):
     """Leave all as it is before a run."""
     for n in range(v0.shape[0]):
-        _clear_neuron(work, n, v0[n])
+        event_loop.begin(work, n, v0[n])
     work.crossings.size[0] = 0
     queue.head[0] = 0
     queue.size[0] = 0

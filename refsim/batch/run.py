@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NoReturn
 
 from refsim.errors import (
@@ -22,6 +23,10 @@ from refsim.validate import checked_threads, members
 
 def checked_each(name: str, given: list[Any], check: Callable[[Any], Any]) -> tuple[Any, ...]:
     """Return each member, checked; errors name it ``name[i]`` where the check says ``name``."""
+    try:
+        return tuple(map(check, given))
+    except (InvalidTypeError, InvalidValueError):
+        pass  # with which of them, the following says
     checked = []
     for i, member in enumerate(given):
         try:
@@ -50,7 +55,7 @@ class BatchRun:
         if not given:
             raise InvalidValueError("inputs is empty; expected at least one SpikeTrain")
         self.inputs: tuple[SpikeTrain, ...] = checked_each(
-            "inputs", given, lambda one: checked_inputs(one, network.n_inputs)
+            "inputs", given, partial(checked_inputs, n_inputs=network.n_inputs)
         )
         self.samples = self._checked_samples(samples)
         self.threads = checked_threads(threads)

@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from queues.types import HeapOrRingArrays
 from refsim.batch.events import EventBatch
+from refsim.batch.layers import LayersBatch
 from refsim.batch.run import SingleRuns
-from refsim.engine import run_of
+from refsim.engine import Engine, run_of
 from refsim.events.run import EventRun
-from refsim.names import EngineName, QueueChoice
+from refsim.grid.run import GridRun
+from refsim.layers.options import Layers
 from refsim.network.inputs import Samples, SpikeTrain
 from refsim.network.network import Network
 from refsim.question import MAX_SPIKES, Question
 from refsim.results.batch import BatchResult
-from refsim.transit.lossy import Lossy
-from refsim.windows.run import WindowRun
+from refsim.results.outcome import ExactRun
+from refsim.windows.options import Windows
 
 
 def simulate_batch(
     network: Network,
     inputs: Any,
-    duration: float | None = None,
+    duration: float,
     *,
+    engine: Engine = "auto",
     samples: Any = None,
-    queue: QueueChoice | Lossy = "auto",
-    dt: float | None = None,
-    engine: EngineName = "auto",
     max_spikes: int = MAX_SPIKES,
     threads: int | None = None,
 ) -> BatchResult:
@@ -44,11 +46,11 @@ def simulate_batch(
         Input spikes of each sample; None is silence.
     duration : float
         End of each simulation in ms.
+    engine : "auto", Events, Windows, Layers or Grid
+        As for :func:`simulate`, for all samples. Networks without cycles are quickest by layers,
+        others by heaps and rings of the event engine: a thread simulates many samples in one go.
     samples : Samples, (neurons, times) or a list of these, optional
         Voltages to read: the same of all samples, or with a list those of each, which may be None.
-    queue, dt, engine
-        As for :func:`simulate`, for all samples. Heaps and rings of the event engine are the
-        quickest here: with them a thread simulates many samples in one go of compiled code.
     max_spikes : int
         Limit on the number of spikes of a sample.
     threads : int, optional
@@ -69,9 +71,7 @@ def simulate_batch(
     SimulationInterrupted
         On Ctrl-C; a KeyboardInterrupt whose ``partial`` is a BatchResult too.
     """
-    return batch_run(
-        network, inputs, duration, samples, queue, dt, engine, max_spikes, threads
-    ).execute()
+    return batch_run(network, inputs, duration, samples, engine, max_spikes, threads).execute()
 
 
 def batch_run(
@@ -79,19 +79,24 @@ def batch_run(
     inputs: Any,
     duration: Any,
     samples: Any,
-    queue: Any,
-    dt: Any,
-    engine: Any,
+    engine: Engine,
     max_spikes: Any,
     threads: Any,
     single: bool = False,
+    make: Callable[[Question, Any], ExactRun | GridRun] = run_of,
 ) -> EventBatch | SingleRuns:
-    """Return the run of a batch; with ``single``, each sample is a run of its own in any case."""
-    run = partial(_run, network, duration, queue, dt, engine, max_spikes)
+    """Return the run of a batch; with ``single``, each sample is a run of its own in any case.
+
+    ``make`` makes the run of a sample.
+    """
+    if isinstance(engine, Layers):
+        question = Question(network, None, duration, None, max_spikes)
+        return LayersBatch(question, inputs, samples, threads)
+    run = partial(_run, make, network, duration, engine, max_spikes)
     template = run(None, None)
     if (
         isinstance(template, EventRun)
-        and template.question.lossy is None
+        and template.lossy is None
         and isinstance(template.transit.queue, HeapOrRingArrays)
         and not single
     ):
@@ -100,16 +105,18 @@ def batch_run(
 
 
 def _run(
+    make: Callable[[Question, Any], ExactRun | GridRun],
     network: Any,
     duration: Any,
-    queue: Any,
-    dt: Any,
-    engine: Any,
+    engine: Engine,
     max_spikes: Any,
     one: SpikeTrain | None,
     read: Samples | None,
     threads: int = 1,
-) -> EventRun | WindowRun:
+) -> ExactRun | GridRun:
     """Return the run of one sample; a function of the module, so that a batch can be pickled."""
-    question = Question(network, one, duration, read, queue, dt, max_spikes, threads)
-    return run_of(question, engine)
+    if isinstance(engine, Windows):
+        engine = replace(engine, threads=min(threads, engine.threads or threads))
+    question = Question(network, one, duration, read, max_spikes)
+    question.threads = threads
+    return make(question, engine)

@@ -136,8 +136,8 @@ def _release(problem, work, n):
     after = neuron.slope(problem.model, n, state.v[n], state.current[n])
     work.tape.slope_after[state.last_spike[n]] = after
     if problem.with_tangent:
-        v_reset_dot = problem.model_dot.neurons.v_reset[n]
-        work.state_dot.v[n] = v_reset_dot - after * work.state_dot.release[n]
+        dot = work.state_dot
+        dot.v[n] = neuron.release_jvp(problem.model_dot.neurons, n, after, dot.release[n])
     state.release[n] = -1.0
 
 
@@ -251,8 +251,8 @@ def _emit(problem, work, transit, source, t, t_dot, origin):
 
 
 @inner_kernel
-def _fire(problem, work, transit):
-    """Record the earliest crossing as a spike and reset the neuron."""
+def fire(problem, work):
+    """Record the earliest crossing as a spike and reset the neuron; return (t, its tangent)."""
     state = work.state
     tape = work.tape
     n = work.crossings.item[0]
@@ -269,18 +269,25 @@ def _fire(problem, work, transit):
     t_dot = 0.0
     if problem.with_tangent:
         dot = work.state_dot
-        difference = problem.model_dot.neurons.v_th[n] - dot.v[n]
-        t_dot = difference / before if difference != 0.0 else 0.0
+        t_dot = neuron.later_by(problem.model_dot.neurons.v_th[n] - dot.v[n], before)
         tape.tangent[k] = t_dot
         dot.release[n] = t_dot + problem.model_dot.neurons.t_ref[n]
-    state.v[n] = problem.model.neurons.v_reset[n]
-    state.release[n] = t + problem.model.neurons.t_ref[n]
+    state.v[n], state.release[n] = neuron.fire(problem.model, n, t)
     state.last_spike[n] = k
     state.last_emission[n] = work.counts.emitted[0]
     work.counts.spikes[0] += 1
     if state.release[n] <= t:
         advance(problem, work, n, t)
     expect(problem, work, n, t)
+    return t, t_dot
+
+
+@inner_kernel
+def _fire_and_emit(problem, work, transit):
+    """Let the neuron that is first to cross spike."""
+    n = work.crossings.item[0]
+    k = work.counts.spikes[0]
+    t, t_dot = fire(problem, work)
     _emit(problem, work, transit, n, t, t_dot, k)
 
 
@@ -321,7 +328,7 @@ def _note_bend(problem, work, synapse, n, t):
 
 
 @inner_kernel
-def _receive(problem, work, synapse, t, t_dot, emission_order):
+def receive(problem, work, synapse, t, t_dot, emission_order):
     """Let a spike arrive over ``synapse`` at time ``t``."""
     wiring = problem.wiring
     n = wiring.post[synapse]
@@ -331,21 +338,16 @@ def _receive(problem, work, synapse, t, t_dot, emission_order):
         release = work.tape.time[state.last_spike[n]] + problem.model.neurons.t_ref[n]
         work.margins.release_gap[0] = min(work.margins.release_gap[0], abs(t - release))
     advance(problem, work, n, t)
+    p = wiring.port[synapse]
     if problem.with_tangent:
-        dot = work.state_dot
-        held = state.release[n] >= 0.0
-        dot.v[n] = neuron.arrive_jvp(
-            problem.model,
-            n,
-            wiring.port[synapse],
-            weight,
-            problem.wiring_dot.weight[synapse],
-            t_dot + problem.wiring_dot.delay[synapse],
-            held,
-            dot.v[n],
-            dot.current[n],
+        dot, wiring_dot = work.state_dot, problem.wiring_dot
+        late = t_dot + wiring_dot.delay[synapse]
+        lost = neuron.arrive_jvp(
+            problem.model, n, p, weight, wiring_dot.weight[synapse], late, dot.current[n]
         )
-    neuron.arrive(problem.model, wiring.port[synapse], weight, state.current[n])
+        if state.release[n] < 0.0:
+            dot.v[n] -= lost
+    neuron.arrive(problem.model, p, weight, state.current[n])
     _note_gaps(work, n, t, emission_order)
     _note_bend(problem, work, synapse, n, t)
     work.counts.arrivals[0] += 1
@@ -379,7 +381,7 @@ def _deliver(problem, work, transit):
     first = synapse
     while synapse < stop and wiring.delay[synapse] == delay:
         if lossy.passes(transit.losses, wiring, problem.dt, source, synapse, t, emission_order):
-            _receive(problem, work, synapse, t, t_dot, emission_order)
+            receive(problem, work, synapse, t, t_dot, emission_order)
         synapse += 1
     if synapse < stop and not _in_lanes(problem):
         following = arrival_time(problem.dt, emitted, wiring.delay[synapse])
@@ -391,7 +393,7 @@ def _deliver(problem, work, transit):
 
 
 @inner_kernel
-def _sample(problem, work):
+def read_sample(problem, work):
     """Read one voltage without advancing the neuron, so that samples cannot change a bit."""
     model = problem.model
     samples = problem.samples
@@ -423,7 +425,8 @@ def _sample(problem, work):
         neuron.flow_current(model, x, release - start)
         after = neuron.slope(model, n, v, x)
         if problem.with_tangent:
-            v_dot = problem.model_dot.neurons.v_reset[n] - after * work.state_dot.release[n]
+            release_dot = work.state_dot.release[n]
+            v_dot = neuron.release_jvp(problem.model_dot.neurons, n, after, release_dot)
         start = release
     samples.voltage[i] = neuron.flow_voltage(model, n, v, x, t - start)
     if problem.with_tangent:
@@ -448,6 +451,25 @@ def _next_times(problem, work, transit):
     if work.counts.samples[0] < problem.samples.time.shape[0]:
         sample = problem.samples.time[work.counts.samples[0]]
     return crossing, given, arrival, sample
+
+
+@inner_kernel
+def begin(work, n, v0):
+    """Leave neuron ``n`` as it is before a run, in which it begins at ``v0``."""
+    state = work.state
+    state.time[n] = 0.0
+    state.v[n] = v0
+    for k in range(state.current.shape[1]):
+        state.current[n, k] = 0.0
+    state.release[n] = -1.0
+    state.last_spike[n] = -1
+    state.last_emission[n] = -1
+    state.last_arrival[n] = -math.inf
+    state.last_bend[n] = -math.inf
+    state.last_sample[n] = -math.inf
+    work.crossings.time[n] = math.inf
+    work.crossings.position[n] = -1
+    work.is_exact[n] = 0
 
 
 @kernel
@@ -490,23 +512,29 @@ def run(problem, work, transit, share):
                 continue
             if work.counts.spikes[0] == problem.max_spikes:
                 return SPIKE_LIMIT
-            _fire(problem, work, transit)
+            _fire_and_emit(problem, work, transit)
         elif given <= arrival and given <= sample:
             _emit_input(problem, work, transit)
         elif arrival <= sample:
             used += _deliver(problem, work, transit)
         else:
-            _sample(problem, work)
+            read_sample(problem, work)
     return RUNNING
+
+
+@inner_kernel
+def finish_neuron(problem, work, n):
+    """Note the slope at a release of neuron ``n`` that no later event has reached."""
+    release = work.state.release[n]
+    if release >= 0.0 and release <= problem.t_end:
+        advance(problem, work, n, release)
 
 
 @kernel
 def finish(problem, work):
     """Note the slope at the releases that no later event has reached."""
     for n in range(work.state.v.shape[0]):
-        release = work.state.release[n]
-        if release >= 0.0 and release <= problem.t_end:
-            advance(problem, work, n, release)
+        finish_neuron(problem, work, n)
 
 
 @kernel

@@ -9,19 +9,22 @@ from numpy.typing import NDArray
 
 from queues.exact import dispatch, indexed_heap
 from queues.exact.dispatch import STRUCTURES
+from refsim.errors import InvalidValueError
 from refsim.events import loop as event_loop
 from refsim.events.loop import Counts, Margins, Problem, Transit, Work
+from refsim.events.options import Events, options_for
 from refsim.events.state import EventState, snapshot
 from refsim.models import lif as model
 from refsim.network.network import Network
 from refsim.network.voltages import start_of, voltages_of
 from refsim.question import Question
-from refsim.results.outcome import EngineRun, Outcome
-from refsim.results.simulation import EventCounts
+from refsim.results.outcome import ExactRun, Outcome
+from refsim.results.result import EventCounts
 from refsim.status import DONE, FULL, RUNNING, SHARE, SPIKE_LIMIT
 from refsim.threads import uninterrupted
 from refsim.transit import lossy
 from refsim.types import State, StateTangent, Tangents, Tape, no_tangents
+from refsim.validate import shown
 
 _EMPTY = np.zeros(0)
 _NO_INTS = np.zeros(0, dtype=np.int64)
@@ -66,22 +69,29 @@ def grown_transit(transit: Transit, entries: int, emissions: int) -> Transit:
     return Transit(queue, lossy.grown(transit.losses, emissions))
 
 
-class EventRun(EngineRun):
+class EventRun(ExactRun):
     """A run of the event loop: the arrays, and the way back to the user's order."""
 
-    engine = "event"
+    engine = "events"
 
-    def __init__(self, question: Question):
+    def __init__(self, question: Question, events: Events = Events()):  # noqa: B008  (frozen)
         super().__init__(question)
+        self.queue, self.lossy, self.dt, steps = options_for(
+            events, question.network, question.duration
+        )
+        if question.keep_state and self.lossy:
+            raise InvalidValueError(
+                f"keep_state is True and queue is {shown(self.lossy)}; expected an exact queue, "
+                "since what bounded queues have lost is not kept"
+            )
         self.inputs_before = 0  # input spikes before a run that goes on
         self.reached = 0.0  # ms, up to which an interrupted run is complete
         self.problem = self._problem(None)
         self.work = self._work()
         lanes = 1 + int(self.problem.lane.max(initial=0))
-        structure = STRUCTURES[question.queue]
         self.transit = Transit(
-            queue=structure.empty(_ROOM, lanes, question.steps_ahead if structure.in_steps else 1),
-            losses=lossy.losses(question.lossy, self.problem.wiring.start, _ROOM),
+            queue=STRUCTURES[self.queue].empty(_ROOM, lanes, steps),
+            losses=lossy.losses(self.lossy, self.problem.wiring.start, _ROOM),
         )
 
     def carry(self, tangents: Tangents, v0_dot: NDArray[np.float64]) -> None:
@@ -100,7 +110,7 @@ class EventRun(EngineRun):
         question, given = self.question, tangents or no_tangents()
         inputs_dot = given.inputs_dot[question.input_order] if tangents else _EMPTY
         n_samples = len(question.samples) if tangents else 0
-        lane, entries = _lanes(question.queue, question.network)
+        lane, entries = _lanes(self.queue, question.network)
         return Problem(
             model=question.network.model,
             wiring=question.network.wiring,
@@ -108,8 +118,8 @@ class EventRun(EngineRun):
             samples=question.samples_to_read()._replace(tangent=np.zeros(n_samples)),
             t_end=question.duration,
             stop=question.duration,
-            dt=question.dt,
-            unit=question.dt if STRUCTURES[question.queue].in_steps else 1.0,
+            dt=self.dt,
+            unit=self.dt if STRUCTURES[self.queue].in_steps else 1.0,
             lane=lane,
             entries=entries,
             max_spikes=question.max_spikes,

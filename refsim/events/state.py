@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from refsim.events.loop import Margins, Problem, Work
 from refsim.files.saved_columns import check, check_columns, check_finite, check_within, copies
-from refsim.models.lif.parameters import PARAMETERS
 from refsim.network.network import Network
+from refsim.network.parameters import PARAMETERS
 from refsim.transit.arrivals import arrival_times
 from refsim.types import Float, Int
 from refsim.validate import LONGEST

@@ -16,6 +16,7 @@ from queues.exact import ring_buffer
 from queues.types import RingBufferArrays
 from refsim.errors import InvalidValueError
 from refsim.events import loop as event_loop
+from refsim.events.options import Events
 from refsim.events.run import EventRun
 from refsim.events.state import COLUMNS, EventState
 from refsim.models.lif.datum import moved
@@ -24,8 +25,9 @@ from refsim.network.network import Network
 from refsim.network.synapses import Synapses
 from refsim.network.voltages import voltages_of
 from refsim.question import MAX_SPIKES, Question
-from refsim.results.sample_gaps import gap_to_own_events
-from refsim.results.simulation import Conditioning, Simulation, Spikes
+from refsim.results.outcome import gap_to_own_events
+from refsim.results.result import Conditioning, Spikes
+from refsim.results.simulation import Simulation
 from refsim.types import Float, Int, SampleArrays, Tape
 
 
@@ -91,12 +93,10 @@ class EventTail(EventRun):
             _sent_again(self.users_inputs, before.duration, state),
             duration,
             Samples(self.users_samples.neurons[late], self.users_samples.times[late]),
-            queue,
-            before.dt or None,
             max_spikes,
             **options,
         )
-        super().__init__(question)
+        super().__init__(question, Events(queue, before.dt or None))
         has_spiked = np.flatnonzero(state.spike >= 0)
         self._last = has_spiked[np.argsort(state.spike[has_spiked])]  # neurons by last spike
         self.inputs_before = int(state.counts[1]) - len(state.sent)
@@ -134,7 +134,7 @@ class EventTail(EventRun):
             margin[0] = value
         queue = self.transit.queue
         if isinstance(queue, RingBufferArrays):
-            ring_buffer.restart(queue, int(self.before.duration / self.question.dt))
+            ring_buffer.restart(queue, int(self.before.duration / self.dt))
 
     def first_left_over(self) -> tuple[int, float] | None:
         """Return neuron and time of the first spike that is due by where the run goes on."""

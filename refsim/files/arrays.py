@@ -12,8 +12,6 @@ import os
 import re
 import sys
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -50,8 +48,8 @@ class _Header(NamedTuple):
     size: int  # bytes of the data
 
 
-class ArrayFile:
-    """An archive of arrays whose members are read one by one; made by :func:`open_arrays`."""
+class _ArrayFile:
+    """An archive of arrays whose members are read one by one."""
 
     def __init__(self, archive: zipfile.ZipFile, size: int):
         self._archive = archive
@@ -60,12 +58,9 @@ class ArrayFile:
             raise ArrayFileError(f"has {len(members)} members; expected {_MOST_MEMBERS} or fewer")
         if sum(member.file_size for member in members) > size:
             raise ArrayFileError("has members that are larger than the file")
-        self._members = {_name_of(member): member for member in members}
-        if len(self._members) < len(members):
+        self.members = {_name_of(member): member for member in members}
+        if len(self.members) < len(members):
             raise ArrayFileError("has two members of one name")
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._members)
 
     def read(self, name: str) -> NDArray[Any]:
         """Return an array.
@@ -75,9 +70,9 @@ class ArrayFile:
         ArrayFileError
             If it is not there, or not what its header says.
         """
-        if name not in self._members:
+        if name not in self.members:
             raise ArrayFileError(f"lacks {name}")
-        member = self._members[name]
+        member = self.members[name]
         stream: Any
         with self._archive.open(member) as stream:
             header = _header(stream, name, member.file_size)
@@ -93,20 +88,24 @@ class ArrayFile:
         return _array(header, data, name)
 
 
-@contextmanager
-def open_arrays(path: Path) -> Iterator[ArrayFile]:
-    """Open an archive of arrays.
+def read_arrays(path: Path, kind: str = "") -> dict[str, NDArray[Any]]:
+    """Return all arrays of an archive of a kind, which is looked at first, or of any.
 
     Raises
     ------
     ArrayFileError
-        If the file cannot be read, or holds anything but arrays of plain numbers and texts.
+        If the file cannot be read, is of another kind, or holds anything but arrays of plain
+        numbers and texts.
     """
     try:
         with opened_file(path) as stream:
             size = stream.seek(0, 2)
             with zipfile.ZipFile(_InPortions(stream)) as archive:
-                yield ArrayFile(archive, size)
+                file = _ArrayFile(archive, size)
+                found = str(file.read("format")) if kind else kind
+                if found != kind:
+                    raise ArrayFileError(f"its format is {found[:40]!r}, and not {kind!r}")
+                return {name: file.read(name) for name in file.members}
     except ArrayFileError:
         raise
     except ReadingError as error:
@@ -115,18 +114,6 @@ def open_arrays(path: Path) -> Iterator[ArrayFile]:
         # There are a dozen kinds of them, of struct, zlib, codecs and the system: whatever cannot
         # be read is the fault of the file.
         raise ArrayFileError(f"is no archive of arrays: {error or type(error).__name__}") from None
-
-
-def read_arrays(path: Path, kind: str = "") -> dict[str, NDArray[Any]]:
-    """Return all arrays of an archive of a kind, which is looked at first, or of any.
-
-    Errors are those of :func:`open_arrays`.
-    """
-    with open_arrays(path) as file:
-        found = str(file.read("format")) if kind else kind
-        if found != kind:
-            raise ArrayFileError(f"its format is {found[:40]!r}, and not {kind!r}")
-        return {name: file.read(name) for name in file}
 
 
 def write_arrays(path: str | os.PathLike[str], kind: str, **arrays: Any) -> None:

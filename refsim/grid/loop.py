@@ -75,24 +75,21 @@ def _release_all(problem, work, now):
             after = neuron.slope(problem.model, n, state.v[n], state.x[n])
             work.tape.slope_after[state.last_spike[n]] = after
             if problem.with_tangent and problem.rules.reset == EXACT:
-                dot.v[n] = problem.model_dot.neurons.v_reset[n] - after * dot.release[n]
+                dot.v[n] = neuron.release_jvp(problem.model_dot.neurons, n, after, dot.release[n])
 
 
 @inner_kernel
 def _receive(problem, work, k, t_dot):
     """Let a spike arrive over synapse ``k``; ``t_dot`` is the tangent of its emission."""
-    wiring, ports = problem.wiring, problem.model.ports
+    wiring, wiring_dot = problem.wiring, problem.wiring_dot
     n, p, weight = wiring.post[k], wiring.port[k], wiring.weight[k]
-    i = ports.first[p]
     if problem.with_tangent:
         dot = work.state_dot
-        late = weight * (t_dot + problem.wiring_dot.delay[k])
-        dot.x[n, i] += problem.wiring_dot.weight[k] + ports.rate[i] * late
-        if ports.order[p] == 2:
-            dot.x[n, i + 1] -= ports.gain[p] * late
-        elif problem.rules.full and work.state.release[n] == NONE:
-            dot.v[n] -= problem.model.neurons.rate[n] * late
-    work.state.x[n, i] += weight
+        late = t_dot + wiring_dot.delay[k]
+        lost = neuron.arrive_jvp(problem.model, n, p, weight, wiring_dot.weight[k], late, dot.x[n])
+        if problem.rules.full and work.state.release[n] == NONE:
+            dot.v[n] -= lost
+    neuron.arrive(problem.model, p, weight, work.state.x[n])
 
 
 @inner_kernel
@@ -220,7 +217,7 @@ def _fire(problem, work, n, now, v_next, v_next_dot):
         dot = work.state_dot
         short = problem.model_dot.neurons.v_th[n] - dot.v[n]
         short -= tape.theta[row] * (v_next_dot - dot.v[n])
-        tape.tangent[row] = short / tape.slope[row] if short != 0.0 else 0.0
+        tape.tangent[row] = neuron.later_by(short, tape.slope[row])
         dot.release[n] = tape.tangent[row] + problem.model_dot.neurons.t_ref[n]
     state.last_spike[n] = row
     state.release[n] = now + 1 + rules.hold + problem.t_ref[n]

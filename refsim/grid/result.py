@@ -3,80 +3,70 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from refsim.errors import InvalidValueError
 from refsim.grid.scheme import GridScheme
-from refsim.network.inputs import Samples, SpikeTrain
-from refsim.network.network import Network
-from refsim.results.simulation import Trace
-from refsim.validate import ReadOnlyArrays, freeze_all
+from refsim.results.result import Result, Trace
+from refsim.validate import as_array, freeze_all, indices
 
 
-class GridSpikes(NamedTuple):
-    """Spikes of a simulation on a time grid, sorted by (time, neuron)."""
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class GridSimulation(Result):
+    """A simulation on a time grid; see :class:`refsim.Result` for the rest.
 
-    time: NDArray[np.float64]  # (k,) ms
-    neuron: NDArray[np.int64]  # (k,)
-    step: NDArray[np.int64]  # (k,) in which the voltage crosses
-    slope: NDArray[np.float64]  # (k,) change of the voltage in that step, over dt
-
-    def __repr__(self) -> str:
-        span = f", {self.time[0]:g} to {self.time[-1]:g} ms" if len(self.time) else ""
-        return f"<GridSpikes: {len(self.time)}{span}; fields {', '.join(self._fields)}>"
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class GridSimulation(ReadOnlyArrays):
-    """Spikes and sampled voltages of a simulation on a time grid.
+    Voltages are those at the steps nearest to the samples.
 
     Attributes
     ----------
-    network, inputs, samples, scheme
-        What was simulated, and by which rules.
-    duration : float
-        End of the simulation in ms; of a partial result, the time that it has reached.
-    dt : float
-        Time step in ms.
+    scheme : GridScheme
+        The rules of the steps.
     n_steps : int
         Number of steps.
-    spikes : GridSpikes
-        Spikes sorted by (time, neuron).
-    voltages : (V,) float
-        Voltages at the steps nearest to the samples, in the order given; nan where a partial result
-        has not come.
-    n_arrivals : int
-        Number of synaptic events.
-    trace : Trace or None
-        Voltages of all neurons at the beginning of each step, if they were asked for.
+    spike_step : (k,) int
+        Step in which the voltage crosses, for each spike. Its ``slope_before`` is the change of the
+        voltage in this step, over dt.
+    kept : Trace or None
+        Voltages of all neurons at the beginning of each step, if they were to be kept.
     """
 
-    network: Network
-    inputs: SpikeTrain
-    samples: Samples
     scheme: GridScheme
-    duration: float
-    dt: float
     n_steps: int
-    spikes: GridSpikes
-    voltages: NDArray[np.float64]
-    n_arrivals: int
-    trace: Trace | None = field(default=None, repr=False)
+    spike_step: NDArray[np.int64] = field(repr=False)
+    kept: Trace | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        freeze_all((self.spikes, self.voltages, self.trace or ()))
+        super().__post_init__()
+        freeze_all((self.spike_step, self.kept or ()))
 
     def __repr__(self) -> str:
         return (
-            f"<GridSimulation: {len(self.spikes.time)} spikes of {self.network.n_neurons} neurons "
+            f"<GridSimulation: {self.n_spikes} spikes of {self.network.n_neurons} neurons "
             f"in {self.duration:g} ms, {self.n_steps} steps of {self.dt:g} ms, "
-            f"{self.n_arrivals} arrivals>"
+            f"{self.counts.arrivals} arrivals>"
         )
 
-    def by_neuron(self) -> list[NDArray[np.float64]]:
-        """Return the spike times of each neuron in ms."""
-        order = np.argsort(self.spikes.neuron, kind="stable")
-        counts = np.bincount(self.spikes.neuron, minlength=self.network.n_neurons)
-        return np.split(self.spikes.time[order], np.cumsum(counts)[:-1])
+    def trace(self, neurons: ArrayLike | None = None) -> Trace:
+        """Return the voltages at the beginning of each step, where they were kept.
+
+        Parameters
+        ----------
+        neurons : (m,) int, optional
+            Neurons wanted, all by default.
+
+        Raises
+        ------
+        InvalidValueError
+            If the simulation was not one with ``Grid(dt, keep_voltages=True)``.
+        """
+        if self.kept is None:
+            raise InvalidValueError(
+                "voltages of steps were not kept; expected engine=Grid(dt, keep_voltages=True), or "
+                "samples"
+            )
+        n = self.network.n_neurons
+        wanted = np.arange(n) if neurons is None else as_array("neurons", neurons, "integers")
+        wanted = indices("neurons", np.atleast_1d(wanted), None, n)
+        return Trace(self.kept.time, wanted, self.kept.voltage[wanted])

@@ -7,16 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.errors import (
-    InvalidTypeError,
-    InvalidValueError,
-    SimulationInterrupted,
-    SpikeLimitError,
-)
+from refsim import features
+from refsim.errors import InvalidValueError
 from refsim.grid import loop as grid_loop
 from refsim.grid.calendar import empty_calendar
-from refsim.grid.result import GridSimulation, GridSpikes
-from refsim.grid.scheme import RESETS, SPIKE_TIMES, GridScheme, checked_scheme
+from refsim.grid.result import GridSimulation
+from refsim.grid.scheme import RESETS, SPIKE_TIMES, Grid
 from refsim.grid.tables import no_tables, step_derivatives, step_tables, tangent_of_tables
 from refsim.grid.types import (
     GridCounts,
@@ -30,14 +26,12 @@ from refsim.grid.types import (
     Rules,
 )
 from refsim.models.lif.datum import above
-from refsim.network.inputs import Samples, SpikeTrain, checked_inputs, checked_samples
-from refsim.network.network import Network
 from refsim.network.voltages import start_of, voltages_of
-from refsim.question import MAX_SPIKES, checked_dt, checked_duration, checked_network
-from refsim.results.simulation import Trace
+from refsim.question import Question, checked_dt
+from refsim.results.outcome import EngineRun
+from refsim.results.result import Conditioning, EventCounts, Spikes, Trace
 from refsim.status import DONE, FULL, RUNNING, SHARE, SPIKE_LIMIT
 from refsim.types import InputArrays, Tangents as KernelTangents, no_tangents
-from refsim.validate import boolean, integer
 
 _ROOM = 256  # rows of the tape, to begin with
 _MOST_STEPS = 1e10
@@ -47,93 +41,30 @@ _OF_EMISSIONS = ("link", "cursor", "origin")  # columns of the calendar
 _END = 1e-9  # steps by which a duration may miss a multiple of the step
 
 
-def simulate_grid(
-    network: Network,
-    inputs: SpikeTrain | None = None,
-    duration: float | None = None,
-    dt: float | None = None,
-    *,
-    samples: Samples | tuple[Any, Any] | None = None,
-    scheme: GridScheme = GridScheme(),  # noqa: B008  (frozen)
-    max_spikes: int = MAX_SPIKES,
-    trace: bool = False,
-) -> GridSimulation:
-    """Simulate a network in time steps, as simulators on a time grid do.
-
-    Arrivals act at whole steps, and a spike is noticed by the voltages before and after a step.
-    What that does to values and gradients is told in docs/grid.md; :func:`refsim.simulate` is
-    exact.
-
-    Parameters
-    ----------
-    network : Network
-        The network.
-    inputs : SpikeTrain, optional
-        Input spikes.
-    duration : float
-        End of the simulation in ms. Spikes up to and including this time are reported.
-    dt : float
-        Time step in ms.
-    samples : Samples or (neurons, times), optional
-        Voltages to read, within [0, duration]; each at the nearest step, half to even.
-    scheme : GridScheme
-        Rules of the membrane, of spikes, arrivals and resets.
-    max_spikes : int
-        Limit on the number of spikes, which stops runaway activity.
-    trace : bool
-        Whether to keep the voltages of all neurons at all steps.
-
-    Returns
-    -------
-    GridSimulation
-
-    Raises
-    ------
-    InvalidValueError, InvalidTypeError
-        If an argument is outside its domain.
-    SpikeLimitError
-        If there are more than ``max_spikes`` spikes; its ``partial`` holds those so far.
-    SimulationInterrupted
-        On Ctrl-C; a KeyboardInterrupt whose ``partial`` holds what was simulated.
-    """
-    run = GridRun(network, inputs, duration, dt, samples, scheme, max_spikes)
-    if boolean("trace", trace):
-        run.record_voltages()
-    return run.execute()
-
-
-class GridRun:
+class GridRun(EngineRun[GridSimulation]):
     """One run of the loop over steps: the arrays, and the way back to the user's order."""
 
-    def __init__(
-        self,
-        network: Any,
-        inputs: Any,
-        duration: Any,
-        dt: Any,
-        samples: Any,
-        scheme: Any,
-        max_spikes: Any,
-        tangents: KernelTangents | None = None,
-    ):
-        self.network: Network = checked_network(network)
-        self.inputs: SpikeTrain = checked_inputs(inputs, self.network.n_inputs)
-        self.duration = checked_duration(duration)
-        self.samples = checked_samples(samples, self.network.n_neurons, self.duration)
-        self.scheme = checked_scheme(scheme)
-        self.dt = self._checked_step(dt)
+    engine = "grid"
+
+    def __init__(self, question: Question, grid: Grid, tangents: KernelTangents | None = None):
+        super().__init__(question)
+        if question.keep_state:
+            features.check("keep_state", "Grid", "keep_state is True")
+        self.network, self.duration = question.network, question.duration
+        self.inputs, self.samples = question.inputs, question.samples
+        self.scheme, self.keep_voltages = grid.scheme, grid.keep_voltages
+        self.dt = self._checked_step(grid.dt)
         self.n_steps = max(int(np.ceil(self.duration / self.dt - _END)), 1)
+        # Those after the end too: rounding may bring them to the last step.
         self.input_order = np.argsort(self.inputs.times, kind="stable")
-        self.sample_order = np.argsort(self.samples.times, kind="stable")
-        self.max_spikes = integer("max_spikes", max_spikes, 1)
+        self.sample_order = question.sample_order
         self.problem = self._problem(tangents)
         self.work = self._work()
-        self.status = RUNNING
+        if grid.keep_voltages:
+            self._record_voltages()
 
-    def _checked_step(self, dt: Any) -> float:
-        """Return the step, which has no default."""
-        if dt is None:
-            raise InvalidTypeError("dt is missing; expected the time step in ms")
+    def _checked_step(self, dt: float) -> float:
+        """Return the step, which must suit the network and the duration."""
         step = checked_dt(dt, self.network, self.duration)
         if self.duration / step > _MOST_STEPS:
             raise InvalidValueError(
@@ -185,7 +116,7 @@ class GridRun:
             t_ref=np.minimum(np.rint(self.network.t_ref / self.dt), self.n_steps).astype(np.int64),
             n_steps=self.n_steps,
             t_last=self.duration + _END * self.dt,
-            max_spikes=self.max_spikes,
+            max_spikes=self.question.max_spikes,
             with_tangent=tangents is not None,
             model_dot=given.model_dot,
             tables_dot=tables_dot,
@@ -228,12 +159,12 @@ class GridRun:
         ahead = float(self.network.delay.max(initial=0.0)) / self.dt + self.scheme.latency
         return int(min(ahead, self.n_steps)) + 4
 
-    def record_voltages(self) -> None:
+    def _record_voltages(self) -> None:
         """Keep the voltages of all steps."""
         n, rows = self.network.n_neurons, self.n_steps + 1
         if n * rows > _MOST_RECORDED:
             raise InvalidValueError(
-                f"trace is True for {rows} steps of {n} neurons; expected at most "
+                f"keep_voltages is True for {rows} steps of {n} neurons; expected at most "
                 f"{_MOST_RECORDED:g} voltages"
             )
         empty = no_recorder(n, len(self.network.tau))
@@ -245,7 +176,10 @@ class GridRun:
         while self.status not in (DONE, SPIKE_LIMIT):
             if self.status == FULL:
                 self._grow()
+            if self.question.is_stopped():
+                raise KeyboardInterrupt
             self.status = grid_loop.run(self.problem, self.work, stop, SHARE)
+            self.question.report(float(self.work.counts.now[0]) * self.dt)
 
     def _grow(self) -> None:
         """Double the room of the tape, and make as much more for emissions."""
@@ -255,44 +189,22 @@ class GridRun:
         columns = {name: _longer(column, len(column)) for name, column in tape._asdict().items()}
         self.work = self.work._replace(tape=GridTape(**columns), calendar=calendar._replace(**rows))
 
-    def execute(self) -> GridSimulation:
-        """Run to the end and return the result."""
-        try:
-            self.advance(self.n_steps + 1)
-        except KeyboardInterrupt:
-            raise self.interrupted() from None
-        return self.finished()
+    def run_to_the_end(self) -> None:
+        """Run to the end, or to the limit of spikes, and set the status."""
+        self.advance(self.n_steps + 1)
 
-    def finished(self) -> GridSimulation:
-        """Return the result of a run that has come to its end, which has to be that of the time."""
+    def now(self) -> float:
+        """Return the time up to which all events have been processed."""
         if self.status == SPIKE_LIMIT:
-            raise self._has_too_many_spikes()
-        return self.result(self.duration)
-
-    def interrupted(self) -> SimulationInterrupted:
-        """Return the error of a run that Ctrl-C has stopped."""
-        reached = min(float(self.work.counts.now[0]) * self.dt, self.duration)
-        return SimulationInterrupted(
-            f"interrupted at {reached:g} of {self.duration:g} ms; the attribute partial holds what "
-            "was simulated",
-            self.result(reached),
-        )
-
-    def _has_too_many_spikes(self) -> SpikeLimitError:
-        reached = float(self.work.tape.time[self.rows()[-1]])
-        return SpikeLimitError(
-            f"max_spikes is {self.max_spikes} and was reached at {reached:.6g} of "
-            f"{self.duration:g} ms; expected fewer spikes. If this activity is meant, raise "
-            "max_spikes; the attribute partial holds the spikes so far",
-            self.result(reached),
-        )
+            return float(self.work.tape.time[self.rows()[-1]])
+        return min(float(self.work.counts.now[0]) * self.dt, self.duration)
 
     def rows(self) -> NDArray[np.int64]:
         """Return the rows of the tape that are reported, sorted by (time, neuron)."""
         used = int(self.work.counts.spikes[0])
         time, neuron = self.work.tape.time[:used], self.work.tape.neuron[:used]
         order = np.lexsort((neuron, time))
-        return order[time[order] <= self.problem.t_last][: self.max_spikes]
+        return order[time[order] <= self.problem.t_last][: self.question.max_spikes]
 
     def result(self, duration: float) -> GridSimulation:
         """Return what has been simulated, as the user sees it."""
@@ -300,6 +212,12 @@ class GridRun:
         voltages = np.full(len(self.samples), np.nan)
         samples = self.problem.samples
         voltages[self.sample_order] = voltages_of(self.network, samples.voltage, samples.neuron)
+        spikes = Spikes(
+            time=tape.time[rows],
+            neuron=tape.neuron[rows],
+            slope_before=tape.slope[rows],
+            slope_after=tape.slope_after[rows],
+        )
         return GridSimulation(
             network=self.network,
             inputs=self.inputs,
@@ -308,18 +226,26 @@ class GridRun:
             duration=duration,
             dt=self.dt,
             n_steps=self.n_steps,
-            spikes=GridSpikes(
-                tape.time[rows], tape.neuron[rows], tape.step[rows], tape.slope[rows]
-            ),
+            spikes=spikes,
+            spike_step=tape.step[rows],
             voltages=voltages,
-            n_arrivals=int(self.work.counts.arrivals[0]),
-            trace=self._trace(),
+            conditioning=Conditioning.of(spikes, np.inf, np.inf, np.inf),
+            counts=EventCounts(
+                spikes=len(rows),
+                inputs=int((self.inputs.times <= duration).sum()),
+                arrivals=int(self.work.counts.arrivals[0]),
+                searches=0,
+                dropped=0,
+            ),
+            engine=self.engine,
+            engine_reason=self.reason,
+            kept=self._trace(),
         )
 
     def _trace(self) -> Trace | None:
-        recorded = self.work.recorder.v
-        if not len(recorded):
+        if not self.keep_voltages:
             return None
+        recorded = self.work.recorder.v
         steps = int(self.work.counts.now[0])
         neurons = np.arange(self.network.n_neurons)
         times = np.arange(steps, dtype=np.float64) * self.dt

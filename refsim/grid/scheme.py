@@ -7,7 +7,7 @@ from typing import Any
 
 from refsim.errors import InvalidTypeError
 from refsim.names import Membrane, Receive, Reset, SpikeTimeRule
-from refsim.validate import boolean, choice, integer, scalar, shown
+from refsim.validate import LONGEST, boolean, choice, integer, scalar, shown
 
 MEMBRANES = ("exact", "exponential", "euler_current", "euler")
 SPIKE_TIMES = ("linear", "start", "end")
@@ -92,3 +92,36 @@ def checked_scheme(scheme: Any) -> GridScheme:
     if not isinstance(scheme, GridScheme):
         raise InvalidTypeError(f"scheme is {shown(scheme)}; expected GridScheme")
     return scheme
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The fixed-step engine, which simulates as simulators on a time grid do.
+
+    Arrivals act at whole steps, and a spike is noticed by the voltages before and after a step.
+    What that does to values and gradients is told in docs/grid.md.
+
+    Parameters
+    ----------
+    dt : float
+        Time step in ms.
+    scheme : GridScheme
+        Rules of the membrane, of spikes, arrivals and resets.
+    keep_voltages : bool
+        Whether to keep the voltages of all neurons at all steps, for ``trace``.
+
+    Raises
+    ------
+    InvalidValueError, InvalidTypeError
+        If an argument is outside its domain.
+    """
+
+    dt: float
+    scheme: GridScheme = GridScheme()
+    keep_voltages: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dt", scalar("dt", self.dt, 0.0, LONGEST, strict=True))
+        checked_scheme(self.scheme)
+        kept = boolean("keep_voltages", self.keep_voltages)
+        object.__setattr__(self, "keep_voltages", kept)

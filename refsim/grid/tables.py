@@ -10,6 +10,7 @@ from queues.compiled.jit import kernel
 from refsim.grid.types import StepDerivatives, StepTables
 from refsim.models import lif as neuron
 from refsim.models.lif.exponentials import convolve2, convolve3
+from refsim.models.lif.response import fill_lifts
 from refsim.types import Float, Model, ModelTangent, NeuronArrays, PortArrays
 
 
@@ -119,10 +120,7 @@ def _fill_exact(model, dt, tables, x):
     for n in range(tables.decay.shape[0]):
         tables.decay[n] = math.exp(-model.neurons.rate[n] * dt)
         tables.leak[n] = -math.expm1(-model.neurons.rate[n] * dt)
-        for k in range(x.shape[0]):
-            x[k] = 1.0
-            tables.lift[n, k] = neuron.flow_excursion(model, n, 0.0, x, dt)
-            x[k] = 0.0
+        fill_lifts(model, n, dt, x, tables.lift[n])
     _fill_filters(model, dt, tables)
 
 

@@ -17,19 +17,20 @@ from refsim.events.tail import EventTail, check_no_spike_is_left, settled
 from refsim.files.arrays import read_arrays, write_arrays
 from refsim.files.output import checked_path
 from refsim.files.saved_columns import check
-from refsim.models.lif.parameters import OF_NEURONS
 from refsim.network.inputs import Samples, SpikeTrain, checked_inputs, checked_samples
 from refsim.network.network import Network
+from refsim.network.parameters import OF_NEURONS
 from refsim.question import MAX_SPIKES, Question, checked_dt, checked_duration, checked_network
-from refsim.results.simulation import Conditioning, EventCounts, Simulation, Spikes
+from refsim.results.result import Conditioning, EventCounts, Spikes
+from refsim.results.simulation import Simulation
 from refsim.transit.lossy import NoLosses
-from refsim.types import Tape
-from refsim.validate import LONGEST, integer, scalar
+from refsim.validate import LONGEST, checked_threads, integer, scalar
 from refsim.windows import state as window_state
+from refsim.windows.options import Windows
 from refsim.windows.run import Resumed, WindowRun
 from refsim.windows.state import WindowState, checked_state
 
-_FORMAT = "refsim-state/3"
+_FORMAT = "refsim-state/4"
 # What is raised for a file that is none, and for numbers that make no state.
 _NO_STATE = (KeyError, IndexError, TypeError, ValueError, OverflowError, MemoryError)
 _OPTIONS = ("max_spikes", "threads", "keep_state", "progress")
@@ -66,8 +67,8 @@ def resume(
         and the result holds what comes after the change, see :func:`without_past`.
     **options
         ``max_spikes`` of the spikes from time 0 on (by default a million more than so far),
-        ``threads``, ``keep_state`` (on by default) and ``progress``, as for
-        :func:`refsim.simulate`.
+        ``keep_state`` (on by default) and ``progress`` as for :func:`refsim.simulate`, and
+        ``threads`` as for :class:`refsim.Windows`.
 
     Returns
     -------
@@ -102,7 +103,7 @@ def resume(
     if network is not None:
         raise InvalidValueError(
             "network is given, and the state is one of the window engine; expected that of a "
-            "simulation with engine='event', which alone goes on with another network"
+            "simulation with engine=Events(), which alone goes on with another network"
         )
     return WindowTail(simulation, state, end, **given).execute()
 
@@ -111,6 +112,7 @@ def _by_events(
     simulation: Simulation, state: EventState, network: Any, end: float, given: dict[str, Any]
 ) -> Simulation:
     """Go on by events, if another network is given with that one."""
+    checked_threads(given.pop("threads", None))  # there is one
     if network is None:
         queue = simulation.queue
         return EventTail(simulation, state, simulation.network, end, queue=queue, **given).execute()
@@ -133,6 +135,7 @@ class WindowTail(WindowRun):
         inputs: SpikeTrain,
         samples: Samples,
         max_spikes: int,
+        threads: int | None = None,
         **options: Any,
     ):
         first = before.counts.spikes - before.n_spikes  # spikes that are forgotten
@@ -140,11 +143,11 @@ class WindowTail(WindowRun):
         order = np.argsort(before.samples.times, kind="stable")
         self.before = before
         self.base = min(first, state.n_spikes)
-        question = Question(
-            before.network, inputs, duration, samples, max_spikes=max_spikes, **options
-        )
+        question = Question(before.network, inputs, duration, samples, max_spikes, **options)
         super().__init__(
-            question, Resumed(state, self.base, before.spikes.part(rows), before.voltages[order])
+            question,
+            Windows(threads),
+            Resumed(state, self.base, before.spikes.part(rows), before.voltages[order]),
         )
 
     def result(self, duration: float) -> Simulation:
@@ -356,7 +359,7 @@ def load_state(network: Network, path: str | os.PathLike[str]) -> Simulation:
 def _of_arrays(network: Network, arrays: dict[str, NDArray[Any]]) -> Simulation:
     """Return what a file says of a simulation; ValueError with a name for what it cannot mean."""
     engine, queue = str(arrays["engine"]), str(arrays["queue"])
-    if (engine, queue) != ("window", "none") and (engine != "event" or queue not in STRUCTURES):
+    if (engine, queue) != ("windows", "none") and (engine != "events" or queue not in STRUCTURES):
         raise ValueError("engine")
     inputs = SpikeTrain(arrays["input_times"], arrays["input_sources"], network.n_inputs)
     duration = scalar("duration", arrays["duration"][()], 0.0, LONGEST, strict=True)
@@ -372,7 +375,7 @@ def _of_arrays(network: Network, arrays: dict[str, NDArray[Any]]) -> Simulation:
         raise ValueError("counts")
     known = EventCounts(*map(int, counts))
     state: WindowState | EventState
-    if engine == "event":
+    if engine == "events":
         parts = {name: arrays[f"state_{name}"] for name in EventState._fields}
         state = checked_event_state(parts, network, duration, dt)
         check("input_times", inputs.times, inputs.times > duration, f"times after {duration} ms")
@@ -388,7 +391,7 @@ def _of_arrays(network: Network, arrays: dict[str, NDArray[Any]]) -> Simulation:
         samples=samples,
         spikes=nothing,
         voltages=np.full(len(samples), np.nan),
-        conditioning=Conditioning.of(Tape(*nothing, np.zeros(0)), np.inf, np.inf, np.inf),
+        conditioning=Conditioning.of(nothing, np.inf, np.inf, np.inf),
         counts=known,
         queue=queue,
         engine=engine,
@@ -399,6 +402,6 @@ def _of_arrays(network: Network, arrays: dict[str, NDArray[Any]]) -> Simulation:
         state=state,
         begin=duration,
     )
-    if engine == "event":
+    if engine == "events":
         check_no_spike_is_left(saved)
     return saved

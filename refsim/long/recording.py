@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.engine import choose_engine
+from refsim.engine import check_windows
 from refsim.errors import InvalidValueError, SpikeLimitError
 from refsim.files.arrays import write_arrays
 from refsim.files.hdf5 import growing_columns
@@ -23,8 +23,8 @@ from refsim.question import Question, checked_duration
 from refsim.status import SPIKE_LIMIT
 from refsim.threads import uninterrupted
 from refsim.validate import LONGEST, scalar
+from refsim.windows.options import Windows
 from refsim.windows.run import WindowRun
-from refsim.windows.types import BASE, NOW
 
 Write = Callable[[NDArray[np.float64], NDArray[np.int64]], None]
 _FORMAT = "refsim-spikes/1"  # of a file of a folder, in its array ``format``
@@ -45,9 +45,9 @@ class Recording(NamedTuple):
 
 def record(
     network: Network,
-    inputs: SpikeTrain | None = None,
-    duration: float | None = None,
-    path: str | os.PathLike[str] = "spikes.h5",
+    inputs: SpikeTrain | None,
+    duration: float,
+    path: str | os.PathLike[str],
     *,
     piece: float = 1000.0,
     max_spikes: int | None = None,
@@ -70,7 +70,7 @@ def record(
     max_spikes : int, optional
         Most spikes that are recorded; by default there is no limit but the room for the file.
     threads, progress
-        As for :func:`refsim.simulate`.
+        As for :class:`refsim.Windows` and :func:`refsim.simulate`.
 
     Returns
     -------
@@ -106,11 +106,9 @@ def record(
     if os.path.lexists(where):
         raise InvalidValueError(f"path is {os.fspath(where)!r}, which exists; expected a new one")
     most_spikes = _MOST_SPIKES if max_spikes is None else max_spikes
-    question = Question(
-        network, inputs, end, max_spikes=most_spikes, threads=threads, progress=progress
-    )
-    choose_engine(question, "window")
-    run = WindowRun(question)
+    question = Question(network, inputs, end, max_spikes=most_spikes, progress=progress)
+    check_windows(question, "record goes by windows")
+    run = WindowRun(question, Windows(threads))
     writer = growing_columns if is_hdf5 else _folder
     try:
         with writer(where) as write, question.progress(end) as question.report:
@@ -149,7 +147,7 @@ def _write_pieces(
     except KeyboardInterrupt:
         if done.duration < end:
             with uninterrupted():
-                now = min(float(work.counts[NOW]) * length, end * (1.0 - 2.0**-52))
+                now = min(float(work.counts[0].now) * length, end * (1.0 - 2.0**-52))
                 done = _flush(simulation, write, done, max(done.duration, now))
     return done
 
@@ -164,7 +162,7 @@ def _flush(simulation: WindowRun, write: Write, done: Recording, until: float) -
         raise
     if simulation.status == SPIKE_LIMIT:
         until = float(spikes.time[-1]) if len(spikes.time) else done.duration
-    return Recording(done.path, int(simulation.work.counts[BASE]), until, done.pieces + 1)
+    return Recording(done.path, int(simulation.work.counts[0].first), until, done.pieces + 1)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from queues.summary import span
 from refsim.errors import InvalidTypeError, InvalidValueError
-from refsim.models.lif.parameters import PARAMETERS
+from refsim.network.parameters import PARAMETERS
 from refsim.validate import (
     LARGEST_INT,
     LONGEST,
@@ -72,6 +72,33 @@ class SpikeTrain(ReadOnlyArrays):
         sources = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
         order = np.argsort(times, kind="stable")
         return cls(times[order], sources[order], len(parts))
+
+    def shifted(self, by: float) -> SpikeTrain:
+        """Return the same spikes, later by so many ms."""
+        return SpikeTrain(
+            self.times + scalar("by", by, -LONGEST, LONGEST), self.sources, self.n_inputs
+        )
+
+    def between(self, begin: float, end: float) -> SpikeTrain:
+        """Return the spikes from ``begin`` on and before ``end``, in ms."""
+        low = scalar("begin", begin, -LONGEST, LONGEST)
+        kept = (self.times >= low) & (self.times < scalar("end", end, low))
+        return SpikeTrain(self.times[kept], self.sources[kept], self.n_inputs)
+
+    def __add__(self, other: SpikeTrain) -> SpikeTrain:
+        """Return the spikes of both, those of this one first."""
+        if not isinstance(other, SpikeTrain):
+            return NotImplemented
+        if other.n_inputs != self.n_inputs:
+            raise InvalidValueError(
+                f"a train of {other.n_inputs} channels is added to one of {self.n_inputs}; "
+                "expected equal numbers"
+            )
+        return SpikeTrain(
+            np.concatenate([self.times, other.times]),
+            np.concatenate([self.sources, other.sources]),
+            self.n_inputs,
+        )
 
     @classmethod
     def empty(cls, n_inputs: int = 0) -> SpikeTrain:

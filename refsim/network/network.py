@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from refsim.errors import InvalidTypeError, InvalidValueError
 from refsim.models.lif.datum import Datum, above, datum_of, level_of
-from refsim.models.lif.parameters import OF_NEURONS, PARAMETERS
+from refsim.network.parameters import OF_NEURONS, PARAMETERS
 from refsim.network.ports import DoubleExpPort, ExpPort, Port
 from refsim.network.synapses import Synapses, check_sources
 from refsim.types import ChainArrays, Model, NeuronArrays, PortArrays, Rows, Wiring

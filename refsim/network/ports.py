@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from refsim.models.lif.parameters import PARAMETERS
+from refsim.network.parameters import PARAMETERS
 from refsim.validate import scalar
 
 

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from queues.summary import span
 from refsim.errors import InvalidTypeError, InvalidValueError
-from refsim.models.lif.parameters import PARAMETERS
+from refsim.network.parameters import PARAMETERS
 from refsim.network.rows import check_weight, ports, wire, wiring_of
 from refsim.types import Rows, Wiring
 from refsim.validate import (

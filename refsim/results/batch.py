@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from refsim.network.inputs import Samples, SpikeTrain
 from refsim.network.network import Network
-from refsim.results.simulation import Conditioning, EventCounts, Simulation, Spikes
+from refsim.results.result import Conditioning, EventCounts, Result, Spikes
+from refsim.results.simulation import Simulation
 from refsim.transit.lossy import Losses, NoLosses
 from refsim.types import Tape
 from refsim.validate import ReadOnlyArrays, freeze_all, frozen, indices, shown
@@ -70,7 +71,9 @@ class BatchResult(ReadOnlyArrays):
     losses: tuple[NoLosses | Losses, ...] = field(repr=False)
 
     def __post_init__(self) -> None:
-        freeze_all(vars(self).values())
+        columns = {name: value for name, value in vars(self).items() if name != "losses"}
+        freeze_all(columns.values())
+        freeze_all({id(one): one for one in self.losses}.values())  # most often one for all
 
     def __repr__(self) -> str:
         n = self.network.n_neurons
@@ -146,7 +149,7 @@ class BatchResult(ReadOnlyArrays):
         first[self.sample_of_spike[rows], column[self.spikes.neuron[rows]]] = rows
         return first
 
-    def _simulation(self, i: int) -> Simulation:
+    def _simulation(self, i: int) -> Any:
         rows = slice(self.spike_start[i], self.spike_start[i + 1])
         spikes = Spikes._make(column[rows] for column in self.spikes)
         tape = Tape(*spikes, tangent=np.zeros(0))
@@ -174,24 +177,47 @@ def starts(sizes: ArrayLike) -> NDArray[np.int64]:
     return frozen(np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64))
 
 
-def joined(simulations: list[Simulation]) -> BatchResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class WholeResults(BatchResult):
+    """A batch that keeps each simulation as it is, since it has more than the flat arrays hold."""
+
+    simulations: tuple[Result, ...] = ()
+
+    def _simulation(self, i: int) -> Result:
+        return self.simulations[i]
+
+
+def joined(simulations: list[Any]) -> BatchResult:
     """Return the batch of simulations of one network."""
     first = simulations[0]
-    return BatchResult(
+    kind: type[BatchResult] = BatchResult
+    own: dict[str, Any] = {
+        "queue": "none",
+        "origin": np.zeros(0, dtype=np.int64),
+        "origin_start": np.zeros(len(simulations) + 1, dtype=np.int64),
+        "losses": (),
+    }
+    if isinstance(first, Simulation):
+        own = {
+            "queue": first.queue,
+            "origin": np.concatenate([one.origin for one in simulations]),
+            "origin_start": starts([len(one.origin) for one in simulations]),
+            "losses": tuple(one.losses for one in simulations),
+        }
+    else:
+        kind, own["simulations"] = WholeResults, tuple(simulations)
+    return kind(
         network=first.network,
         inputs=tuple(one.inputs for one in simulations),
         samples=tuple(one.samples for one in simulations),
         durations=np.array([one.duration for one in simulations]),
         spikes=Spikes(*map(np.concatenate, zip(*(s.spikes for s in simulations), strict=True))),
-        spike_start=starts([one.counts.spikes for one in simulations]),
+        spike_start=starts([one.n_spikes for one in simulations]),
         voltages=np.concatenate([one.voltages for one in simulations]),
-        queue=first.queue,
         engine=first.engine,
         engine_reason=first.engine_reason,
         dt=first.dt,
         counts_of=np.array([one.counts for one in simulations]),
         gaps=np.array([one.conditioning[2:] for one in simulations]),
-        origin=np.concatenate([one.origin for one in simulations]),
-        origin_start=starts([len(one.origin) for one in simulations]),
-        losses=tuple(one.losses for one in simulations),
+        **own,
     )

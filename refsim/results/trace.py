@@ -21,13 +21,23 @@ _MOST_SYNAPSES = 2**21  # onto neurons that are replayed together, by the mean i
 _ROOM = 2**16  # synapses that are found in one call
 
 
+class Known(NamedTuple):
+    """What reaches a neuron, and its spikes, in order of time."""
+
+    arrivals: Float  # ms
+    ports: Int
+    weights: Float
+    crossings: Float  # ms
+
+
 @jit
-def _replay(model, n, v, x, times, arrivals, ports, weights, crossings, scratch, out):
+def _replay(model, n, v, x, times, known, scratch, out):
     """Write the voltage at ``times``; all times ascend, and ties are those of the event loop.
 
     The steps between arrivals and spikes are those of the event loop, so that the voltages are
     the same to the last bit; ``scratch`` is room for the states at a time of the grid.
     """
+    arrivals, ports, weights, crossings = known
     time = 0.0
     release = -1.0
     i = np.int64(0)
@@ -49,8 +59,7 @@ def _replay(model, n, v, x, times, arrivals, ports, weights, crossings, scratch,
             neuron.flow_current(model, x, now - time)
             time = now
             if spike <= arrival:
-                v = model.neurons.v_reset[n]
-                release = now + model.neurons.t_ref[n]
+                v, release = neuron.fire(model, n, now)
                 k += 1
             else:
                 neuron.arrive(model, ports[i], weights[i], x)
@@ -100,7 +109,7 @@ class _Synapses(NamedTuple):
     def of(cls, simulation: Simulation) -> _Synapses:
         """Take those that are laid out already."""
         network = simulation.network
-        if simulation.engine != "window":
+        if simulation.engine != "windows":
             wiring = network.wiring
             edge = np.array([0, network.n_neurons])
             none = np.zeros(0, np.uint16)
@@ -262,4 +271,5 @@ def _replay_one(
 ) -> None:
     model = simulation.network.model
     x, room = np.zeros((2, len(model.ports.rate)))
-    _replay(model, n, v, x, times, *events.arrivals(n), events.crossings(n), room, out)
+    known = Known(*events.arrivals(n), events.crossings(n))
+    _replay(model, n, v, x, times, known, room, out)

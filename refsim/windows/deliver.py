@@ -11,6 +11,7 @@ Otherwise those of a neuron lie together: lift by excitation, by inhibition, syn
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from queues.compiled.prefetch import prefetch, prefetch_line
 from queues.compiled.reached import AT_ONCE, count_reached
 from queues.compiled.vectors import LANES
 from refsim.models.lif.response import respond
-from refsim.windows.types import AT, FLIGHTS, OneExp
+from refsim.windows.types import OneExp
 
 _ONE = np.uint64(1)
 _LINE = np.uint64(8)  # weights in a line of the cache
@@ -180,15 +181,37 @@ def _respond(terms, since, scale):
     return horner(terms, since * scale - 1.0)
 
 
+class Span(NamedTuple):
+    """The flights of a window of one block, and how times are counted in it."""
+
+    b: int
+    n_flights: int
+    t1: float  # ms, the end of the window
+    scale: float  # 2/length: what responses take for a time is from -1 to 1
+
+
+class Flight(NamedTuple):
+    """One spike, and what it reaches."""
+
+    time: float
+    begin: int
+    end: int
+
+
+@inner_kernel
+def _flight(flights, b, f):
+    return Flight(flights.time[f], flights.begin[b, f], flights.end[b, f])
+
+
 @phase_kernel
-def _deliver_spread(shape, rows, flights, t1, length, n_flights, b, lift, fade, sums):
+def _deliver_spread(shape, rows, flights, span, lift, fade, sums):
     """Deliver all arrivals of this window over synapses with delays of their own.
 
     Responses are evaluated for a group of arrivals at once; those that are too many are not used.
     """
     keep_apart()
     arrays_lie_apart()
-    scale = 2.0 / length
+    b, n_flights, t1, scale = span
     is_usual = shape.lift_terms.shape[0] == TERMS
     n_synapses = np.uint64(rows.delay.shape[0])
     for f in range(n_flights):
@@ -211,8 +234,9 @@ def _deliver_spread(shape, rows, flights, t1, length, n_flights, b, lift, fade, 
 
 
 @inner_kernel
-def _deliver_runs(shape, rows, t1, scale, time, begin, end, ahead, sums):
+def _deliver_runs(shape, rows, span, flight, ahead, sums):
     """Deliver one spike to synapses of one exponential port, group of equal delay by group."""
+    time, begin, end = flight
     while begin < end:
         stop = end
         delay = delay_of(rows, begin)
@@ -221,31 +245,31 @@ def _deliver_runs(shape, rows, t1, scale, time, begin, end, ahead, sums):
             stop = begin + 1
             while stop < end and rows.group[stop] == group:
                 stop += 1
-        since = t1 - (time + delay)
-        lift = _respond(shape.lift_terms, since, scale)
-        fade = _respond(shape.fade_terms, since, scale)
+        since = span.t1 - (time + delay)
+        lift = _respond(shape.lift_terms, since, span.scale)
+        fade = _respond(shape.fade_terms, since, span.scale)
         _add_run(rows.post, rows.weight, begin, stop, ahead, lift, fade, sums)
         begin = stop
 
 
 @phase_kernel
-def _deliver_grouped(shape, rows, flights, t1, length, n_flights, b, sums):
+def _deliver_grouped(shape, rows, flights, span, sums):
     """Deliver all arrivals of this window over synapses with equal delays, or few of them."""
     keep_apart()
-    scale = 2.0 / length
+    b, n_flights = span.b, span.n_flights
     for f in range(n_flights):
-        begin, end = flights.begin[b, f], flights.end[b, f]
+        flight = _flight(flights, b, f)
         following = flights.begin[b, min(f + 1, n_flights - 1)]
-        _deliver_runs(shape, rows, t1, scale, flights.time[f], begin, end, following - begin, sums)
+        _deliver_runs(shape, rows, span, flight, following - flight.end, sums)
 
 
 @inner_kernel
-def _deliver_one_exp(shape, rows, flights, t1, length, n_flights, b, lift, fade, sums):
-    """Deliver all arrivals of this window at block ``b``; one exponential port."""
+def _deliver_one_exp(shape, rows, flights, span, lift, fade, sums):
+    """Deliver all arrivals of this window at a block; one exponential port."""
     if are_spread(rows):
-        _deliver_spread(shape, rows, flights, t1, length, n_flights, b, lift, fade, sums)
+        _deliver_spread(shape, rows, flights, span, lift, fade, sums)
     else:
-        _deliver_grouped(shape, rows, flights, t1, length, n_flights, b, sums)
+        _deliver_grouped(shape, rows, flights, span, sums)
 
 
 # Any ports --------------------------------------------------------------------------------------
@@ -274,13 +298,14 @@ def _responses_to(has_kinds, model, table, scale, kind, p, u, out):
 
 
 @inner_kernel
-def _deliver_flight(shape, model, table, rows, t1, scale, time, begin, end, out, sums):
+def _deliver_flight(shape, model, table, rows, span, flight, out, sums):
     """Deliver one spike to synapses of any ports and delays; ``out`` is scratch."""
     ports = model.ports
+    t1, scale, time = span.t1, span.scale, flight.time
     delay, port, kind = -1.0, np.int64(-1), np.int64(-1)
     lift, first, second = 0.0, 0.0, 0.0
     state = np.int64(0)
-    for k in range(begin, end):
+    for k in range(flight.begin, flight.end):
         n = np.int64(rows.post[k])
         d, p, c = delay_of(rows, k), port_of(rows, k), table.kind[n]
         if d != delay or p != port or c != kind:
@@ -297,31 +322,30 @@ def _deliver_flight(shape, model, table, rows, t1, scale, time, begin, end, out,
 
 
 @phase_kernel
-def _deliver_any_ports(shape, model, table, rows, flights, t1, length, n_flights, b, out, sums):
-    """Deliver all arrivals of this window at block ``b``; any ports."""
+def _deliver_any_ports(shape, model, table, rows, flights, span, out, sums):
+    """Deliver all arrivals of this window at a block; any ports."""
     keep_apart()
-    scale = 2.0 / length
-    for f in range(n_flights):
-        begin, end = flights.begin[b, f], flights.end[b, f]
-        time = flights.time[f]
-        _deliver_flight(shape, model, table, rows, t1, scale, time, begin, end, out, sums)
+    for f in range(span.n_flights):
+        flight = _flight(flights, span.b, f)
+        _deliver_flight(shape, model, table, rows, span, flight, out, sums)
 
 
 @by_type
 def _deliver(shape: type) -> Callable[..., None]:
     if shape is OneExp:
-        return lambda shape, problem, work, t1, n, b: _deliver_one_exp(
-            shape, problem.rows, work.flights, t1, problem.length, n, b,
-            work.response[b, 0], work.response[b, 1], work.sums,
+        return lambda shape, problem, work, span: _deliver_one_exp(
+            shape, problem.rows, work.flights, span, work.response[span.b, 0],
+            work.response[span.b, 1], work.sums,
         )  # fmt: skip
-    return lambda shape, problem, work, t1, n, b: _deliver_any_ports(
-        shape, problem.model, problem.responses, problem.rows, work.flights, t1, problem.length,
-        n, b, work.roots[b, 0], work.sums,
+    return lambda shape, problem, work, span: _deliver_any_ports(
+        shape, problem.model, problem.responses, problem.rows, work.flights, span,
+        work.roots[span.b, 0], work.sums,
     )  # fmt: skip
 
 
 @inner_kernel
 def deliver(problem, work, b):
     """Add the arrivals of this window to the sums of their targets in block ``b``."""
-    t1 = (work.tally[b, AT] + 1) * problem.length
-    _deliver(problem.shape, problem, work, t1, work.counts[FLIGHTS], b)
+    t1 = (work.tally[b].at + 1) * problem.length
+    span = Span(b, work.counts[0].flights, t1, 2.0 / problem.length)
+    _deliver(problem.shape, problem, work, span)

@@ -8,17 +8,7 @@ import numpy as np
 from queues.compiled.jit import arrays_lie_apart, by_type, inner_kernel, keep_apart, phase_kernel
 from queues.compiled.prefetch import prefetch_line
 from refsim.windows.deliver import delay_of
-from refsim.windows.types import (
-    AT,
-    FLIGHTS,
-    LACK,
-    LEAK,
-    LOSS,
-    REPLAYS,
-    TIME,
-    WEIGHT,
-    OneExp,
-)
+from refsim.windows.types import LEAK, LOSS, TIME, WEIGHT, OneExp
 
 _FEW = 24  # arrivals up to which insertion sorts faster than merging
 
@@ -175,23 +165,23 @@ def _sort_hits(flights, begin, arrival, origin, order, other, replays):
 def gather(problem, work, b, thread):
     """Collect the arrivals at the marked neurons of block ``b``; return False if room ran out."""
     rows, flights, hits, lists = problem.rows, work.flights, work.hits, work.lists
-    first, replays = rows.edge[b], work.tally[b, REPLAYS]
+    first, replays = rows.edge[b], work.tally[b].replays
     if replays == 0:
         return True
-    n_flights = work.counts[FLIGHTS]
+    n_flights = work.counts[0].flights
     picked, begin = hits.synapse[thread], hits.begin[thread]
     size = _pick_all(
         rows.post, flights.begin[b], flights.end[b], picked, hits.stop[thread], lists.flag,
         n_flights,
     )  # fmt: skip
     if size > hits.arrival.shape[1]:
-        work.tally[b, LACK] = size
+        work.tally[b].lack = size
         return False
     neurons = lists.replays[first : first + replays]
     _count_hits(
         rows.post, rows.weight, picked, size, neurons, lists.place, begin, hits.spare[thread]
     )
-    t0 = work.tally[b, AT] * problem.length
+    t0 = work.tally[b].at * problem.length
     _place_hits(problem.shape, rows, flights, hits, t0, n_flights, replays, thread)
     arrival, origin = hits.arrival[thread], hits.origin[thread]
     order, spare = hits.order[thread], hits.spare[thread]

@@ -23,31 +23,7 @@ from refsim.windows.gather import gather
 from refsim.windows.record import close_turn, open_turn, sort_found
 from refsim.windows.replay import replay
 from refsim.windows.sweep import mark_sampled, sweep
-from refsim.windows.types import (
-    ARRIVALS,
-    AT,
-    DELIVERING,
-    DENSE,
-    EVENTS,
-    FINDING,
-    FLIGHTS,
-    GATHERING,
-    LACK,
-    LAST_SAMPLE,
-    NOW,
-    PHASE,
-    REPLAYED,
-    REPLAYING,
-    ROWS,
-    SAMPLES,
-    SPIKES,
-    STATUS,
-    STEP,
-    TURN_END,
-    VISITED,
-    WAITING,
-    WORK,
-)
+from refsim.windows.types import DELIVERING, FINDING, GATHERING, REPLAYING, WAITING, Window
 from refsim.windows.visit import choose_visits, count_driven, visit_targets
 
 
@@ -57,66 +33,80 @@ def _end_window(work, max_spikes, b):
 
     It waits too where its spikes alone lead beyond the limit: none of the next window will count.
     """
-    tally, counts = work.tally, work.counts
-    tally[b, ARRIVALS] += tally[b, EVENTS]
-    tally[b, WORK] += tally[b, EVENTS] + tally[b, VISITED]
-    tally[b, AT] += 1
-    if tally[b, AT] < counts[TURN_END] and tally[b, ROWS] <= max_spikes - counts[SPIKES]:
-        tally[b, STEP] = FINDING
+    own, run = work.tally[b], work.counts[0]
+    own.arrivals += own.events
+    own.work += own.events + own.visited
+    own.at += 1
+    if own.at < run.turn_end and own.rows <= max_spikes - run.spikes:
+        own.step = FINDING
         return
-    sort_found(work.found.time[b], work.found.neuron[b], work.order[b], tally[b, ROWS])
-    tally[b, STEP] = WAITING
+    sort_found(work.found.time[b], work.found.neuron[b], work.order[b], own.rows)
+    own.step = WAITING
+
+
+@inner_kernel
+def _window_of(problem, work, b, now):
+    edge = problem.rows.edge
+    return Window(
+        model=problem.model,
+        table=problem.propagator,
+        neurons=work.neurons,
+        lists=work.lists,
+        x=work.state[b, 0],
+        length=problem.length,
+        now=now,
+        first=edge[b],
+        last=edge[b + 1],
+    )
+
+
+@inner_kernel
+def _deliver_and_sweep(problem, work, window, b):
+    """Bring the neurons of block ``b`` to the end of the window, but for those to be replayed."""
+    own, run, shape = work.tally[b], work.counts[0], problem.shape
+    choose_visits(shape, window, own)
+    if own.dense == 0:
+        visit_targets(shape, window, own, problem.rows, work.flights, run.flights, b)
+    if run.last_sample > run.samples:
+        place, is_dense = window.first + own.visited, own.dense > 0
+        place = mark_sampled(window, problem.samples, run.samples, run.last_sample, is_dense, place)
+        own.visited = place - window.first
+    deliver(problem, work, b)
+    sweep(shape, window, own, work.sums)
 
 
 @inner_kernel
 def _work_on(problem, work, b, thread):
     """Take block ``b`` through its window, or note what it lacks room for, to go on from there."""
-    tally = work.tally
-    rows, counts = problem.rows, work.counts
-    now = tally[b, AT]
-    t1 = (now + 1) * problem.length
-    tally[b, LACK] = 0
-    if tally[b, STEP] == FINDING:
-        tally[b, EVENTS] = find_arrivals(rows, work.flights, t1, problem.t_end, counts[FLIGHTS], b)
-        tally[b, REPLAYED] = 0
-        tally[b, STEP] = DELIVERING
-    if tally[b, STEP] == DELIVERING:
-        if tally[b, EVENTS] >= work.hits.synapse.shape[1]:
-            tally[b, LACK] = 1
+    own, run = work.tally[b], work.counts[0]
+    window = _window_of(problem, work, b, own.at)
+    own.lack = 0
+    if own.step == FINDING:
+        t1 = (own.at + 1) * problem.length
+        own.events = find_arrivals(problem.rows, work.flights, t1, problem.t_end, run.flights, b)
+        own.replayed = 0
+        own.step = DELIVERING
+    if own.step == DELIVERING:
+        if own.events >= work.hits.synapse.shape[1]:
+            own.lack = 1
             return
-        model, table, length = problem.model, problem.propagator, problem.length
-        neurons, lists, x = work.neurons, work.lists, work.state[b, 0]
-        choose_visits(
-            problem.shape, rows.edge, model, table, length, neurons, lists, now, tally, x, b
-        )
-        if tally[b, DENSE] == 0:
-            visit_targets(
-                problem.shape, rows, work.flights, model, table, length, neurons, lists, counts,
-                tally, x, b,
-            )  # fmt: skip
-        if counts[LAST_SAMPLE] > counts[SAMPLES]:
-            mark_sampled(
-                problem.samples, rows.edge, model, table, length,
-                neurons, lists, counts, tally, x, b,
-            )  # fmt: skip
-        deliver(problem, work, b)
-        sweep(problem, work, b)
-        tally[b, STEP] = GATHERING
-    if tally[b, STEP] == GATHERING and gather(problem, work, b, thread):
-        tally[b, STEP] = REPLAYING
-    if tally[b, STEP] == REPLAYING:
-        if replay(problem, work, b, thread):
+        _deliver_and_sweep(problem, work, window, b)
+        own.step = GATHERING
+    if own.step == GATHERING and gather(problem, work, b, thread):
+        own.step = REPLAYING
+    if own.step == REPLAYING:
+        if replay(problem, work, window, b, thread):
             _end_window(work, problem.max_spikes, b)
         else:
-            tally[b, STEP] = GATHERING  # again, for the other replays
+            own.step = GATHERING  # again, for the other replays
 
 
 @inner_kernel
 def _take_turn(problem, work, b, thread):
     """Take block ``b`` to the end of the turn, or to where room runs out."""
-    while work.tally[b, STEP] != WAITING:
+    while work.tally[b].step != WAITING:
         _work_on(problem, work, b, thread)
-        if work.tally[b, LACK] != 0:
+        if work.tally[b].lack != 0:
             break
 
 
@@ -124,23 +114,20 @@ def _take_turn(problem, work, b, thread):
 def start_windows(problem, work):
     """Wake the neurons that may fire unaided."""
     for b in range(work.tally.shape[0]):
-        x = work.state[b, 0]
-        count_driven(
-            problem.shape, problem.rows.edge, problem.model, problem.propagator, work.neurons,
-            work.tally, x, b, work.counts[NOW],
-        )  # fmt: skip
+        window = _window_of(problem, work, b, work.counts[0].now)
+        count_driven(problem.shape, window, work.tally[b])
 
 
 @inner_kernel
 def _turn(problem, work, used, share, stop):
     """Close the turn at work, if there is one, and open the next; return a status."""
-    if work.counts[PHASE] > 0:
+    if work.counts[0].phase > 0:
         status = close_turn(problem, work)
         if status != WORKING:
             return status
     if used >= share:
         return RUNNING
-    if work.counts[NOW] >= stop:
+    if work.counts[0].now >= stop:
         return DONE
     return open_turn(problem, work, stop)
 
@@ -154,21 +141,21 @@ def run_windows(problem, work, share, stop, barrier, thread, n_threads):
     """
     n_blocks = work.tally.shape[0]
     used = np.int64(0)
-    resumes = work.counts[PHASE] == 1  # room ran out in the middle of a turn
+    resumes = work.counts[0].phase == 1  # room ran out in the middle of a turn
     while True:
         if thread == 0:
             status = np.int64(WORKING)
             if not resumes:
                 status = np.int64(_turn(problem, work, used, share, stop))
             for b in range(n_blocks):
-                used += 1 + work.tally[b, WORK]
-                work.tally[b, WORK] = 0
+                used += 1 + work.tally[b].work
+                work.tally[b].work = 0
             withdraw(work.claims)
-            work.counts[STATUS] = status
+            work.counts[0].status = status
         if not wait(barrier, n_threads):
             return RUNNING
-        if work.counts[STATUS] != WORKING:
-            return work.counts[STATUS]
+        if work.counts[0].status != WORKING:
+            return work.counts[0].status
         resumes = False
         for i in range(n_blocks):
             b = claim(work.claims, i, thread, n_threads)

@@ -8,12 +8,14 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from queues.compiled.jit import kernel
 from queues.compiled.polynomials import TERMS
+from refsim.models import lif as neuron
+from refsim.models.lif.exponentials import convolve2
 from refsim.models.lif.flow import log_ratio
-from refsim.models.lif.response import MOST_CLASSES, Responses, responses
+from refsim.models.lif.response import MOST_CLASSES, Responses, fill_lifts, responses
 from refsim.network.network import Network
 from refsim.types import Float, Model
-from refsim.windows.propagator import propagator
 from refsim.windows.types import AnyPorts, OneExp, Propagator
 
 _MOST_WINDOWS = 1e8
@@ -27,6 +29,7 @@ _WELL_APART = 0.01  # relative distance of rates from which their difference is 
 # Share of voltage and state that a window takes at least, so that the roundings of windows do not
 # resemble each other: from one to the next what is cut off moves by the square of the share.
 _LEAST_CHANGE = 1e-8
+_MOST_SLEPT = 255  # windows over which a sleeping neuron is advanced by a table
 # Share of the shortest synaptic time constant. In longer windows more neurons may fire, as far as
 # the bound tells, and responses take more terms; in shorter ones sweeps cost more.
 _PREFERRED = 0.375
@@ -56,7 +59,10 @@ def is_worthwhile(network: Network, duration: float) -> bool:
 
 
 def window_length(network: Network) -> float:
-    """Return the length of a window: responses rise in it, and no spike reaches a neuron."""
+    """Return the length of a window: responses rise in it, and no spike reaches a neuron.
+
+    Derivatives need the latter alone; their windows are those of `adjoint.windows.run`.
+    """
     kernels = network.model
     longest = network.shortest_delay
     for rate in np.unique(kernels.neurons.rate):
@@ -115,6 +121,55 @@ def _shape(kernels: Model, table: Responses, step: Propagator) -> OneExp | AnyPo
 
 def _padded(terms: Float) -> Float:
     return np.concatenate([terms, np.zeros(max(0, TERMS - len(terms)))])
+
+
+def propagator(model: Model, length: float) -> Propagator:
+    """Return what 0, 1, 2, ... windows of ``length`` ms do to a neuron of each class."""
+    rate, members, kind = np.unique(model.neurons.rate, return_index=True, return_inverse=True)
+    size = 1 + (_MOST_SLEPT if len(rate) <= MOST_CLASSES else 1)
+    n_states = len(model.ports.rate)
+    table = Propagator(
+        kind=kind.astype(np.int64),
+        decay=np.zeros((len(rate), size)),
+        leak=np.zeros((len(rate), size)),
+        lift=np.zeros((len(rate), size, n_states)),
+        fade=np.zeros((size, n_states)),
+        loss=-np.expm1(-model.ports.rate * length),
+        feed=np.zeros((size, n_states)),
+        reach=_reach(model, rate),
+    )
+    _fill(model, members.astype(np.int64), length, table, np.zeros(n_states))
+    return table
+
+
+def _reach(model: Model, rate: Float) -> Float:
+    """Return a bound of the voltage for a state of 1, by class."""
+    ports = model.ports
+    last = np.arange(len(ports.rate))
+    factor = np.ones(len(ports.rate))
+    for p in np.flatnonzero(ports.order == 2):
+        i = ports.first[p]
+        last[i] = i + 1
+        factor[i] = ports.gain[p] / ports.rate[i]
+    return factor * np.minimum(1.0, rate[:, None] / ports.rate[last])
+
+
+@kernel
+def _fill(model, members, length, table, x):
+    """Write the tables; ``members`` has a neuron of each class, ``x`` is a state of zeros."""
+    for m in range(table.fade.shape[0]):
+        dt = m * length
+        for c in range(members.shape[0]):
+            table.decay[c, m] = neuron.flow_excursion(model, members[c], 1.0, x, dt)
+            table.leak[c, m] = -math.expm1(-model.neurons.rate[members[c]] * dt)
+            fill_lifts(model, members[c], dt, x, table.lift[c, m])
+        for p in range(model.ports.first.shape[0]):
+            i = model.ports.first[p]
+            for k in range(i, i + model.ports.order[p]):
+                table.fade[m, k] = math.exp(-model.ports.rate[k] * dt)
+            if model.ports.order[p] == 2 and m > 0:
+                r, s = model.ports.rate[i], model.ports.rate[i + 1]
+                table.feed[m, i] = model.ports.gain[p] * convolve2(r, s, dt)
 
 
 class WindowTables(NamedTuple):

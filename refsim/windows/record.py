@@ -6,28 +6,7 @@ import numpy as np
 
 from queues.compiled.jit import inner_kernel, keep_apart, phase_kernel
 from refsim.status import DONE, FULL, SPIKE_LIMIT, WORKING
-from refsim.windows.types import (
-    AT,
-    AWAKE,
-    BASE,
-    DENSE,
-    FINDING,
-    FLIGHTS,
-    FOUND,
-    FRESH,
-    INPUTS,
-    LACK,
-    LAST_SAMPLE,
-    NOW,
-    PHASE,
-    ROWS,
-    SAMPLES,
-    SPIKES,
-    STEP,
-    TAKEN,
-    TURN_END,
-    Findings,
-)
+from refsim.windows.types import FINDING, Turn
 
 _RUN = 16  # spikes of a turn that are sorted by insertion
 
@@ -38,14 +17,14 @@ def _launch(start, n_blocks, flights, counts, time, source, number):
     first = source * n_blocks
     if start[first] == start[first + n_blocks]:
         return
-    f = counts[FLIGHTS]
+    f = counts[0].flights
     flights.time[f] = time
     flights.source[f] = source
     flights.number[f] = number
     for b in range(n_blocks):
         flights.begin[b, f] = start[first + b]
         flights.end[b, f] = start[first + b]
-    counts[FLIGHTS] += 1
+    counts[0].flights += 1
 
 
 @inner_kernel
@@ -85,19 +64,19 @@ def _land(start, n_blocks, flights, begin, end, kept):
 @inner_kernel
 def _land_all(start, n_blocks, flights, counts):
     """Forget the spikes that have reached all their synapses."""
-    fresh, last = counts[FRESH], counts[FLIGHTS]
-    counts[FRESH] = _land(start, n_blocks, flights, np.int64(0), fresh, np.int64(0))
-    counts[FLIGHTS] = _land(start, n_blocks, flights, fresh, last, counts[FRESH])
+    fresh, last = counts[0].fresh, counts[0].flights
+    counts[0].fresh = _land(start, n_blocks, flights, np.int64(0), fresh, np.int64(0))
+    counts[0].flights = _land(start, n_blocks, flights, fresh, last, counts[0].fresh)
 
 
 @inner_kernel
 def _is_silent(counts, tally):
     """Return whether no neuron is awake and no spike under way."""
-    if counts[FLIGHTS] > 0:
+    if counts[0].flights > 0:
         return False
     busy = np.int64(0)
     for b in range(tally.shape[0]):
-        busy += tally[b, DENSE] + tally[b, AWAKE]
+        busy += tally[b].dense + tally[b].awake
     return busy == 0
 
 
@@ -105,11 +84,11 @@ def _is_silent(counts, tally):
 def _next_window(inputs, samples, counts, t_end, length):
     """Return a window before the next input spike or sample: those until then are silent."""
     t = t_end
-    if counts[INPUTS] < inputs.shape[0]:
-        t = min(t, inputs[counts[INPUTS]])
-    if counts[SAMPLES] < samples.shape[0]:
-        t = min(t, samples[counts[SAMPLES]])
-    return max(counts[NOW], np.int64(math.floor(t / length)) - 1)
+    if counts[0].inputs < inputs.shape[0]:
+        t = min(t, inputs[counts[0].inputs])
+    if counts[0].samples < samples.shape[0]:
+        t = min(t, samples[counts[0].samples])
+    return max(counts[0].now, np.int64(math.floor(t / length)) - 1)
 
 
 @inner_kernel
@@ -123,9 +102,9 @@ def _end_of(times, i, t1):
 @inner_kernel
 def _end_of_turn(samples, counts, turn, t_end, length, stop):
     """Return the window after the last of a turn, which is one window where samples are taken."""
-    now = counts[NOW]
+    now = counts[0].now
     end = min(now + turn, stop, np.int64(math.floor(t_end / length)) + 1)
-    if counts[SAMPLES] < samples.shape[0] and samples[counts[SAMPLES]] < end * length:
+    if counts[0].samples < samples.shape[0] and samples[counts[0].samples] < end * length:
         end = now + 1
     return max(end, now + 1)
 
@@ -136,33 +115,33 @@ def open_turn(problem, work, stop):
     counts, inputs = work.counts, problem.inputs
     n_blocks = problem.rows.edge.shape[0] - 1
     if _is_silent(counts, work.tally):
-        counts[NOW] = _next_window(
+        counts[0].now = _next_window(
             inputs.time, problem.samples.time, counts, problem.t_end, problem.length
         )
-    if counts[NOW] * problem.length > problem.t_end:
+    if counts[0].now * problem.length > problem.t_end:
         return DONE
-    counts[TURN_END] = _end_of_turn(
+    counts[0].turn_end = _end_of_turn(
         problem.samples.time, counts, problem.turn, problem.t_end, problem.length, stop
     )
-    t1 = counts[TURN_END] * problem.length
-    last = _end_of(inputs.time, counts[INPUTS], t1)
-    if counts[FLIGHTS] + last - counts[INPUTS] > work.flights.time.shape[0]:
-        counts[FOUND] = last - counts[INPUTS]
+    t1 = counts[0].turn_end * problem.length
+    last = _end_of(inputs.time, counts[0].inputs, t1)
+    if counts[0].flights + last - counts[0].inputs > work.flights.time.shape[0]:
+        counts[0].found = last - counts[0].inputs
         return FULL
-    counts[FRESH] = counts[FLIGHTS]
-    for i in range(counts[INPUTS], last):
+    counts[0].fresh = counts[0].flights
+    for i in range(counts[0].inputs, last):
         _launch(
             problem.rows.start, n_blocks, work.flights, counts,
             inputs.time[i], inputs.source[i], -1 - i,
         )  # fmt: skip
-    counts[INPUTS] = last
-    counts[LAST_SAMPLE] = _end_of(problem.samples.time, counts[SAMPLES], t1)
+    counts[0].inputs = last
+    counts[0].last_sample = _end_of(problem.samples.time, counts[0].samples, t1)
     for b in range(work.tally.shape[0]):
-        work.tally[b, AT] = counts[NOW]
-        work.tally[b, STEP] = FINDING
-        work.tally[b, ROWS] = 0
-        work.tally[b, TAKEN] = 0
-    counts[PHASE] = 1
+        work.tally[b].at = counts[0].now
+        work.tally[b].step = FINDING
+        work.tally[b].rows = 0
+        work.tally[b].taken = 0
+    counts[0].phase = 1
     return WORKING
 
 
@@ -228,8 +207,8 @@ def _block_of_next(found, order, tally):
     """Return the block that has found the earliest of the spikes which are not on the tape yet."""
     first, earliest, least = np.int64(0), math.inf, np.int64(0)
     for b in range(tally.shape[0]):
-        if tally[b, TAKEN] < tally[b, ROWS]:
-            row = order[b, tally[b, TAKEN]]
+        if tally[b].taken < tally[b].rows:
+            row = order[b, tally[b].taken]
             time, neuron = found.time[b, row], found.neuron[b, row]
             if time < earliest or (time == earliest and neuron < least):
                 first, earliest, least = np.int64(b), time, neuron
@@ -240,43 +219,43 @@ def _block_of_next(found, order, tally):
 def _let_pass(n_blocks, flights, counts, waiting, last, time):
     """Append those of the waiting flights that come before a time; return where the rest begins."""
     while waiting < last and flights.time[waiting] < time:
-        _move(n_blocks, flights, waiting, counts[FLIGHTS])
-        counts[FLIGHTS] += 1
+        _move(n_blocks, flights, waiting, counts[0].flights)
+        counts[0].flights += 1
         waiting += 1
     return waiting
 
 
 @phase_kernel
-def _record(start, flights, last_spike, out, order, t_end, max_spikes):
+def _record(start, flights, last_spike, turn, t_end, max_spikes):
     """Move the spikes of this turn to the tape, in order, and take them on their way.
 
     Flights are in order of time, whatever the turns: sums depend on it.
     """
     keep_apart()
-    tape, found, counts = out.tape, out.found, out.counts
+    tape, found, counts, tally, order = turn
     n_blocks = found.time.shape[0]
-    waiting, last = counts[FRESH] + counts[FOUND], counts[FLIGHTS] + counts[FOUND]
-    for f in range(counts[FLIGHTS] - 1, counts[FRESH] - 1, -1):
-        _move(n_blocks, flights, f, f + counts[FOUND])
-    counts[FLIGHTS] = counts[FRESH]
-    for _ in range(counts[FOUND]):
-        b = _block_of_next(found, order, out.tally)
-        row = order[b, out.tally[b, TAKEN]]
-        out.tally[b, TAKEN] += 1
+    waiting, last = counts[0].fresh + counts[0].found, counts[0].flights + counts[0].found
+    for f in range(counts[0].flights - 1, counts[0].fresh - 1, -1):
+        _move(n_blocks, flights, f, f + counts[0].found)
+    counts[0].flights = counts[0].fresh
+    for _ in range(counts[0].found):
+        b = _block_of_next(found, order, tally)
+        row = order[b, tally[b].taken]
+        tally[b].taken += 1
         time, n = found.time[b, row], found.neuron[b, row]
         if time > t_end:
             break
-        if counts[SPIKES] >= max_spikes:
+        if counts[0].spikes >= max_spikes:
             return SPIKE_LIMIT
-        k = counts[SPIKES] - counts[BASE]
+        k = counts[0].spikes - counts[0].first
         tape.time[k] = time
         tape.neuron[k] = n
         tape.slope_before[k] = found.slope_before[b, row]
         tape.slope_after[k] = found.slope_after[b, row]
-        last_spike[n] = counts[SPIKES]
+        last_spike[n] = counts[0].spikes
         waiting = _let_pass(n_blocks, flights, counts, waiting, last, time)
-        _launch(start, n_blocks, flights, counts, time, n, counts[SPIKES])
-        counts[SPIKES] += 1
+        _launch(start, n_blocks, flights, counts, time, n, counts[0].spikes)
+        counts[0].spikes += 1
     _let_pass(n_blocks, flights, counts, waiting, last, math.inf)
     return WORKING
 
@@ -285,8 +264,8 @@ def _record(start, flights, last_spike, out, order, t_end, max_spikes):
 def _has_room(work, counts):
     """Return whether the spikes of this turn find room wherever they go."""
     return (
-        counts[SPIKES] - counts[BASE] + counts[FOUND] <= work.tape.time.shape[0]
-        and counts[FLIGHTS] + counts[FOUND] <= work.flights.time.shape[0]
+        counts[0].spikes - counts[0].first + counts[0].found <= work.tape.time.shape[0]
+        and counts[0].flights + counts[0].found <= work.flights.time.shape[0]
     )
 
 
@@ -294,24 +273,24 @@ def _has_room(work, counts):
 def close_turn(problem, work):
     """Record what the blocks have found, and go on to the next turn. Return a status."""
     counts = work.counts
-    counts[FOUND] = 0
+    counts[0].found = 0
     for b in range(work.tally.shape[0]):
-        if work.tally[b, LACK] != 0:
+        if work.tally[b].lack != 0:
             return FULL
-        counts[FOUND] += work.tally[b, ROWS]
-    if counts[PHASE] == 1:
+        counts[0].found += work.tally[b].rows
+    if counts[0].phase == 1:
         _land_all(problem.rows.start, work.tally.shape[0], work.flights, counts)
-        counts[PHASE] = 2
+        counts[0].phase = 2
     if not _has_room(work, counts):
         return FULL
-    out = Findings(tape=work.tape, found=work.found, counts=counts, tally=work.tally, gap=work.gap)
+    turn = Turn(work.tape, work.found, counts, work.tally, work.order)
     status = _record(
-        problem.rows.start, work.flights, work.neurons.last_spike, out, work.order,
+        problem.rows.start, work.flights, work.neurons.last_spike, turn,
         problem.t_end, problem.max_spikes,
     )  # fmt: skip
     if status != WORKING:
         return status
-    counts[SAMPLES] = counts[LAST_SAMPLE]
-    counts[NOW] = counts[TURN_END]
-    counts[PHASE] = 0
+    counts[0].samples = counts[0].last_sample
+    counts[0].now = counts[0].turn_end
+    counts[0].phase = 0
     return WORKING

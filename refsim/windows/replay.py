@@ -1,41 +1,31 @@
 """Replay: a neuron goes through its arrivals of a window one by one, and its crossings are found.
 
-With one exponential port, a time s after an event that has left the voltage v and the state x,
-
-    V = v + (drive - v - c x) (1 - e^{-a s}) + c x (1 - e^{-r s}),    c = a/(r - a).
-
-What is lost since the begin of the window, 1 - e^{-a t} and 1 - e^{-r t}, belongs to the arrivals,
-so that only crossings need exponentials of their own. Losses keep the digits of short times, in
-which little happens; e^{-a s} itself would round them away where the drive is far beyond V.
-All other networks are replayed by the functions of the event engine.
+With one exponential port the voltage is given by what it and the state lose, 1 - e^{-a s} and
+1 - e^{-r s} (`refsim.models.lif.one_port`). What is lost since the begin of the window belongs to
+the arrivals, so that only crossings need exponentials of their own. Losses keep the digits of short
+times, in which little happens; e^{-a s} itself would round them away where the drive is far beyond
+V. All other networks are replayed by the functions of the event engine.
 """
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
 from queues.compiled.jit import by_type, inner_kernel, keep_apart, phase_kernel
 from refsim.models import lif as neuron
+from refsim.models.lif.bound import excited, has_summit, may_reach, stays_below_its_tangent
 from refsim.models.lif.exponentials import convolve2, convolve3
-from refsim.types import Scratch
+from refsim.models.lif.one_port import Course, crossing_of
+from refsim.types import Scratch, Tape
 from refsim.windows.deliver import port_of
 from refsim.windows.types import (
-    AT,
-    BASE,
-    DENSE,
-    LACK,
-    LAST_SAMPLE,
     LEAK,
     LOSS,
-    REPLAYED,
-    REPLAYS,
-    ROWS,
-    SAMPLES,
-    SEARCHES,
-    SPIKES,
     TIME,
     WEIGHT,
+    Arrivals,
     Findings,
     Limits,
     OneExp,
@@ -56,8 +46,8 @@ _DONE, _NO_ROOM = True, False
 
 
 @inner_kernel
-def _note_gap(out, b, i, distance):
-    out.gap[b, i] = min(out.gap[b, i], abs(distance))
+def _note_gap(out, i, distance):
+    out.gap[i] = min(out.gap[i], abs(distance))
 
 
 @inner_kernel
@@ -73,12 +63,13 @@ def _keep_row_of_last(neurons, n, row):
 
 
 @inner_kernel
-def _note_release(out, neurons, b, n, own, slope):
+def _note_release(out, neurons, n, own, slope):
     """Note the slope at the end of refractoriness in the row of the spike."""
+    # The spike is one of this turn, or of an earlier one, or its row has been taken off the tape.
     if own >= 0:
-        out.found.slope_after[b, own] = slope
+        out.found.slope_after[own] = slope
         return
-    row = neurons.last_spike[n] - out.counts[BASE]
+    row = neurons.last_spike[n] - out.run[0].first
     if row >= 0:
         out.tape.slope_after[row] = slope
     else:
@@ -86,120 +77,38 @@ def _note_release(out, neurons, b, n, own, slope):
 
 
 @inner_kernel
-def _write_spike(out, b, n, t, slope):
+def _write_spike(out, n, t, slope):
     """Note a spike of this turn; return its row."""
-    row = out.tally[b, ROWS]
-    out.found.time[b, row] = t
-    out.found.neuron[b, row] = n
-    out.found.slope_before[b, row] = slope
-    out.found.slope_after[b, row] = 0.0
-    out.tally[b, ROWS] = row + 1
+    row = out.own[0].rows
+    out.found.time[row] = t
+    out.found.neuron[row] = n
+    out.found.slope_before[row] = slope
+    out.found.slope_after[row] = 0.0
+    out.own[0].rows = row + 1
     return row
 
 
 @inner_kernel
-def _has_room(out, b):
-    return out.tally[b, ROWS] < out.found.time.shape[1]
+def _has_room(out):
+    return out.own[0].rows < out.found.time.shape[0]
 
 
 @inner_kernel
-def _is_enough(out, max_spikes, b, before):
+def _is_enough(out, max_spikes, before):
     """Return whether the limit comes before the neuron's last spike, whatever the others do."""
-    return out.tally[b, ROWS] - before > max_spikes - out.counts[SPIKES]
+    return out.own[0].rows - before > max_spikes - out.run[0].spikes
 
 
 @inner_kernel
-def _finish_replay(model, table, neurons, lists, tally, first, x, b, n):
+def _finish_replay(window, own, n):
     """Go on to the next replay, and have the next window visit the neuron if it may fire."""
-    lists.flag[n] = 0
-    if tally[b, DENSE] == 0 and may_fire(model, table, neurons, x, n):
-        keep_awake(first, tally, neurons.awake, b, n)
-    tally[b, REPLAYED] += 1
+    window.lists.flag[n] = 0
+    if own.dense == 0 and may_fire(window, n):
+        keep_awake(window, own, n)
+    own.replayed += 1
 
 
 # One exponential port ---------------------------------------------------------------------------
-
-
-@inner_kernel
-def _rise(a, r, g, h, s):
-    """Return g (1 - e^{-a s}) + h (1 - e^{-r s})."""
-    return -g * math.expm1(-a * s) - h * math.expm1(-r * s)
-
-
-@phase_kernel
-def _root(a, r, below, g, h, low, high, f_low, f_high):
-    """Return where ``below`` + g (1 - e^{-a s}) + h (1 - e^{-r s}) passes 0 from below.
-
-    Halley's method, kept within an interval that always holds the crossing. With n = f/f' and
-    m = f''/2f', a step n/(1 - n m) leaves its cube times m^2 - f'''/6f', and terms of higher order:
-    once twice that is below the last bit, there is no need to look again.
-    """
-    keep_apart()
-    tiny = 4e-17 * high
-    s = low - f_low / (f_high - f_low) * (high - low)
-    for _ in range(100):
-        if not low < s < high:
-            s = 0.5 * (low + high)
-        lost_a, lost_r = -math.expm1(-a * s), -math.expm1(-r * s)
-        f = below + g * lost_a + h * lost_r
-        by_a, by_r = a * g * (1.0 - lost_a), r * h * (1.0 - lost_r)
-        slope = by_a + by_r
-        if f < 0.0:
-            low = s
-        else:
-            high = s
-        if f == 0.0 or high - low <= tiny:
-            return s
-        if slope <= 0.0:
-            s = low
-            continue
-        step = f / slope
-        m = -0.5 * (a * by_a + r * by_r) / slope
-        if abs(step * m) < 0.5:
-            step /= 1.0 - step * m
-        third = (a * a * by_a + r * r * by_r) / slope
-        left = 2.0 * abs(step * step * step) * (m * m + abs(third) / 6.0)
-        if abs(step) <= tiny or (abs(step * m) < 0.01 and left <= tiny):
-            return min(max(s - step, low), high)
-        s -= step
-    return s
-
-
-@inner_kernel
-def _turning(a, r, g, slope, until):
-    """Return when the voltage turns within ``until``: a g e^{-a s} + r h e^{-r s} = 0."""
-    return min(max(math.log1p(-slope / (a * g)) / (r - a), 0.0), until)
-
-
-@phase_kernel
-def _crossing(a, r, below, g, h, until, after, slope, slope_after):
-    """Return the first time in [0, until] of a crossing, inf if there is none.
-
-    The distance from the threshold is ``below`` at first, and ``after`` in the end; the slopes are
-    those of the voltage. It turns once at most: so it crosses while it rises to the end, or before
-    its summit.
-    """
-    keep_apart()
-    if below >= 0.0 and slope > 0.0:
-        # Rounding put the voltage onto the threshold a last bit before or after its crossing.
-        return 0.0
-    if after >= 0.0:
-        if below < 0.0:
-            return _root(a, r, below, g, h, 0.0, until, below, after)
-        if slope_after <= 0.0:
-            return math.inf
-        low = _turning(a, r, g, slope, until)
-        lowest = below + _rise(a, r, g, h, low)
-        if lowest >= 0.0:
-            return low
-        return _root(a, r, below, g, h, low, until, lowest, after)
-    if slope <= 0.0 or slope_after >= 0.0:
-        return math.inf
-    top = _turning(a, r, g, slope, until)
-    highest = below + _rise(a, r, g, h, top)
-    if highest <= 0.0:
-        return math.inf
-    return _root(a, r, below, g, h, 0.0, top, below, highest)
 
 
 @inner_kernel
@@ -209,23 +118,29 @@ def _lost_between(lost, lost_later):
 
 
 @inner_kernel
-def _replay_one_exp(shape, parameters, neurons, hits, out, limits, b, thread, n, place):
+def _replay_one_exp(shape, window, given, out, limits, n, place):
     """Take one neuron through the window; return False if room ran out."""
-    i, size = hits.begin[thread, place], hits.begin[thread, place + 1]
-    order, arrivals = hits.order[thread], hits.arrival[thread]
+    model, neurons = window.model, window.neurons
+    i, size = given.begin[place], given.begin[place + 1]
+    order, arrivals = given.order, given.arrival
     t0, t1 = limits.t0, limits.t1
     a, r, c = shape.rate_v, shape.rate_x, shape.ratio
+    parameters = model.neurons
     drive, v_th, v_reset = parameters.drive[n], parameters.v_th[n], parameters.v_reset[n]
-    before, searches = out.tally[b, ROWS], out.tally[b, SEARCHES]
+    # What was found is put back to here where room runs out.
+    before, searches = out.own[0].rows, out.own[0].searches
     own = _row_of_last(neurons, n)
-    # Voltage and state at s after the begin of the window, and what has been lost since then.
+    # Voltage and state at s after the begin of the window. A voltage and a state of that time have
+    # lost the shares ``leak`` and ``loss`` since the begin, as arrivals know it of their own times:
+    # what is lost from one to the other follows without exponentials.
     v, x = neurons.v[n], neurons.x[n]
     s, leak, loss = 0.0, 0.0, 0.0
     release = neurons.release[n]
+    # A spike comes no earlier than the release before it, and later than the arrival before it.
     earliest, last_arrival = t0, -math.inf
     while True:
         if release >= 0.0:
-            # Held: arrivals change the state alone.
+            # Held: arrivals change the state alone. At equal times the release comes first.
             last = -math.inf
             while i < size and arrivals[order[i], TIME] < release:
                 j = np.int64(order[i])
@@ -235,18 +150,20 @@ def _replay_one_exp(shape, parameters, neurons, hits, out, limits, b, thread, n,
                 i += 1
             if release > t1:
                 break
+            # To the release, at which the voltage begins from the reset.
             s = max(release - t0, 0.0)
             leak, loss_then = -math.expm1(-a * s), -math.expm1(-r * s)
             x -= x * _lost_between(loss, loss_then)
             loss = loss_then
             v = v_reset
-            _note_gap(out, b, 1, release - last)
+            _note_gap(out, 1, release - last)
             if i < size:
-                _note_gap(out, b, 1, arrivals[order[i], TIME] - release)
+                _note_gap(out, 1, arrivals[order[i], TIME] - release)
             if release <= limits.t_end:
-                _note_release(out, neurons, b, n, own, a * (drive - v + x))
+                _note_release(out, neurons, n, own, a * (drive - v + x))
             earliest = max(earliest, release)
             release = -1.0
+        # Free, up to the next arrival or else to the end of the window.
         j = np.int64(-1)
         arrival = math.inf
         until, next_leak, next_loss = limits.length, shape.leak, shape.loss
@@ -258,33 +175,34 @@ def _replay_one_exp(shape, parameters, neurons, hits, out, limits, b, thread, n,
                 arrivals[j, LEAK],
                 arrivals[j, LOSS],
             )
+        # Where the voltage would be then, and whether it crosses on the way.
         lost_a, lost_r = _lost_between(leak, next_leak), _lost_between(loss, next_loss)
         h = c * x
         g = drive - v - h
         v_after, x_after = v + (g * lost_a + h * lost_r), x - x * lost_r
         below, after, slope = v - v_th, v_after - v_th, a * (drive - v + x)
-        # On its way up to a summit the voltage only becomes flatter.
-        stays_below = (below < 0.0) & (after < 0.0)
-        stays_below &= (slope <= 0.0) | (below + slope * (until - s) < 0.0)
         crossing = math.inf
-        if not stays_below:
+        if not stays_below_its_tangent(below, after, slope, until - s):
             slope_after = a * (drive - v_after + x_after)
-            crossing = _crossing(a, r, below, g, h, until - s, after, slope, slope_after)
+            course = Course(a, r, below, g, h)
+            crossing = crossing_of(course, until - s, after, slope, slope_after)
         if crossing < math.inf:
             earliest = max(earliest, np.nextafter(last_arrival, math.inf))
             t = max(min(t0 + (s + crossing), t1), earliest)
             if t > limits.t_end:
-                break
-            if not _has_room(out, b):
-                out.tally[b, ROWS], out.tally[b, SEARCHES] = before, searches
+                break  # no event of this run; what is kept of the neuron is never looked at
+            if not _has_room(out):
+                out.own[0].rows, out.own[0].searches = before, searches
                 return _NO_ROOM
-            out.tally[b, SEARCHES] += 1
-            own = _write_spike(out, b, n, t, a * (drive - v_th + x * math.exp(-r * crossing)))
-            _note_gap(out, b, 0, arrival - t)
-            if i > hits.begin[thread, place]:
-                _note_gap(out, b, 0, t - arrivals[order[i - 1], TIME])
-            release = t + parameters.t_ref[n]
-            if _is_enough(out, limits.max_spikes, b, before):
+            out.own[0].searches += 1
+            own = _write_spike(out, n, t, a * (drive - v_th + x * math.exp(-r * crossing)))
+            _note_gap(out, 0, arrival - t)
+            if i > given.begin[place]:
+                _note_gap(out, 0, t - arrivals[order[i - 1], TIME])
+            # The state, and what it has lost, stay those of s: so long as the neuron is held they
+            # wait for the next arrival, and are taken to the release from there.
+            _, release = neuron.fire(model, n, t)
+            if _is_enough(out, limits.max_spikes, before):
                 break
             continue
         v, x = v_after, x_after
@@ -295,6 +213,7 @@ def _replay_one_exp(shape, parameters, neurons, hits, out, limits, b, thread, n,
         s, leak, loss = until, next_leak, next_loss
         last_arrival = arrival
         i += 1
+    # Of a neuron that is held the state has come to its last arrival; to the end of the window.
     neurons.x[n] = x - x * _lost_between(loss, shape.loss)
     neurons.release[n] = release
     neurons.v[n] = v_reset if release >= 0.0 else v
@@ -303,19 +222,16 @@ def _replay_one_exp(shape, parameters, neurons, hits, out, limits, b, thread, n,
 
 
 @phase_kernel
-def _replay_all_one_exp(
-    shape, model, table, first, neurons, lists, hits, out, limits, x, b, thread
-):
-    """Replay the marked neurons of block ``b``; return False if room ran out."""
+def _replay_all_one_exp(shape, window, given, out, limits):
+    """Replay the marked neurons of a block; return False if room ran out."""
     keep_apart()
-    while out.tally[b, REPLAYED] < out.tally[b, REPLAYS]:
-        place = out.tally[b, REPLAYED]
-        n = lists.replays[first + place]
-        if not _replay_one_exp(
-            shape, model.neurons, neurons, hits, out, limits, b, thread, n, place
-        ):
+    own = out.own[0]
+    while own.replayed < own.replays:
+        place = own.replayed
+        n = window.lists.replays[window.first + place]
+        if not _replay_one_exp(shape, window, given, out, limits, n, place):
             return False
-        _finish_replay(model, table, neurons, lists, out.tally, first, x, b, n)
+        _finish_replay(window, own, n)
     return True
 
 
@@ -323,12 +239,11 @@ def _replay_all_one_exp(
 
 
 @inner_kernel
-def _certainly_below(model, n, v, x, after, dt):
+def certainly_below(model, n, v, x, after, dt):
     """Return whether the voltage certainly stays below threshold for ``dt``, to end ``after``.
 
-    With one exponential port the voltage has one extremum at most, and none that is a maximum
-    unless it rises at first and falls in the end. In general the response to each state that
-    excites is bounded by what it is at the end, since within a window it rises.
+    With one exponential port it does, unless it has a summit on the way. In general the response to
+    each state that excites is bounded by what it is at the end, since within a window it rises.
     """
     v_th = model.neurons.v_th[n]
     if after >= v_th:
@@ -337,59 +252,72 @@ def _certainly_below(model, n, v, x, after, dt):
     a = model.neurons.rate[n]
     drive = model.neurons.drive[n]
     if x.shape[0] == 1:
-        if drive - v + x[0] <= 0.0:
-            return True
-        return drive - after + x[0] * math.exp(-ports.rate[0] * dt) > 0.0
+        return not has_summit(v, drive, x[0], after, x[0] * math.exp(-ports.rate[0] * dt))
     highest = max(v, v - (drive - v) * math.expm1(-a * dt))
     for p in range(ports.first.shape[0]):
         i = ports.first[p]
         if ports.order[p] == 2:
             s = ports.rate[i + 1]
-            highest += a * max(x[i + 1], 0.0) * convolve2(a, s, dt)
-            lift = ports.gain[p] * convolve3(a, ports.rate[i], s, dt)
-            highest += a * max(x[i], 0.0) * lift
+            highest += excited(a * convolve2(a, s, dt), x[i + 1])
+            highest += excited(a * ports.gain[p] * convolve3(a, ports.rate[i], s, dt), x[i])
         else:
-            highest += a * max(x[i], 0.0) * convolve2(a, ports.rate[i], dt)
-    return highest + 1e-13 * (abs(highest) + abs(drive) + abs(v)) < v_th
+            highest += excited(a * convolve2(a, ports.rate[i], dt), x[i])
+    return not may_reach(v_th, v, drive, highest, 0.0, 0.0)
+
+
+class Stretch(NamedTuple):
+    """A time in which nothing happens to a neuron."""
+
+    begin: float  # ms
+    end: float
+    is_held: bool
+
+
+class Read(NamedTuple):
+    """How far samples have been read."""
+
+    following: int  # the next one
+    last: float  # ms, time of the last one of this neuron in this window, -inf before
 
 
 @inner_kernel
-def _read_samples(model, samples, out, b, n, v, x, time, until, is_held, bend, i, sampled):
-    """Read the samples of neuron ``n`` before the time ``until``; return the next sample.
+def _read_samples(window, out, n, v, stretch, bend, read):
+    """Read the samples of neuron ``n`` in a stretch, from the states ``window.x`` at its begin.
 
-    Return also the time of the last one that was read, ``sampled`` if there is none. The last
-    arrival that bent the voltage came at ``bend``.
+    The last arrival that bent the voltage came at ``bend``.
     """
-    while i < out.counts[LAST_SAMPLE] and samples.time[i] < until:
+    samples, i, last = out.samples, read.following, read.last
+    while i < out.run[0].last_sample and samples.time[i] < stretch.end:
         if samples.neuron[i] == n:
-            sampled = samples.time[i]
-            if is_held:
+            last = samples.time[i]
+            if stretch.is_held:
                 samples.voltage[i] = v
             else:
-                dt = max(sampled - time, 0.0)
-                samples.voltage[i] = neuron.flow_voltage(model, n, v, x, dt)
-                _note_gap(out, b, 2, sampled - bend)
+                dt = max(last - stretch.begin, 0.0)
+                samples.voltage[i] = neuron.flow_voltage(window.model, n, v, window.x, dt)
+                _note_gap(out, 2, last - bend)
         i += 1
-    return i, sampled
+    return Read(i, last)
 
 
 @inner_kernel
-def _replay_events(
-    model, table, rows, samples, neurons, hits, out, limits, scratch, x, b, thread, n, place
-):
+def _replay_events(window, rows, given, out, limits, scratch, n, place):
     """Take one neuron through the window event by event; return False if room ran out."""
-    i, size = hits.begin[thread, place], hits.begin[thread, place + 1]
-    order, arrivals = hits.order[thread], hits.arrival[thread]
+    model, neurons, x = window.model, window.neurons, window.x
+    i, size = given.begin[place], given.begin[place + 1]
+    order, arrivals = given.order, given.arrival
     t0, t1 = limits.t0, limits.t1
     load_states(neurons.x, n, x)
     v = neurons.v[n]
     time, earliest = t0, t0
     release = neurons.release[n]
     own = _row_of_last(neurons, n)
-    before, searches = out.tally[b, ROWS], out.tally[b, SEARCHES]
-    sample, sampled = out.counts[SAMPLES], -math.inf
+    before, searches = out.own[0].rows, out.own[0].searches
+    read = Read(out.run[0].samples, -math.inf)
     last, bend = -math.inf, -math.inf  # arrival before, and before that bent the voltage
     while True:
+        # The next thing that may happen is an arrival, a release, a crossing, or the end of the
+        # window; each turn of the loop goes to the first of them.
         arrival = math.inf
         if i < size:
             arrival = max(arrivals[order[i], TIME], t0)
@@ -397,72 +325,68 @@ def _replay_events(
         if release >= 0.0:
             # Held: nothing happens before the arrival or the release.
             free = min(release, until)
-            sample, sampled = _read_samples(
-                model, samples, out, b, n, v, x, time, free, True, bend, sample, sampled
-            )
+            read = _read_samples(window, out, n, v, Stretch(time, free, True), bend, read)
             if free > time:
                 neuron.flow_current(model, x, free - time)
                 time = free
             if release <= until:
-                _note_gap(out, b, 1, release - last)
-                _note_gap(out, b, 1, arrival - release)
+                _note_gap(out, 1, release - last)
+                _note_gap(out, 1, arrival - release)
                 if release <= limits.t_end:
-                    _note_release(out, neurons, b, n, own, neuron.slope(model, n, v, x))
+                    _note_release(out, neurons, n, own, neuron.slope(model, n, v, x))
                 release = -1.0
                 earliest = max(earliest, time)
                 continue
         else:
+            # Free: a search for a crossing, unless the bound excludes one.
             wait = math.inf
             dt = max(until - time, 0.0)
             after = neuron.flow_voltage(model, n, v, x, dt)
-            if not _certainly_below(model, n, v, x, after, dt):
-                out.tally[b, SEARCHES] += 1
+            if not certainly_below(model, n, v, x, after, dt):
+                out.own[0].searches += 1
                 wait = neuron.next_crossing(model, n, v, x, dt, scratch)
             if wait < math.inf:
+                # Not later than what it comes before, nor earlier than what has happened.
                 t = max(min(time + wait, until), earliest)
-                sample, sampled = _read_samples(
-                    model, samples, out, b, n, v, x, time, t, False, bend, sample, sampled
-                )
+                read = _read_samples(window, out, n, v, Stretch(time, t, False), bend, read)
                 if t > limits.t_end:
                     break
-                if not _has_room(out, b):
+                if not _has_room(out):
                     # Once there is room the replay starts again from the begin of the window.
-                    out.tally[b, ROWS], out.tally[b, SEARCHES] = before, searches
+                    out.own[0].rows, out.own[0].searches = before, searches
                     return _NO_ROOM
                 neuron.flow_current(model, x, t - time)
                 time = t
                 slope = neuron.slope(model, n, model.neurons.v_th[n], x)
-                own = _write_spike(out, b, n, t, slope)
-                v = model.neurons.v_reset[n]
-                release = t + model.neurons.t_ref[n]
-                _note_gap(out, b, 0, arrival - t)
-                _note_gap(out, b, 0, t - last)
-                if _is_enough(out, limits.max_spikes, b, before):
+                own = _write_spike(out, n, t, slope)
+                v, release = neuron.fire(model, n, t)
+                _note_gap(out, 0, arrival - t)
+                _note_gap(out, 0, t - last)
+                if _is_enough(out, limits.max_spikes, before):
                     break
                 continue
-            sample, sampled = _read_samples(
-                model, samples, out, b, n, v, x, time, until, False, bend, sample, sampled
-            )
+            read = _read_samples(window, out, n, v, Stretch(time, until, False), bend, read)
             v = after
             neuron.flow_current(model, x, dt)
             time = max(time, until)
         if arrival > t1 or i == size:
             break
+        # An arrival. A crossing that it causes comes later, by the last bit if need be.
         j = order[i]
-        port = port_of(rows, hits.origin[thread, j, 1])
+        port = port_of(rows, given.origin[j, 1])
         neuron.arrive(model, port, arrivals[j, WEIGHT], x)
         if release < 0.0 and model.ports.order[port] == 1:
             bend = arrival
-            _note_gap(out, b, 2, arrival - sampled)
+            _note_gap(out, 2, arrival - read.last)
         earliest = max(earliest, np.nextafter(time, math.inf))
         last = arrival
         i += 1
-    _read_samples(
-        model, samples, out, b, n, v, x, time, math.inf, release >= 0.0, bend, sample, sampled
-    )
-    is_quiet = size == hits.begin[thread, place] and out.tally[b, ROWS] == before
+    _read_samples(window, out, n, v, Stretch(time, math.inf, release >= 0.0), bend, read)
+    # A neuron to which nothing has happened takes the step of all others, so that a look at its
+    # voltage changes no bit of it.
+    is_quiet = size == given.begin[place] and out.own[0].rows == before
     if is_quiet and release == neurons.release[n]:
-        advance_one(model, table, neurons, n)
+        advance_one(model, window.table, neurons, n)
         return _DONE
     store_states(neurons.x, n, x)
     neurons.v[n] = v
@@ -473,76 +397,93 @@ def _replay_events(
 
 
 @phase_kernel
-def _replay_all_events(
-    model, table, rows, samples, neurons, lists, hits, out, limits, state, roots, b, thread
-):
-    """Replay the marked neurons of block ``b`` event by event; return False if room ran out."""
+def _replay_all_events(window, rows, given, out, limits, scratch):
+    """Replay the marked neurons of a block event by event; return False if room ran out."""
     keep_apart()
-    x, spare = state[b, 0], state[b, 1]
-    scratch = Scratch(
-        current=spare, current_tangent=spare, roots=roots[b, 0], roots_next=roots[b, 1]
-    )
-    first = rows.edge[b]
-    while out.tally[b, REPLAYED] < out.tally[b, REPLAYS]:
-        place = out.tally[b, REPLAYED]
-        n = lists.replays[first + place]
-        if not _replay_events(
-            model, table, rows, samples, neurons, hits, out, limits, scratch, x, b, thread, n, place
-        ):
+    own = out.own[0]
+    while own.replayed < own.replays:
+        place = own.replayed
+        n = window.lists.replays[window.first + place]
+        if not _replay_events(window, rows, given, out, limits, scratch, n, place):
             return False
-        _finish_replay(model, table, neurons, lists, out.tally, first, x, b, n)
+        _finish_replay(window, own, n)
     return True
+
+
+@inner_kernel
+def _replay_any(window, work, rows, given, out, limits, b):
+    spare, roots = work.state[b, 1], work.roots[b]
+    scratch = Scratch(current=spare, current_tangent=spare, roots=roots[0], roots_next=roots[1])
+    return _replay_all_events(window, rows, given, out, limits, scratch)
 
 
 @by_type
 def _replay(shape: type) -> Callable[..., bool]:
     if shape is OneExp:
-        return lambda shape, problem, work, out, limits, b, thread: (
-            _replay_all_one_exp(
-                shape, problem.model, problem.propagator, problem.rows.edge[b], work.neurons,
-                work.lists, work.hits, out, limits, work.state[b, 0], b, thread,
-            )
-            if out.counts[LAST_SAMPLE] == out.counts[SAMPLES]
-            else _replay_any(problem, work, out, limits, b, thread)
-        )  # fmt: skip
-    return lambda shape, problem, work, out, limits, b, thread: _replay_any(
-        problem, work, out, limits, b, thread
+        # Samples are read by the other replay, which serves all networks.
+        return lambda shape, window, work, rows, given, out, limits, b: (
+            _replay_all_one_exp(shape, window, given, out, limits)
+            if out.run[0].last_sample == out.run[0].samples
+            else _replay_any(window, work, rows, given, out, limits, b)
+        )
+    return lambda shape, window, work, rows, given, out, limits, b: _replay_any(
+        window, work, rows, given, out, limits, b
     )
 
 
 @inner_kernel
-def _replay_any(problem, work, out, limits, b, thread):
-    return _replay_all_events(
-        problem.model, problem.propagator, problem.rows, problem.samples, work.neurons, work.lists,
-        work.hits, out, limits, work.state, work.roots, b, thread,
-    )  # fmt: skip
-
-
-@inner_kernel
-def _keep_others(replays, first, tally, b):
+def _keep_others(replays, first, own):
     """Have the list of replays begin with those that are still to be done."""
-    done = tally[b, REPLAYED]
-    for i in range(first + done, first + tally[b, REPLAYS]):
+    done = own.replayed
+    for i in range(first + done, first + own.replays):
         replays[i - done] = replays[i]
-    tally[b, REPLAYS] -= done
-    tally[b, REPLAYED] = 0
+    own.replays -= done
+    own.replayed = 0
 
 
 @inner_kernel
-def replay(problem, work, b, thread):
-    """Replay the marked neurons of block ``b``; return False if room ran out."""
-    out = Findings(
-        tape=work.tape, found=work.found, counts=work.counts, tally=work.tally, gap=work.gap
+def _findings_of(problem, work, b):
+    found = work.found
+    return Findings(
+        tape=work.tape,
+        found=Tape(
+            time=found.time[b],
+            neuron=found.neuron[b],
+            slope_before=found.slope_before[b],
+            slope_after=found.slope_after[b],
+            tangent=found.tangent,
+        ),
+        samples=problem.samples,
+        run=work.counts,
+        own=work.tally[b : b + 1],
+        gap=work.gap[b],
     )
-    limits = Limits(
-        t0=work.tally[b, AT] * problem.length,
-        t1=(work.tally[b, AT] + 1) * problem.length,
+
+
+@inner_kernel
+def _limits_of(problem, now):
+    return Limits(
+        t0=now * problem.length,
+        t1=(now + 1) * problem.length,
         length=problem.length,
         t_end=problem.t_end,
         max_spikes=problem.max_spikes,
     )
-    if _replay(problem.shape, problem, work, out, limits, b, thread):
+
+
+@inner_kernel
+def replay(problem, work, window, b, thread):
+    """Replay the marked neurons of block ``b``; return False if room ran out."""
+    hits, own = work.hits, work.tally[b]
+    given = Arrivals(
+        begin=hits.begin[thread],
+        order=hits.order[thread],
+        arrival=hits.arrival[thread],
+        origin=hits.origin[thread],
+    )
+    out, limits = _findings_of(problem, work, b), _limits_of(problem, window.now)
+    if _replay(problem.shape, window, work, problem.rows, given, out, limits, b):
         return True
-    work.tally[b, LACK] = -1
-    _keep_others(work.lists.replays, problem.rows.edge[b], work.tally, b)
+    own.lack = -1
+    _keep_others(work.lists.replays, window.first, own)
     return False

@@ -11,14 +11,8 @@ from queues.compiled.barrier import claims
 from queues.compiled.vectors import LANES
 from refsim.types import Float, Rows, Tape
 from refsim.windows.types import (
-    BASE,
-    EVENTS,
-    FLIGHTS,
-    FOUND,
-    LACK,
-    N_COUNTS,
-    SPIKES,
-    WIDTH,
+    COUNTS,
+    TALLY,
     Flights,
     Hits,
     Lists,
@@ -26,6 +20,7 @@ from refsim.windows.types import (
     OneExp,
     WindowProblem,
     WindowWork,
+    cleared,
 )
 
 # Rows to begin with, times synapses in 2^13 to 2^18; what is not touched costs no memory.
@@ -108,8 +103,8 @@ def empty_work(problem: WindowProblem, v0: Float, n_threads: int) -> WindowWork:
         tape=_tape(16 * room),
         found=_tape(n_blocks, room),
         order=np.empty((n_blocks, 2 * room), np.int64),
-        counts=_ints(N_COUNTS),
-        tally=np.zeros((n_blocks, WIDTH), np.int64),
+        counts=cleared(COUNTS, 1),
+        tally=cleared(TALLY, n_blocks),
         gap=np.full((n_blocks, 8), np.inf),
         state=np.zeros((n_blocks, 2, n_states)),
         roots=np.zeros((n_blocks, 2, n_states + 2)),
@@ -142,12 +137,12 @@ def _wider_anew(table: NDArray[Any], room: int) -> NDArray[Any]:
 def grown(problem: WindowProblem, work: WindowWork) -> WindowWork:
     """Return ``work`` with more room than this window has asked for."""
     counts, hits = work.counts, work.hits
-    events = int(work.tally[:, EVENTS].max())
-    lack = int(work.tally[:, LACK].max())
+    events = int(work.tally.events.max())
+    lack = int(work.tally.lack.max())
     found = work.found.time.shape[1]
-    if work.tally[:, LACK].min() < 0:
+    if work.tally.lack.min() < 0:
         found *= 2
-    flights = int(counts[FLIGHTS] + counts[FOUND])
+    flights = int(counts[0].flights + counts[0].found)
     if flights > len(work.flights.time):
         flights *= 2
     room = 2 * lack if lack > hits.arrival.shape[1] else 0
@@ -160,7 +155,7 @@ def grown(problem: WindowProblem, work: WindowWork) -> WindowWork:
         order=_wider_anew(hits.order, room),
         spare=_wider_anew(hits.spare, room),
     )
-    rows = 2 * int(counts[SPIKES] - counts[BASE]) + 2 * int(counts[FOUND])
+    rows = 2 * int(counts[0].spikes - counts[0].first) + 2 * int(counts[0].found)
     return work._replace(
         tape=Tape(*(longer(column, rows) for column in work.tape)),
         found=Tape(*(_wider(table, found) for table in work.found)),

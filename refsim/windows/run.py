@@ -9,27 +9,20 @@ from numpy.typing import NDArray
 
 from refsim.network.voltages import start_of, voltages_of
 from refsim.question import Question
-from refsim.results.outcome import EngineRun, Outcome
-from refsim.results.simulation import EventCounts, Spikes
+from refsim.results.outcome import ExactRun, Outcome
+from refsim.results.result import EventCounts, Spikes
 from refsim.status import DONE, FULL, RUNNING, SPIKE_LIMIT
 from refsim.threads import Crew, uninterrupted
 from refsim.transit.lossy import NoLosses
 from refsim.types import Float, Tape
+from refsim.validate import checked_threads
 from refsim.windows import room
 from refsim.windows.loop import run_windows, start_windows
+from refsim.windows.options import Windows
 from refsim.windows.plan import window_tables
 from refsim.windows.room import empty_work, grown, longer
 from refsim.windows.state import WindowState, restore, snapshot
-from refsim.windows.types import (
-    ARRIVALS,
-    BASE,
-    INPUTS,
-    NOW,
-    PHASE,
-    SEARCHES,
-    SPIKES,
-    WindowProblem,
-)
+from refsim.windows.types import WindowProblem
 
 # Arrivals of a thread between two looks at the keyboard: some hundredths of a second.
 _SHARE = 5_000_000
@@ -58,13 +51,20 @@ def _problem(question: Question) -> WindowProblem:
     )
 
 
-class WindowRun(EngineRun):
+class WindowRun(ExactRun):
     """A run of the window engine."""
 
-    engine = "window"
+    engine = "windows"
 
-    def __init__(self, question: Question, resumed: Resumed | None = None):
+    def __init__(
+        self,
+        question: Question,
+        windows: Windows = Windows(),  # noqa: B008  (frozen)
+        resumed: Resumed | None = None,
+    ):
         super().__init__(question)
+        if windows.threads is not None:
+            question.threads = checked_threads(windows.threads)
         self.problem = _problem(question)
         self.n_threads = min(question.threads, len(self.problem.rows.edge) - 1)
         self.work = empty_work(self.problem, start_of(question.network), self.n_threads)
@@ -77,7 +77,7 @@ class WindowRun(EngineRun):
     def _resume(self, resumed: Resumed) -> None:
         """Go back to the window where an earlier run has left its state."""
         self.work = restore(self.work, resumed.state)
-        self.work.counts[BASE] = resumed.base
+        self.work.counts[0].first = resumed.base
         k = resumed.state.n_spikes - resumed.base
         tape = Tape(*(longer(column, 2 * k + room.ROOM) for column in self.work.tape))
         for name, column in resumed.spikes._asdict().items():
@@ -87,7 +87,7 @@ class WindowRun(EngineRun):
     @property
     def reached(self) -> float:
         """Time in ms up to which the run has come."""
-        return min(float(self.work.counts[NOW]) * self.problem.length, self.question.duration)
+        return min(float(self.work.counts[0].now) * self.problem.length, self.question.duration)
 
     def run_to_the_end(self) -> None:
         """Run to the end, or to the limit of spikes, and set the status."""
@@ -113,8 +113,8 @@ class WindowRun(EngineRun):
         The slopes at releases that are still to come will be in ``neurons.carried``.
         """
         counts, tape = self.work.counts, self.work.tape
-        rows = slice(int(counts[SPIKES] - counts[BASE]))
-        counts[BASE] = counts[SPIKES]
+        rows = slice(int(counts[0].spikes - counts[0].first))
+        counts[0].first = counts[0].spikes
         return Spikes(tape.time, tape.neuron, tape.slope_before, tape.slope_after).part(rows)
 
     def advance(self, stop: int) -> int:
@@ -127,14 +127,14 @@ class WindowRun(EngineRun):
                 if self.question.is_stopped():
                     raise KeyboardInterrupt
                 status = self._run_share(crew, stop, _SHARE)
-                self.question.report(float(self.work.counts[NOW]) * self.problem.length)
+                self.question.report(float(self.work.counts[0].now) * self.problem.length)
         return status
 
     def finish_turn(self) -> int:
         """Take the turn at work to its end: between turns alone there is a state to keep."""
         status = RUNNING
         with Crew(self.n_threads) as crew:
-            while self.work.counts[PHASE] != 0 and status != SPIKE_LIMIT:
+            while self.work.counts[0].phase != 0 and status != SPIKE_LIMIT:
                 status = self._run_share(crew, _FOREVER, 0)
                 if status == FULL:
                     self.work = grown(self.problem, self.work)
@@ -158,10 +158,10 @@ class WindowRun(EngineRun):
         A run that is cut within a window ends with its last spike.
         """
         counts, inputs = self.work.counts, self.problem.inputs
-        spikes = int(counts[SPIKES] - counts[BASE])
+        spikes = int(counts[0].spikes - counts[0].first)
         if self.status == SPIKE_LIMIT:
             return spikes, int(np.searchsorted(inputs.time, self._cut(spikes)))
-        return spikes, int(counts[INPUTS])
+        return spikes, int(counts[0].inputs)
 
     def _cut(self, spikes: int) -> float:
         return float(self.work.tape.time[spikes - 1]) if spikes else self.reached
@@ -184,8 +184,8 @@ class WindowRun(EngineRun):
             counts=EventCounts(
                 spikes=spikes,
                 inputs=inputs,
-                arrivals=int(work.tally[:, ARRIVALS].sum()),
-                searches=int(work.tally[:, SEARCHES].sum()),
+                arrivals=int(work.tally.arrivals.sum()),
+                searches=int(work.tally.searches.sum()),
                 dropped=0,
             ),
             gaps=(gap, release_gap, sample_gap),

@@ -13,22 +13,14 @@ from refsim.types import Float, Int
 from refsim.validate import LARGEST_INT, LONGEST
 from refsim.windows.plan import window_tables
 from refsim.windows.types import (
-    AWAKE,
-    BASE,
-    DENSE,
-    FLIGHTS,
-    INPUTS,
-    LAST_SAMPLE,
-    N_COUNTS,
-    NOW,
-    PHASE,
-    SAMPLES,
-    SPIKES,
-    STATUS,
-    WIDTH,
+    COUNTS,
+    TALLY,
     Flights,
     OneExp,
     WindowWork,
+    numbers,
+    records,
+    width,
 )
 
 if TYPE_CHECKING:
@@ -36,7 +28,6 @@ if TYPE_CHECKING:
 
 _FLOATS = ("v", "x", "v_low", "x_low", "release", "time", "gap")
 _OF_NEURONS = ("v", "x", "v_low", "x_low", "reached", "release", "last_spike", "awake")
-_OF_RUN = ("counts", "tally", "gap")
 _ROUNDING = 1e-9  # of times, and of voltages, which errors of millions of windows do not reach
 _LONGEST = 2**16  # more windows than a block stays dense before it is looked at again
 
@@ -56,32 +47,36 @@ class WindowState(NamedTuple):
     source: Int
     number: Int
     end: Int  # of each block
-    counts: Int
-    tally: Int
+    counts: Int  # (12,) as COUNTS
+    tally: Int  # (B, 16) as TALLY
     gap: Float
 
     def __repr__(self) -> str:
         return f"<WindowState: {self.n_spikes} spikes so far, {len(self.time)} under way>"
 
     @property
+    def _counts(self) -> Any:
+        return records(self.counts, COUNTS)
+
+    @property
     def n_spikes(self) -> int:
         """Number of spikes so far."""
-        return int(self.counts[SPIKES])
+        return int(self._counts[0].spikes)
 
     @property
     def n_windows(self) -> int:
         """Number of windows so far."""
-        return int(self.counts[NOW])
+        return int(self._counts[0].now)
 
     @property
     def n_samples(self) -> int:
         """Number of voltages read so far."""
-        return int(self.counts[SAMPLES])
+        return int(self._counts[0].samples)
 
     @property
     def n_inputs(self) -> int:
         """Number of input spikes so far that have been sent, in order of time."""
-        return int(self.counts[INPUTS])
+        return int(self._counts[0].inputs)
 
     @property
     def nbytes(self) -> int:
@@ -91,7 +86,7 @@ class WindowState(NamedTuple):
 
 def snapshot(work: WindowWork) -> WindowState:
     """Copy the state of a run that is between two windows."""
-    flights = int(work.counts[FLIGHTS])
+    flights = int(work.counts[0].flights)
     neurons, under_way = work.neurons, work.flights
     return WindowState(
         **copies(neurons, _OF_NEURONS),
@@ -99,7 +94,9 @@ def snapshot(work: WindowWork) -> WindowState:
         source=under_way.source[:flights].copy(),
         number=under_way.number[:flights].copy(),
         end=under_way.end[:, :flights].copy(),
-        **copies(work, _OF_RUN),
+        counts=numbers(work.counts)[0].copy(),
+        tally=numbers(work.tally).copy(),
+        gap=work.gap.copy(),
     )
 
 
@@ -108,8 +105,9 @@ def restore(work: WindowWork, state: WindowState) -> WindowWork:
     neurons = work.neurons
     for name in _OF_NEURONS:
         getattr(neurons, name)[:] = getattr(state, name)
-    for name in _OF_RUN:
-        getattr(work, name)[:] = getattr(state, name)
+    numbers(work.counts)[0] = state.counts
+    numbers(work.tally)[:] = state.tally
+    work.gap[:] = state.gap
     work.lists.stamp[:] = 0
     work.lists.flag[:] = 0
     work.sums[:] = 0.0
@@ -137,7 +135,8 @@ def _at_least(column: NDArray[Any], room: int, begin: NDArray[Any]) -> NDArray[A
 def without_past(state: WindowState) -> WindowState:
     """Return a state whose input spikes and samples so far are forgotten, those under way kept."""
     counts, number = state.counts.copy(), state.number.copy()
-    counts[[INPUTS, SAMPLES, BASE]] = 0
+    forgotten = records(counts, COUNTS)[0]
+    forgotten.inputs = forgotten.samples = forgotten.first = 0
     is_input = number < 0
     rank = np.unique(number[is_input], return_inverse=True)[1]  # ascending, the last input first
     number[is_input] = rank - rank.max(initial=-1) - 1
@@ -162,7 +161,7 @@ def checked_state(
     n_states = len(network.model.ports.rate)
     kept = 0 if isinstance(window_tables(network).shape, OneExp) else 1
     shapes: dict[str, tuple[int, ...]] = {"v_low": (kept * n,), "x_low": (kept * n * n_states,)}
-    shapes |= {"x": (n * n_states,), "counts": (N_COUNTS,), "tally": (n_blocks, WIDTH)}
+    shapes |= {"x": (n * n_states,), "counts": (width(COUNTS),), "tally": (n_blocks, width(TALLY))}
     shapes |= {"gap": (n_blocks, 8), "end": (n_blocks, flights)}
     shapes |= dict.fromkeys(("time", "source", "number"), (flights,))
     check_columns(state, shapes, (n,), _FLOATS)
@@ -171,7 +170,7 @@ def checked_state(
     windows = duration / window_tables(network).length  # of which the last may be a part
     if not -1e-9 * windows <= windows - state.n_windows < 1.0:
         raise ValueError(
-            f"counts[{NOW}] is {state.n_windows}; expected {int(windows)} windows in {duration} ms"
+            f"counts[0] is {state.n_windows}; expected {int(windows)} windows in {duration} ms"
         )
     _check_places(state, network, n_inputs)
     _check_times(state, network)
@@ -180,21 +179,25 @@ def checked_state(
 
 def _check_counts(state: WindowState, n_spikes: int, n_inputs: int, n_samples: int) -> None:
     """Refuse counts that do not fit the rest."""
-    low, high = np.zeros(N_COUNTS, np.int64), np.full(N_COUNTS, LARGEST_INT)
-    low[FLIGHTS] = high[FLIGHTS] = len(state.time)
-    high[[BASE, PHASE]] = 0
-    high[[SPIKES, INPUTS, SAMPLES]] = n_spikes, n_inputs, n_samples
-    low[[STATUS, LAST_SAMPLE]] = -LARGEST_INT
-    check_within("counts", state.counts, low, high)
+    limits = np.zeros((2, width(COUNTS)), np.int64)
+    limits[1] = LARGEST_INT
+    low, high = records(limits, COUNTS)
+    low.flights = high.flights = len(state.time)
+    high.first = high.phase = 0
+    high.spikes, high.inputs, high.samples = n_spikes, n_inputs, n_samples
+    low.status = low.last_sample = -LARGEST_INT
+    check_within("counts", state.counts, *limits)
 
 
 def _check_places(state: WindowState, network: Network, n_inputs: int) -> None:
     """Refuse numbers of neurons, spikes and synapses that do not exist."""
     rows = network.rows[0]
     size = np.diff(rows.edge)
-    check_within("tally", state.tally[:, [AWAKE, DENSE]], 0, np.stack([size, size + _LONGEST], 1))
+    tally = records(np.ascontiguousarray(state.tally), TALLY)
+    check_within("tally.awake", tally.awake, 0, size)
+    check_within("tally.dense", tally.dense, 0, size + _LONGEST)
     for b, (low, high) in enumerate(itertools.pairwise(rows.edge)):
-        check_within("awake", state.awake[low : low + state.tally[b, AWAKE]], low, high - 1)
+        check_within("awake", state.awake[low : low + tally[b].awake], low, high - 1)
     check_within("reached", state.reached, 0, state.n_windows)
     check_within("last_spike", state.last_spike, -1, state.n_spikes - 1)
     check_within("source", state.source, 0, network.n_neurons + network.n_inputs - 1)

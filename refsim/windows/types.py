@@ -116,6 +116,30 @@ class Neurons(NamedTuple):
     awake: Int  # (n,) neurons that the next window must visit, a part for each block
 
 
+class Lists(NamedTuple):
+    """Neurons of this window; a part of each list for each block, from its first neuron on."""
+
+    visited: Int  # (n,)
+    stamp: Int  # (n,) 1 + window in which a neuron was last visited
+    flag: NDArray[np.uint8]  # (n,) 1 for a neuron to be replayed
+    replays: Int  # (n,)
+    place: NDArray[np.int32]  # (n,) in the list of replays
+
+
+class Window(NamedTuple):
+    """A window of one block, for what takes neurons through it."""
+
+    model: Model
+    table: Propagator
+    neurons: Neurons
+    lists: Lists
+    x: Float  # (K,) scratch
+    length: float
+    now: int  # number of the window
+    first: int  # neuron of the block
+    last: int  # the one after its last neuron
+
+
 class Limits(NamedTuple):
     """Limits of the window at work."""
 
@@ -127,23 +151,33 @@ class Limits(NamedTuple):
 
 
 class Findings(NamedTuple):
-    """Where replays write what they find."""
+    """Where the replays of a block write what they find."""
 
     tape: Tape
-    found: Tape  # (B, room) spikes of this turn
-    counts: Int  # of the run; see the names below
-    tally: Int  # (B, WIDTH) of each block
-    gap: Float  # (B, 8) ms, least distance of arrivals from crossings, releases, samples
+    found: Tape  # (room,) spikes of this turn
+    samples: SampleArrays
+    run: Any  # (1,) of COUNTS
+    own: Any  # (1,) of TALLY
+    gap: Float  # (8,) ms, least distance of arrivals from crossings, releases, samples
 
 
-class Lists(NamedTuple):
-    """Neurons of this window; a part of each list for each block, from its first neuron on."""
+class Arrivals(NamedTuple):
+    """The part of `Hits` of one thread that a replay takes."""
 
-    visited: Int  # (n,)
-    stamp: Int  # (n,) 1 + window in which a neuron was last visited
-    flag: NDArray[np.uint8]  # (n,) 1 for a neuron to be replayed
-    replays: Int  # (n,)
-    place: NDArray[np.int32]  # (n,) in the list of replays
+    begin: Int  # (n + 1,)
+    order: NDArray[np.int32]  # (room,)
+    arrival: Float  # (room, 4)
+    origin: NDArray[np.int32]  # (room, 2)
+
+
+class Turn(NamedTuple):
+    """What all blocks have found in a turn, and where it goes."""
+
+    tape: Tape
+    found: Tape  # (B, room)
+    counts: Any  # (1,) of COUNTS
+    tally: Any  # (B,) of TALLY
+    order: Int  # (B, 2 room)
 
 
 class WindowWork(NamedTuple):
@@ -155,10 +189,10 @@ class WindowWork(NamedTuple):
     flights: Flights
     hits: Hits
     tape: Tape
-    found: Tape
-    counts: Int
-    tally: Int
-    gap: Float  # these five as in Findings
+    found: Tape  # (B, room) spikes of this turn
+    counts: Any  # (1,) of COUNTS
+    tally: Any  # (B,) of TALLY
+    gap: Float  # (B, 8) as in Findings
     order: Int  # (B, 2 room) of what was found, and scratch of the sort
     state: Float  # (B, 2, K) synaptic states of the neuron that is replayed, and scratch
     roots: Float  # (B, 2, K + 2) scratch of the search for crossings
@@ -166,45 +200,76 @@ class WindowWork(NamedTuple):
     claims: Int  # blocks that threads have taken on in this turn
 
 
-# Indices of ``counts``.
-(
-    NOW,  # number of the first window of the turn
-    TURN_END,  # and of the one after the last
-    PHASE,  # 0: the turn is to be opened; 1: blocks are at work; 2: spikes are to be recorded
-    SPIKES,
-    BASE,  # number of the first spike on the tape
-    FLIGHTS,
-    FRESH,  # first of the flights of input spikes of this turn
-    INPUTS,
-    SAMPLES,  # samples taken
-    LAST_SAMPLE,  # and those of this turn, which is one window then
-    FOUND,  # spikes of this turn
-    STATUS,
-    N_COUNTS,
-) = range(13)
+def counters(*names: str) -> np.dtype[Any]:
+    """Return the type of a record of integers."""
+    return np.dtype([(name, np.int64) for name in names], align=True)
 
-# Indices of a row of ``tally``.
-(
-    AT,  # number of the window that this block is at
-    DENSE,  # windows until this block may go over to visits of single neurons; 0 if it does them
-    STEP,  # of the work in a window; see below
-    EVENTS,  # arrivals of this window
-    VISITED,
-    AWAKE,
-    REPLAYS,
-    REPLAYED,  # neurons of this window that have been replayed
-    ROWS,  # spikes found in this turn
-    TAKEN,  # those that are on the tape
-    WORK,  # arrivals and visits that have not been counted yet
-    ARRIVALS,  # in all
-    SEARCHES,
-    DRIVEN,  # neurons that fire without any input
-    LACK,  # what ran out of room
-    N_TALLIES,
-) = range(16)
+
+def counters_of_blocks(*names: str) -> np.dtype[Any]:
+    """Return the same, filled up to whole lines of the cache.
+
+    Records of blocks lie in one table, and threads of different blocks write to different lines.
+    """
+    return counters(*names, *(f"spare{i}" for i in range(-len(names) % 8)))
+
+
+def records(table: NDArray[Any], kind: np.dtype[Any]) -> Any:
+    """Return a table of integers as records, whose numbers have their names as attributes."""
+    return table.view(kind).reshape(-1).view(np.recarray)
+
+
+def cleared(kind: np.dtype[Any], size: int) -> Any:
+    """Return ``size`` records of zeros."""
+    return np.zeros(size, kind).view(np.recarray)
+
+
+def width(kind: np.dtype[Any]) -> int:
+    """Return how many integers a record has."""
+    return kind.itemsize // 8
+
+
+def numbers(of: Any) -> Int:
+    """Return records as a table of integers, a row each."""
+    table: Int = of.view(np.ndarray).view(np.int64).reshape(len(of), -1)
+    return table
+
+
+# The counters of a run, one record: ``counts[0].now`` and so on.
+COUNTS = counters(
+    "now",  # number of the first window of the turn
+    "turn_end",  # and of the one after the last
+    "phase",  # 0: the turn is to be opened; 1: blocks are at work; 2: spikes are to be recorded
+    "spikes",
+    "first",  # number of the first spike on the tape
+    "flights",
+    "fresh",  # first of the flights of input spikes of this turn
+    "inputs",
+    "samples",  # samples taken
+    "last_sample",  # and those of this turn, which is one window then
+    "found",  # spikes of this turn
+    "status",
+)
+
+# The counters of a block: ``tally[b].at`` and so on.
+TALLY = counters_of_blocks(
+    "at",  # number of the window that this block is at
+    "dense",  # windows until this block may go over to visits of single neurons; 0 if it does them
+    "step",  # of the work in a window; see below
+    "events",  # arrivals of this window
+    "visited",
+    "awake",
+    "replays",
+    "replayed",  # neurons of this window that have been replayed
+    "rows",  # spikes found in this turn
+    "taken",  # those that are on the tape
+    "work",  # arrivals and visits that have not been counted yet
+    "arrivals",  # in all
+    "searches",
+    "driven",  # neurons that fire without any input
+    "lack",  # what ran out of room
+)
 # Steps: arrivals are to be found, delivered, gathered; marked neurons are to be replayed; the turn
 # is done.
 FINDING, DELIVERING, GATHERING, REPLAYING, WAITING = range(5)
-WIDTH = 16  # of a row of tally: two lines of the cache
 
 CHUNK = 256  # neurons that are swept at once

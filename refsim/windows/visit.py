@@ -12,8 +12,9 @@ import numpy as np
 
 from queues.compiled.jit import by_type, inner_kernel, keep_apart, phase_kernel
 from refsim.models import lif as neuron
-from refsim.windows.sleep import MARGIN, catch_up_all, visit_each, wake_some
-from refsim.windows.types import AT, AWAKE, DENSE, DRIVEN, EVENTS, FLIGHTS, VISITED, OneExp
+from refsim.models.lif.bound import excited, stays_below
+from refsim.windows.sleep import Sleep, catch_up_all, visit_each, wake_some
+from refsim.windows.types import OneExp
 
 # A block is swept while more than one neuron in so many has something to do: a visit takes so many
 # times as long as the share of a neuron in a sweep, in vectors or not (benchmarks/simulators.py).
@@ -124,13 +125,14 @@ def advance_one(model, table, neurons, n):
 
 
 @inner_kernel
-def advance(model, table, length, neurons, x, n, windows):
-    """Advance a neuron without arrivals or crossings over whole windows; ``x`` is scratch."""
+def advance(window, n, windows):
+    """Advance a neuron without arrivals or crossings over whole windows."""
+    model, table, neurons = window.model, window.table, window.neurons
     if windows == 1:
         advance_one(model, table, neurons, n)
         return
     if windows >= table.fade.shape[0]:
-        _advance_far(model, neurons, x, n, windows * length)
+        _advance_far(model, neurons, window.x, n, windows * window.length)
         return
     n_states = table.fade.shape[1]
     if neurons.release[n] < 0.0:
@@ -145,24 +147,20 @@ def advance(model, table, length, neurons, x, n, windows):
 
 @inner_kernel
 def is_quiet(model, table, neurons, n):
-    """Return whether a neuron is free, and certainly stays below threshold without arrivals.
-
-    The bound is that of `refsim.models.lif.crossing.earliest_crossing`.
-    """
+    """Return whether a neuron is free, and certainly stays below threshold without arrivals."""
     n_states = table.fade.shape[1]
-    v, drive = neurons.v[n], model.neurons.drive[n]
-    highest = v if v > drive else drive
+    excitation = 0.0
     for k in range(n_states):
-        current = neurons.x[n * n_states + k]
-        highest += table.reach[table.kind[n], k] * (current if current > 0.0 else 0.0)
-    highest += MARGIN * (abs(highest) + abs(v) + abs(drive))
-    return neurons.release[n] < 0.0 and highest < model.neurons.v_th[n]
+        excitation += excited(table.reach[table.kind[n], k], neurons.x[n * n_states + k])
+    v, drive, v_th = neurons.v[n], model.neurons.drive[n], model.neurons.v_th[n]
+    return neurons.release[n] < 0.0 and stays_below(v_th, v, drive, excitation)
 
 
 @inner_kernel
-def may_fire(model, table, neurons, x, n):
+def may_fire(window, n):
     """Return whether a neuron has to be released, or may fire without receiving anything."""
-    return not is_quiet(model, table, neurons, n) and _may_fire(model, neurons, x, n)
+    model, neurons = window.model, window.neurons
+    return not is_quiet(model, window.table, neurons, n) and _may_fire(model, neurons, window.x, n)
 
 
 @phase_kernel
@@ -175,107 +173,101 @@ def _may_fire(model, neurons, x, n):
 
 
 @inner_kernel
-def keep_awake(first, tally, awake, b, n):
-    """Have the next window visit a neuron; the list of block ``b`` begins at ``first``."""
-    awake[first + tally[b, AWAKE]] = n
-    tally[b, AWAKE] += 1
+def keep_awake(window, own, n):
+    """Have the next window visit a neuron."""
+    window.neurons.awake[window.first + own.awake] = n
+    own.awake += 1
 
 
 @inner_kernel
-def write(table, row, column, value):
-    """Write a number to a table, as an expression."""
-    table[row, column] = value
+def visit(window, n, place):
+    """Bring a neuron to the beginning of the window, and put it on the list in a place, once.
 
-
-@inner_kernel
-def visit(edge, model, table, length, neurons, lists, now, tally, x, b, n):
-    """Bring a neuron to the beginning of window ``now`` and put it on the list, once."""
+    Return where the list goes on.
+    """
+    neurons, lists, now = window.neurons, window.lists, window.now
     if lists.stamp[n] == now + 1:  # 0 stands for none
-        return
+        return place
     if neurons.reached[n] < now:
-        advance(model, table, length, neurons, x, n, now - neurons.reached[n])
+        advance(window, n, now - neurons.reached[n])
         neurons.reached[n] = now
     lists.stamp[n] = now + 1
-    lists.visited[edge[b] + tally[b, VISITED]] = n
-    tally[b, VISITED] += 1
+    lists.visited[place] = n
+    return place + 1
 
 
 @phase_kernel
-def _wake_any(edge, model, table, neurons, tally, x, b, now):
+def _wake_any(window):
     keep_apart()
-    for n in range(edge[b], edge[b + 1]):
-        neurons.reached[n] = now
-        if may_fire(model, table, neurons, x, n):
-            keep_awake(edge[b], tally, neurons.awake, b, n)
+    waiting = window.first
+    for n in range(window.first, window.last):
+        window.neurons.reached[n] = window.now
+        if may_fire(window, n):
+            window.neurons.awake[waiting] = n
+            waiting += 1
+    return waiting - window.first
 
 
 @by_type
-def _wake_some(shape: type) -> Callable[..., None]:
+def _wake_some(shape: type) -> Callable[..., int]:
+    """Leave all neurons at the beginning of this window; return how many are awake."""
     if shape is OneExp:
-        return lambda shape, edge, model, table, neurons, tally, x, b, now: write(
-            tally, b, AWAKE, wake_some(
-                shape, neurons, model.neurons.drive, model.neurons.v_th, edge[b], edge[b + 1], now
-            ),
-        )  # fmt: skip
-    return lambda shape, edge, model, table, neurons, tally, x, b, now: _wake_any(
-        edge, model, table, neurons, tally, x, b, now
-    )
+        return lambda shape, window: wake_some(
+            shape, window.neurons, window.model.neurons, window.first, window.last, window.now
+        )
+    return lambda shape, window: _wake_any(window)
 
 
 @inner_kernel
-def _wake_all(shape, edge, model, table, neurons, tally, x, b, now):
+def _wake_all(shape, window, own):
     """Go over to visits: leave all neurons at the beginning of this window, some of them awake."""
-    tally[b, DENSE] = 0
-    tally[b, AWAKE] = 0
-    _wake_some(shape, edge, model, table, neurons, tally, x, b, now)
+    own.dense = 0
+    own.awake = _wake_some(shape, window)
 
 
 @phase_kernel
-def _catch_up_any(edge, model, table, length, neurons, x, b, now):
+def _catch_up_any(window):
     keep_apart()
-    for n in range(edge[b], edge[b + 1]):
-        if neurons.reached[n] < now:
-            advance(model, table, length, neurons, x, n, now - neurons.reached[n])
+    for n in range(window.first, window.last):
+        if window.neurons.reached[n] < window.now:
+            advance(window, n, window.now - window.neurons.reached[n])
+
+
+@inner_kernel
+def _sleep_of(window):
+    table = window.table
+    return Sleep(
+        table.decay[0], table.leak[0], table.lift[0, :, 0], table.fade[:, 0], window.length
+    )
 
 
 @by_type
 def _catch_up(shape: type) -> Callable[..., None]:
     if shape is OneExp:
-        return lambda shape, edge, model, table, length, neurons, x, b, now: catch_up_all(
-            shape, neurons, model.neurons.drive, table.decay[0], table.leak[0],
-            table.lift[0, :, 0], table.fade[:, 0], length, edge[b], edge[b + 1], now,
+        return lambda shape, window: catch_up_all(
+            shape, window.neurons, window.model.neurons.drive, _sleep_of(window), window.first,
+            window.last, window.now,
         )  # fmt: skip
-    return lambda shape, edge, model, table, length, neurons, x, b, now: _catch_up_any(
-        edge, model, table, length, neurons, x, b, now
-    )
+    return lambda shape, window: _catch_up_any(window)
 
 
 @phase_kernel
-def _visit_any(edge, model, table, length, neurons, lists, tally, x, b, now, some):
+def _visit_any(window, some, place):
     keep_apart()
     for k in range(some.shape[0]):
-        n = np.int64(some[k])
-        if lists.stamp[n] != now + 1:
-            visit(edge, model, table, length, neurons, lists, now, tally, x, b, n)
+        place = visit(window, np.int64(some[k]), place)
+    return place
 
 
 @by_type
-def _visit_each(shape: type) -> Callable[..., None]:
-    """Visit some neurons."""
+def _visit_each(shape: type) -> Callable[..., int]:
+    """Visit some neurons; return where the list of visits ends, which goes on from ``place``."""
     if shape is OneExp:
-        return lambda shape, edge, model, table, length, neurons, lists, tally, x, b, now, some: (
-            write(
-                tally, b, VISITED, visit_each(
-                    shape, neurons, model.neurons.drive, table.decay[0], table.leak[0],
-                    table.lift[0, :, 0], table.fade[:, 0], length, lists.stamp, lists.visited,
-                    some, now,
-                    edge[b] + tally[b, VISITED],
-                ) - edge[b],
-            )
+        return lambda shape, window, some, place: visit_each(
+            shape, window.neurons, window.lists, window.model.neurons.drive, _sleep_of(window),
+            some, window.now, place,
         )  # fmt: skip
-    return lambda shape, edge, model, table, length, neurons, lists, tally, x, b, now, some: (
-        _visit_any(edge, model, table, length, neurons, lists, tally, x, b, now, some)
-    )
+    return lambda shape, window, some, place: _visit_any(window, some, place)
 
 
 @by_type
@@ -286,46 +278,43 @@ def _crowd(shape: type) -> Callable[..., int]:
 
 
 @inner_kernel
-def choose_visits(shape, edge, model, table, length, neurons, lists, now, tally, x, b):
-    """Decide whether this window sweeps block ``b``; if not, visit the neurons that are awake."""
-    size = edge[b + 1] - edge[b]
-    if tally[b, DENSE] == 0:
-        if _crowd(shape) * (tally[b, EVENTS] + tally[b, AWAKE]) > size:
-            _catch_up(shape, edge, model, table, length, neurons, x, b, now)
-            tally[b, DENSE] = _LEAST_DENSE
-    elif tally[b, DENSE] > 1:
-        tally[b, DENSE] -= 1
-    elif 2 * _crowd(shape) * (tally[b, EVENTS] + tally[b, DRIVEN]) <= size:
-        _wake_all(shape, edge, model, table, neurons, tally, x, b, now)
-    tally[b, VISITED] = 0
-    if tally[b, DENSE] > 0:
+def choose_visits(shape, window, own):
+    """Decide whether this window sweeps the block; if not, visit the neurons that are awake."""
+    size = window.last - window.first
+    if own.dense == 0:
+        if _crowd(shape) * (own.events + own.awake) > size:
+            _catch_up(shape, window)
+            own.dense = _LEAST_DENSE
+    elif own.dense > 1:
+        own.dense -= 1
+    elif 2 * _crowd(shape) * (own.events + own.driven) <= size:
+        _wake_all(shape, window, own)
+    own.visited = 0
+    if own.dense > 0:
         return
-    first, awake = edge[b], tally[b, AWAKE]
-    tally[b, AWAKE] = 0
-    _visit_each(
-        shape, edge, model, table, length, neurons, lists, tally, x, b, now,
-        neurons.awake[first : first + awake],
-    )  # fmt: skip
+    first, awake = window.first, own.awake
+    own.awake = 0
+    some = window.neurons.awake[first : first + awake]
+    own.visited = _visit_each(shape, window, some, first) - first
 
 
 @inner_kernel
-def visit_targets(shape, rows, flights, model, table, length, neurons, lists, counts, tally, x, b):
+def visit_targets(shape, window, own, rows, flights, n_flights, b):
     """Visit the targets of all arrivals of this window in block ``b``."""
-    for f in range(counts[FLIGHTS]):
+    place = window.first + own.visited
+    for f in range(n_flights):
         begin, end = flights.begin[b, f], flights.end[b, f]
         if begin < end:
-            _visit_each(
-                shape, rows.edge, model, table, length, neurons, lists, tally, x, b, tally[b, AT],
-                rows.post[begin:end],
-            )  # fmt: skip
+            place = _visit_each(shape, window, rows.post[begin:end], place)
+    own.visited = place - window.first
 
 
-@phase_kernel
-def count_driven(shape, edge, model, table, neurons, tally, x, b, now):
+@inner_kernel
+def count_driven(shape, window, own):
     """Begin a run: count the neurons that fire unaided, and find those that are awake."""
-    keep_apart()
+    parameters = window.model.neurons
     driven = np.int64(0)
-    for n in range(edge[b], edge[b + 1]):
-        driven += np.int64(model.neurons.drive[n] > model.neurons.v_th[n])
-    tally[b, DRIVEN] = driven
-    _wake_all(shape, edge, model, table, neurons, tally, x, b, now)
+    for n in range(window.first, window.last):
+        driven += np.int64(parameters.drive[n] > parameters.v_th[n])
+    own.driven = driven
+    _wake_all(shape, window, own)

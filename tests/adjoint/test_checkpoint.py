@@ -17,7 +17,6 @@ import refsim
 from adjoint.checkpoint.pullback import vjp_in_pieces
 from adjoint.checkpoint.schedule import first_descent, split
 from queues.compiled.jit import is_compiled
-from refsim.engine import choose_engine
 from refsim.question import Question
 from refsim.windows.run import WindowRun
 
@@ -63,10 +62,10 @@ def assert_equal(found, expected):
 
 def judge(network, inputs, duration, samples, checkpoint, wrt=None, threads=1):
     """Compare with the gradient from the tape; return the checkpointed simulation."""
-    options = {"samples": samples, "threads": threads}
+    options = {"samples": samples, "engine": refsim.Windows(threads)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", refsim.IllConditionedWarning)
-        plain, pullback = adjoint.vjp(network, inputs, duration, engine="window", **options)
+        plain, pullback = adjoint.vjp(network, inputs, duration, **options)
         kept, piecewise = adjoint.vjp(network, inputs, duration, checkpoint=checkpoint, **options)
     time_bar, voltage_bar = bars_of(plain)
     assert kept.n_spikes == len(plain.spikes.time)
@@ -158,7 +157,7 @@ def test_loss_of_pieces():
         return value, adjoint.Cotangents(2.0 * spikes.time, np.ones(len(part.voltages)))
 
     plain = adjoint.value_and_grad(loss, wrt=["weight", "tau_m"])
-    expected, gradient = plain(network, inputs, duration, samples=samples, engine="window")
+    expected, gradient = plain(network, inputs, duration, samples=samples, engine=refsim.Windows())
     found, pieces = plain(network, inputs, duration, samples=samples, checkpoint=4)
     assert found == pytest.approx(expected, rel=1e-14)  # sums in another order
     assert_equal(pieces, gradient)
@@ -166,7 +165,7 @@ def test_loss_of_pieces():
 
 def test_pieces_are_the_simulation():
     network, inputs, duration, samples = active()
-    whole = refsim.simulate(network, inputs, duration, samples=samples, engine="window")
+    whole = refsim.simulate(network, inputs, duration, samples=samples, engine=refsim.Windows())
     kept, _ = adjoint.vjp(network, inputs, duration, samples=samples, checkpoint=5)
     pieces = list(kept.pieces())
     assert len(pieces) == 5
@@ -233,7 +232,7 @@ def test_memory_keeps_to_its_budget():
     def peak(**options):
         tracemalloc.start()
         simulation, pullback = adjoint.vjp(
-            network, None, 3000.0, engine="window", max_spikes=10**7, **options
+            network, None, 3000.0, max_spikes=10**7, **options, engine=refsim.Windows()
         )
         gradient = pullback(
             (lambda piece: np.ones(len(piece.spikes.time)))
@@ -255,7 +254,7 @@ def test_memory_keeps_to_its_budget():
 
 def test_interrupted_pullback_can_be_called_again(monkeypatch):
     network, inputs, duration, _ = active()
-    _, plain = adjoint.vjp(network, inputs, duration, engine="window")
+    _, plain = adjoint.vjp(network, inputs, duration, engine=refsim.Windows())
     plan = adjoint.Checkpoint(snapshots=3, pieces=9)
     kept, pullback = adjoint.vjp(network, inputs, duration, checkpoint=plan)
     bar = np.ones(kept.n_spikes)
@@ -331,20 +330,23 @@ def test_limit_and_errors(tmp_path):
             adjoint.Checkpoint(**options)
     with pytest.raises(refsim.InvalidValueError, match="memory is 100 bytes; expected at least"):
         vjp(network, inputs, duration, checkpoint=adjoint.Checkpoint(memory=100))
-    with pytest.raises(refsim.InvalidValueError, match="engine is 'event', which goes back in one"):
-        vjp(network, inputs, duration, checkpoint=2, engine="event")
+    with pytest.raises(
+        refsim.InvalidValueError,
+        match=r"checkpoint is given, and engine is Events\(...\), which cannot",
+    ):
+        vjp(network, inputs, duration, checkpoint=2, engine=refsim.Events())
     with pytest.raises(refsim.InvalidValueError, match="adjoint_queue is 'heap'"):
         vjp(network, inputs, duration, checkpoint=2, adjoint_queue="heap")
     at_once = network.replace(delay=0.0)
     for other, options, expected in [
         (at_once, {}, "a delay between neurons is 0"),
-        (network, {"queue": "heap"}, "queue is 'heap'"),
-        (network, {"dt": 0.1}, "dt is 0.1"),
+        (network, {"engine": refsim.Events("heap")}, r"engine is Events\(...\), which cannot"),
+        (network, {"engine": refsim.Grid(0.1)}, r"engine is Grid\(...\), which cannot do that"),
     ]:
         with pytest.raises(refsim.InvalidValueError, match=f"checkpoint is given, and {expected}"):
             vjp(other, inputs, duration, checkpoint=2, **options)
-    with pytest.raises(refsim.InvalidTypeError, match="duration is missing"):
-        vjp(network, inputs, checkpoint=2)
+    with pytest.raises(refsim.InvalidTypeError, match="duration is None"):
+        vjp(network, inputs, None, checkpoint=2)
     with pytest.raises(refsim.InvalidTypeError, match="network is a int"):
         vjp(3, inputs, duration, checkpoint=2)
     _, pullback = vjp(network, inputs, duration, samples=samples, checkpoint=2)
@@ -365,14 +367,13 @@ def test_what_an_interrupted_run_keeps_are_its_own_pieces(plan):
     """They end where it was stopped, and no later piece is simulated to look at them."""
     network = balanced()
     samples = ([3, 5, 7], [1.0, 12.0, 19.9])
-    whole = refsim.simulate(network, None, 40.0, samples=samples, engine="window")
+    whole = refsim.simulate(network, None, 40.0, samples=samples, engine=refsim.Windows())
     for looks in range(1, 200):
         question = Question(network, None, 40.0, samples)
-        choose_engine(question, "window")
         left = iter(range(looks))
         question.is_stopped = lambda left=left: next(left, None) is None
         try:
-            vjp_in_pieces(question, plan)
+            vjp_in_pieces(question, plan, refsim.Windows())
             break
         except refsim.SimulationInterrupted as stop:
             partial = stop.partial

@@ -40,12 +40,16 @@ def assume_bounded(case, dt, scheme):
         return
     network = case.network
     try:
-        run = refsim.simulate_grid(
-            network, case.inputs, case.duration, dt, scheme=scheme, max_spikes=300, trace=True
+        run = refsim.simulate(
+            network,
+            case.inputs,
+            case.duration,
+            max_spikes=300,
+            engine=refsim.Grid(dt, scheme=scheme, keep_voltages=True),
         )
     except refsim.SpikeLimitError:
         assume(False)
-    v = run.trace.voltage
+    v = run.trace().voltage
     slope = 1.0 / (scheme.steepness * np.abs(v - network.v_th[:, None]) + 1.0) ** 2
     factor = np.abs(1.0 - (v - network.v_reset[:, None]) * slope)
     assume(np.log(np.maximum(factor, 1.0)).sum(axis=1).max() < np.log(100.0))
@@ -54,10 +58,14 @@ def assume_bounded(case, dt, scheme):
 def differentiated(case, dt, scheme):
     """Simulate a drawn case, with random cotangents; return (simulation, bars, gradient)."""
     try:
-        simulation, pullback = adjoint.grid_vjp(
-            case.network, case.inputs, case.duration, dt,
-            samples=case.samples, scheme=scheme, max_spikes=300,
-        )  # fmt: skip
+        simulation, pullback = adjoint.vjp(
+            case.network,
+            case.inputs,
+            case.duration,
+            samples=case.samples,
+            max_spikes=300,
+            engine=refsim.Grid(dt, scheme=scheme),
+        )
     except refsim.SpikeLimitError:
         assume(False)
     rng = np.random.default_rng(len(simulation.spikes.time))
@@ -87,10 +95,14 @@ def duality_error(case, dt, scheme, seed=0):
     """
     simulation, bars, gradient = differentiated(case, dt, scheme)
     direction = direction_of(gradient, seed)
-    again, dot = adjoint.grid_jvp(
-        case.network, case.inputs, case.duration, dt, direction,
-        samples=case.samples, scheme=scheme,
-    )  # fmt: skip
+    again, dot = adjoint.jvp(
+        case.network,
+        case.inputs,
+        case.duration,
+        direction,
+        samples=case.samples,
+        engine=refsim.Grid(dt, scheme=scheme),
+    )
     for ours, theirs in zip(simulation.spikes, again.spikes, strict=True):
         assert np.array_equal(ours, theirs)  # tangents change no bit of the values
     assert np.array_equal(simulation.voltages, again.voltages)
@@ -98,7 +110,7 @@ def duality_error(case, dt, scheme, seed=0):
     backward = np.concatenate([values * direction[name] for name, values in gradient.items()])
     network, spikes = case.network, simulation.spikes
     size = np.abs(network.v_th) + np.abs(network.v_rest + network.i_ext) + np.abs(network.v_reset)
-    condition = 1.0 + size[spikes.neuron] / (spikes.slope * dt)
+    condition = 1.0 + size[spikes.neuron] / (spikes.slope_before * dt)
     weight = np.abs(forward).sum() + np.abs(backward).sum()
     weight *= condition.max(initial=1.0)
     return abs(forward.sum() - backward.sum()) / weight if weight else 0.0
@@ -147,25 +159,33 @@ def test_tangents_are_those_of_the_frozen_twin(case, dt, scheme):
     """
     assume_bounded(case, dt, scheme)
     try:
-        simulation = refsim.simulate_grid(
-            case.network, case.inputs, case.duration, dt,
-            samples=case.samples, scheme=scheme, max_spikes=100,
-        )  # fmt: skip
+        simulation = refsim.simulate(
+            case.network,
+            case.inputs,
+            case.duration,
+            samples=case.samples,
+            max_spikes=100,
+            engine=refsim.Grid(dt, scheme=scheme),
+        )
     except refsim.SpikeLimitError:
         assume(False)
     twin = Twin(case, dt, scheme)
     past = twin.run()
     keys = [(i, step) for _, i, step, _ in past.spikes]
-    assume(keys == list(zip(simulation.spikes.neuron, simulation.spikes.step, strict=True)))
+    assume(keys == list(zip(simulation.spikes.neuron, simulation.spike_step, strict=True)))
     rng = np.random.default_rng(len(keys))
     direction = {
         name: rng.normal(size=len(values)) * (np.abs(values) if name in ("tau_m", "tau") else 1.0)
         for name, values in twin.parameters.items()
     }
-    dot = adjoint.grid_jvp(
-        case.network, case.inputs, case.duration, dt, direction,
-        samples=case.samples, scheme=scheme,
-    )[1]  # fmt: skip
+    dot = adjoint.jvp(
+        case.network,
+        case.inputs,
+        case.duration,
+        direction,
+        samples=case.samples,
+        engine=refsim.Grid(dt, scheme=scheme),
+    )[1]
     found = np.concatenate([dot.time, dot.voltage])
     largest = np.abs(found).max(initial=1.0)
     assume(largest < 1e4)
@@ -187,8 +207,12 @@ def test_every_group_has_its_own_tangent(membrane):
         scheme = GridScheme(membrane)
         twin = Twin(case, 0.2, scheme)
         past = twin.run()
-        gradient = adjoint.grid_vjp(
-            case.network, case.inputs, case.duration, 0.2, samples=case.samples, scheme=scheme
+        gradient = adjoint.vjp(
+            case.network,
+            case.inputs,
+            case.duration,
+            samples=case.samples,
+            engine=refsim.Grid(0.2, scheme=scheme),
         )[1](1.0, voltage_bar)
         bars = np.concatenate([np.ones(len(past.spikes)), voltage_bar])
         for name, values in gradient.items():
@@ -204,10 +228,14 @@ def test_every_group_has_its_own_tangent(membrane):
 @given(case=cases(min_spikes=1), dt=STEPS, scheme=schemes())
 def test_the_gradient_is_linear_and_repeatable(case, dt, scheme):
     try:
-        pullback = adjoint.grid_vjp(
-            case.network, case.inputs, case.duration, dt,
-            samples=case.samples, scheme=scheme, max_spikes=300,
-        )[1]  # fmt: skip
+        pullback = adjoint.vjp(
+            case.network,
+            case.inputs,
+            case.duration,
+            samples=case.samples,
+            max_spikes=300,
+            engine=refsim.Grid(dt, scheme=scheme),
+        )[1]
         first, doubled = pullback(1.0, case.voltage_bar), pullback(2.0, 2.0 * case.voltage_bar)
     except (refsim.SpikeLimitError, refsim.UndefinedGradientError):
         assume(False)
@@ -224,13 +252,14 @@ def test_the_gradient_is_linear_and_repeatable(case, dt, scheme):
 def test_pieces_change_no_bit(make, scheme, rows, monkeypatch):
     """A pass that simulates again from snapshots finds what one over a whole record finds."""
     case = make()
-    arguments = (case.network, case.inputs, 30.0, 0.1)
+    arguments = (case.network, case.inputs, 30.0)
+    grid = refsim.Grid(0.1, scheme)
     samples = ([0, 1, 2], [3.0, 17.0, 30.0])
-    whole, pullback = adjoint.grid_vjp(*arguments, samples=samples, scheme=scheme)
+    whole, pullback = adjoint.vjp(*arguments, samples=samples, engine=grid)
     expected = pullback(1.0, 1.0)
     monkeypatch.setattr(grid_pieces, "_RECORDED", rows * whole.network.n_neurons * 2)
     monkeypatch.setattr(grid_pieces.math, "isqrt", lambda _: rows)
-    simulation, pullback = adjoint.grid_vjp(*arguments, samples=samples, scheme=scheme)
+    simulation, pullback = adjoint.vjp(*arguments, samples=samples, engine=grid)
     assert np.array_equal(simulation.spikes.time, whole.spikes.time)
     assert np.array_equal(simulation.voltages, whole.voltages)
     for _ in range(2):
@@ -241,14 +270,14 @@ def test_pieces_change_no_bit(make, scheme, rows, monkeypatch):
 def test_pieces_know_of_releases_in_other_pieces_and_at_the_end(monkeypatch):
     """Refractoriness that ends pieces after its spike, and in the very last half step."""
     network = refsim.Network(1, i_ext=3.0, tau_m=10.0, t_ref=2.5)
-    step = int(refsim.simulate_grid(network, None, 30.0, 0.1).spikes.step[3])
+    step = int(refsim.simulate(network, None, 30.0, engine=refsim.Grid(0.1)).spike_step[3])
     end = (step + 1 + 25) * 0.1
-    whole, pullback = adjoint.grid_vjp(network, None, end, 0.1, samples=([0], [end]))
+    whole, pullback = adjoint.vjp(network, None, end, samples=([0], [end]), engine=refsim.Grid(0.1))
     assert whole.n_steps == step + 26
     expected = pullback(1.0, 5.0)
     monkeypatch.setattr(grid_pieces, "_RECORDED", 14)
     monkeypatch.setattr(grid_pieces.math, "isqrt", lambda _: 7)
-    pullback = adjoint.grid_vjp(network, None, end, 0.1, samples=([0], [end]))[1]
+    pullback = adjoint.vjp(network, None, end, samples=([0], [end]), engine=refsim.Grid(0.1))[1]
     for _ in range(3):
         for name, values in pullback(1.0, 5.0).items():
             assert np.array_equal(values, getattr(expected, name)), name
@@ -264,10 +293,15 @@ def test_a_longer_run_has_the_same_gradient(case, dt, scheme, share):
     gradients = []
     for end in (duration, duration + 3.0):
         try:
-            simulation, pullback = adjoint.grid_vjp(
-                case.network, case.inputs, end, dt, samples=samples, scheme=scheme, max_spikes=300
+            simulation, pullback = adjoint.vjp(
+                case.network,
+                case.inputs,
+                end,
+                samples=samples,
+                max_spikes=300,
+                engine=refsim.Grid(dt, scheme=scheme),
             )
-            early = simulation.spikes.step < steps
+            early = simulation.spike_step < steps
             gradients.append(pullback(early.astype(float), 1.0))
         except (refsim.SpikeLimitError, refsim.UndefinedGradientError):
             assume(False)
@@ -278,7 +312,7 @@ def test_a_longer_run_has_the_same_gradient(case, dt, scheme, share):
 
 def test_bad_cotangents_and_directions():
     case = two_ports()
-    simulation, pullback = adjoint.grid_vjp(case.network, case.inputs, 20.0, 0.1)
+    simulation, pullback = adjoint.vjp(case.network, case.inputs, 20.0, engine=refsim.Grid(0.1))
     count = len(simulation.spikes.time)
     with pytest.raises(refsim.InvalidValueError, match=f"expected \\({count},\\)"):
         pullback(np.ones(count + 1))
@@ -287,10 +321,12 @@ def test_bad_cotangents_and_directions():
     with pytest.raises(refsim.InvalidValueError, match="wrt"):
         pullback(1.0, wrt="mass")
     with pytest.raises(refsim.InvalidTypeError, match="tangents has the key 'mass'"):
-        adjoint.grid_jvp(case.network, case.inputs, 20.0, 0.1, {"mass": 1.0})
-    with pytest.raises(refsim.InvalidTypeError, match="dt is missing"):
-        adjoint.grid_vjp(case.network, case.inputs, 20.0)
+        adjoint.jvp(case.network, case.inputs, 20.0, {"mass": 1.0}, engine=refsim.Grid(0.1))
+    with pytest.raises(
+        refsim.InvalidValueError, match=r"adjoint_queue is 'heap', and engine is Grid"
+    ):
+        adjoint.vjp(case.network, case.inputs, 20.0, adjoint_queue="heap", engine=refsim.Grid(0.1))
     with pytest.raises(refsim.SpikeLimitError) as caught:
-        adjoint.grid_vjp(case.network, case.inputs, 60.0, 0.1, max_spikes=3)
+        adjoint.vjp(case.network, case.inputs, 60.0, max_spikes=3, engine=refsim.Grid(0.1))
     assert len(caught.value.partial.spikes.time) == 3
     assert "GridPullback of <GridSimulation" in repr(pullback)

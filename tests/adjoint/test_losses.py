@@ -131,7 +131,7 @@ def one_neuron(times):
     """Return a run of one neuron that fires at these times, which no network has to explain."""
     run = refsim.simulate(refsim.Network(1), None, 100.0)
     count = len(times)
-    spikes = refsim.results.simulation.Spikes(
+    spikes = refsim.Spikes(
         np.asarray(times, float), np.zeros(count, int), np.ones(count), np.ones(count)
     )
     changed = copy.copy(run)
@@ -375,7 +375,9 @@ def test_options_are_handed_on():
     network, inputs = layers()
     loss = CrossEntropy(SpikeTime(OUTPUTS), LABELS, 2.0)
     plain = losses.value_and_grad(loss, wrt="weight")(network, inputs, DURATION)
-    windows = losses.value_and_grad(loss, wrt="weight")(network, inputs, DURATION, engine="window")
+    windows = losses.value_and_grad(loss, wrt="weight")(
+        network, inputs, DURATION, engine=refsim.Windows()
+    )
     assert plain[0] == pytest.approx(windows[0], rel=1e-13)
     np.testing.assert_allclose(plain[1].weight, windows[1].weight, rtol=1e-10, atol=1e-14)
     assert plain[1].delay is None

@@ -56,6 +56,19 @@ def test_raster_has_a_tick_for_every_spike(simulation):
     assert ax.get_ylim() == (-1, simulation.network.n_neurons)
 
 
+def test_raster_of_some_neurons(simulation):
+    wanted = [4, 0, 2]
+    ax = raster(simulation, neurons=wanted)
+    draw(ax)
+    rows = np.array(ax.collections[0].get_segments())[:, :, 1].mean(axis=1)
+    use = np.isin(simulation.spikes.neuron, wanted)
+    expected = [wanted.index(n) for n in simulation.spikes.neuron[use]]
+    np.testing.assert_allclose(rows, expected, rtol=0.0, atol=1e-12)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["4", "0", "2"]
+    with pytest.raises(refsim.InvalidValueError, match=r"neurons\[0\] is -1"):
+        raster(simulation, neurons=[-1])
+
+
 def test_raster_of_many_neurons_has_dots_that_can_be_seen():
     run = refsim.simulate(refsim.Network(400, i_ext=np.linspace(1.1, 3.0, 400)), None, 40.0)
     ax = raster(run, color=[COLOURS[i % 2] for i in range(400)])
@@ -230,7 +243,7 @@ def test_edge_of_the_band_is_the_voltage_of_the_moved_parameter(case, parameter)
     index = neuron
     if parameter in ("weight", "delay"):
         index = int(np.flatnonzero(case.network.post == neuron)[0])
-    ax = sensitivity(*arguments, neuron, parameter, index, epsilon=epsilon, dt=0.37)
+    ax = sensitivity(*arguments, neuron, parameter, index, epsilon=epsilon, step=0.37)
     edge, voltage = ax.lines[0], ax.lines[1]
     time = voltage.get_xdata()
     values = getattr(case.network, parameter).copy()

@@ -43,9 +43,13 @@ def by_events(case, direction):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", refsim.IllConditionedWarning)
         return adjoint.jvp(
-            case.network, case.inputs, case.duration, direction, samples=case.samples,
-            engine="event",
-        )[1]  # fmt: skip
+            case.network,
+            case.inputs,
+            case.duration,
+            direction,
+            samples=case.samples,
+            engine=refsim.Events(),
+        )[1]
 
 
 def in_windows(pullback, direction, longest=np.inf, n_blocks=None, dtype=np.float64):
@@ -127,18 +131,18 @@ def test_threads_and_packed_synapses_give_the_same(delays, names, monkeypatch):
     rng = np.random.default_rng(1)
     tangents = {name: rng.normal(size=sizes[name]) for name in names}
     monkeypatch.setattr(plan, "_WORTHWHILE", 10_000)
-    run, dot = adjoint.jvp(network, None, 30.0, tangents, threads=1)
-    assert run.engine == "window"
+    run, dot = adjoint.jvp(network, None, 30.0, tangents, engine=refsim.Windows(threads=1))
+    assert run.engine == "windows"
     assert len(run.spikes.time) > 300
-    _, carried = adjoint.jvp(network, None, 30.0, tangents, engine="event")
+    _, carried = adjoint.jvp(network, None, 30.0, tangents, engine=refsim.Events())
     assert_same(dot, carried)
-    _, two = adjoint.jvp(network, None, 30.0, tangents, threads=2)
+    _, two = adjoint.jvp(network, None, 30.0, tangents, engine=refsim.Windows(threads=2))
     assert np.array_equal(dot.time, two.time)
     packed = network.replace(synapses=network.synapses.packed(network.n_neurons, 0))
     number = network.rows[1]
     for name in ("weight", "delay"):
         tangents[name] = tangents[name][number]
-    _, compact = adjoint.jvp(packed, None, 30.0, tangents, engine="window")
+    _, compact = adjoint.jvp(packed, None, 30.0, tangents, engine=refsim.Windows())
     assert np.array_equal(dot.time, compact.time)
 
 
@@ -159,7 +163,7 @@ def test_silence_takes_the_tangents_of_the_start():
     network = refsim.Network(3, v0=[0.5, 0.0, 0.25], tau_m=[10.0, 20.0, 40.0])
     samples = refsim.Samples([0, 1, 2, 0], [30.0, 31.0, 2000.0, 0.0])
     _, dot = adjoint.jvp(
-        network, None, 2000.0, {"v0": 1.0, "tau_m": 1.0}, samples=samples, engine="window"
+        network, None, 2000.0, {"v0": 1.0, "tau_m": 1.0}, samples=samples, engine=refsim.Windows()
     )
     t, tau, v0 = samples.times, network.tau_m[samples.neurons], network.v0[samples.neurons]
     known = np.exp(-t / tau) * (1.0 + v0 * t / (tau * tau))

@@ -18,7 +18,6 @@ from adjoint.losses import (
     CrossEntropy,
     KeepAlive,
     MeanSquare,
-    NoGradientWarning,
     SpikeTime,
     Voltage,
     VoltageIntegral,
@@ -105,7 +104,7 @@ def test_peaks_are_above_a_dense_trace(drawn):
     inputs = refsim.poisson_inputs(network.n_inputs, 100.0, 20.0, rng=1)
     run = refsim.simulate(network, inputs, 20.0)
     peaks = voltage_peaks(run, np.arange(network.n_neurons))
-    voltage = run.trace(dt=0.01).voltage
+    voltage = run.trace(step=0.01).voltage
     size = np.abs(voltage).max(axis=1) + 1e-300
     assert np.all(peaks.voltage >= voltage.max(axis=1) - 1e-13 * size)
     for time, n, v in zip(*peaks[:3], strict=True):
@@ -144,8 +143,10 @@ def test_windows_have_the_same_gradients(loss):
     """To rounding; samples beside arrivals are on the same side of these in both engines."""
     network, inputs = readouts()
     events, windows = (
-        losses.value_and_grad(loss, wrt=("weight", "delay"))(network, inputs, DURATION, engine=name)
-        for name in ("event", "window")
+        losses.value_and_grad(loss, wrt=("weight", "delay"))(
+            network, inputs, DURATION, engine=engine
+        )
+        for engine in (refsim.Events(), refsim.Windows())
     )
     assert windows[0] == pytest.approx(events[0], rel=1e-12)
     for name in ("weight", "delay"):
@@ -256,7 +257,7 @@ def test_keep_alive_wakes_silent_neurons():
     assert np.any(first(refsim.simulate_batch(network, inputs, DURATION)) == DURATION)
     evaluate = losses.value_and_grad(loss, wrt="weight")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NoGradientWarning)  # in the end there is nothing to wake
+        warnings.simplefilter("error")  # not even when all are awake
         for _ in range(200):
             value, gradient = evaluate(network, inputs, DURATION)
             if value == 0.0:

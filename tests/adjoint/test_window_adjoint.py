@@ -75,7 +75,7 @@ def test_stored_cases(case):
     if obstacle(case.network, case.duration) is not None:
         pytest.skip("a delay between neurons is 0")
     _, pullback = adjoint.vjp(
-        case.network, case.inputs, case.duration, samples=case.samples, engine="window"
+        case.network, case.inputs, case.duration, samples=case.samples, engine=refsim.Windows()
     )
     assert pullback.by_windows
     found = pullback(case.time_bar, case.voltage_bar)
@@ -140,7 +140,9 @@ def test_threads_change_no_bit(monkeypatch, changes):
     network = balanced(**changes)
     gradients = []
     for threads in (1, 2, 3):
-        simulation, pullback = adjoint.vjp(network, None, 20.0, engine="window", threads=threads)
+        simulation, pullback = adjoint.vjp(
+            network, None, 20.0, engine=refsim.Windows(threads=threads)
+        )
         time_bar, _ = bars(simulation)
         gradients.append(pullback(time_bar))
     for other in gradients[1:]:
@@ -158,9 +160,9 @@ def test_packed_networks_in_float32():
 
 
 def test_what_is_not_wanted_is_none():
-    for engine in ("event", "window"):
+    for engine in (refsim.Events(), refsim.Windows()):
         simulation, pullback = adjoint.vjp(balanced(), None, 20.0, engine=engine)
-        assert pullback.by_windows == (engine == "window")
+        assert pullback.by_windows == (engine == refsim.Windows())
         time_bar, _ = bars(simulation)
         full = pullback(time_bar)
         for wrt in ("weight", ("weight", "delay"), ["tau_m"], ("v_th", "i_ext"), ()):
@@ -185,9 +187,9 @@ def test_what_is_not_wanted_is_none():
 
 def test_a_queue_of_choice_goes_event_by_event():
     simulation, pullback = adjoint.vjp(
-        balanced(), None, 20.0, engine="window", adjoint_queue="heap"
+        balanced(), None, 20.0, adjoint_queue="heap", engine=refsim.Windows()
     )
-    _, by_windows = adjoint.vjp(balanced(), None, 20.0, engine="window")
+    _, by_windows = adjoint.vjp(balanced(), None, 20.0, engine=refsim.Windows())
     assert not pullback.by_windows
     time_bar, _ = bars(simulation)
     assert_equal(by_windows(time_bar), pullback(time_bar), 1e-9)
@@ -197,7 +199,7 @@ def test_scaling_of_time_and_voltage():
     """The gradient of a homogeneous function gives its value: no other engine is needed."""
     network = balanced(delay=np.random.default_rng(1).uniform(0.5, 5.0, 16_000))
     read = ([1, 2], [7.0, 13.0])
-    simulation, pullback = adjoint.vjp(network, None, 20.0, engine="window", samples=read)
+    simulation, pullback = adjoint.vjp(network, None, 20.0, samples=read, engine=refsim.Windows())
     time_bar, _ = bars(simulation)
     grad = pullback(time_bar)
     times = (

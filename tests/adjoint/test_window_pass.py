@@ -43,9 +43,14 @@ def simulated(case, **options):
         warnings.simplefilter("ignore", refsim.IllConditionedWarning)
         try:
             return adjoint.vjp(
-                case.network, case.inputs, case.duration, samples=case.samples, engine="event",
-                max_spikes=300, **options,
-            )  # fmt: skip
+                case.network,
+                case.inputs,
+                case.duration,
+                samples=case.samples,
+                max_spikes=300,
+                **options,
+                engine=refsim.Events(),
+            )
         except refsim.SpikeLimitError:
             assume(False)
 
@@ -200,7 +205,7 @@ def assert_same_gradient(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", refsim.IllConditionedWarning)
         simulation, pullback = adjoint.vjp(
-            network, inputs, duration, samples=samples, engine="event"
+            network, inputs, duration, samples=samples, engine=refsim.Events()
         )
     rng = np.random.default_rng(0)
     bars = rng.normal(size=len(simulation.spikes.time)), rng.normal(size=len(simulation.samples))
@@ -309,11 +314,11 @@ def squares(simulation):
     return float(np.sum(simulation.spikes.time**2)), 2.0 * simulation.spikes.time
 
 
-@pytest.mark.parametrize("engine", ["event", "window"])
+@pytest.mark.parametrize("engine", [refsim.Events(), refsim.Windows()])
 def test_the_gradient_by_some_parameters(engine):
     network = driven(20, np.random.default_rng(4), ports=(refsim.DoubleExpPort(1.0, 3.0),))
     simulation, pullback = adjoint.vjp(network, None, 20.0, engine=engine)
-    assert (pullback.by_windows) == (engine == "window")
+    assert (pullback.by_windows) == (engine == refsim.Windows())
     bar = 2.0 * simulation.spikes.time
     everything = pullback(bar)
     for wrt in ("weight", ("weight", "delay"), ["tau"], {"v0", "tau_m"}, ("i_ext", "input_times")):
@@ -348,7 +353,7 @@ def test_what_a_gradient_lacks():
 
 def test_a_second_call_is_the_same_to_the_last_bit():
     network = driven(30, np.random.default_rng(6))
-    simulation, pullback = adjoint.vjp(network, None, 20.0, engine="window")
+    simulation, pullback = adjoint.vjp(network, None, 20.0, engine=refsim.Windows())
     bar = np.random.default_rng(0).normal(size=len(simulation.spikes.time))
     first, second = pullback(bar), pullback(bar)
     for name, values in first.items():
@@ -361,8 +366,8 @@ def test_windows_are_chosen_after_windows():
     network = driven(5, np.random.default_rng(4), 3)
     by_engine = {
         (engine, queue): adjoint.vjp(network, None, 5.0, engine=engine, adjoint_queue=queue)[1]
-        for engine in ("event", "window")
+        for engine in (refsim.Events(), refsim.Windows())
         for queue in ("auto", "heap")
     }
     chosen = {key for key, pullback in by_engine.items() if pullback.by_windows}
-    assert chosen == {("window", "auto")}
+    assert chosen == {(refsim.Windows(), "auto")}

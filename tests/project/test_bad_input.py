@@ -49,10 +49,10 @@ class Unprintable:
 
 
 OTHER_ENGINES = [
-    partial(simulate, engine="window"),
-    partial(refsim.simulate_grid, dt=0.1),
+    partial(simulate, engine=refsim.Windows()),
+    partial(simulate, engine=refsim.Grid(0.1)),
     adjoint.vjp,
-    partial(adjoint.grid_vjp, dt=0.1),
+    partial(adjoint.vjp, engine=refsim.Grid(0.1)),
     partial(adjoint.jvp, tangents={"weight": 1.0}),
 ]
 
@@ -353,7 +353,7 @@ BAD = {
     "no duration": (
         lambda: run(duration=None),
         T,
-        "duration is missing; expected the end of the simulation",
+        "duration is None; expected real numbers",
     ),
     "duration zero": (lambda: run(duration=0.0), V, "duration is 0.0; expected > 0 and <= 1e+12"),
     "duration negative": (lambda: run(duration=-1), V, "duration is -1.0; expected > 0"),
@@ -385,15 +385,32 @@ BAD = {
         "samples.times[0] is 11.0; expected",
     ),
     "queue unknown": (
-        lambda: run(queue="ring"),
+        lambda: refsim.Events("ring"),
         V,
         "queue is 'ring'; expected one of 'auto', 'heap'",
     ),
-    "queue none": (lambda: run(queue=None), V, "queue is None; expected one of 'auto'"),
+    "queue none": (lambda: refsim.Events(None), V, "queue is None; expected one of 'auto'"),
     "fifo with delays": (
-        lambda: run(network=network(delay=[1.0, 2.0]), queue="fifo"),
+        lambda: run(network=network(delay=[1.0, 2.0]), engine=refsim.Events("fifo")),
         V,
         "queue is 'fifo' and delays run from 1 to 2 ms; expected equal delays",
+    ),
+    "engine unknown": (
+        lambda: run(engine="window"),
+        V,
+        "engine is 'window'; expected 'auto' or refsim.Events(), Windows(), Layers() or Grid(dt)",
+    ),
+    "engine a class": (
+        lambda: run(engine=refsim.Windows),
+        T,
+        "engine is <class 'refsim.windows.options.Windows'>; expected 'auto' or refsim.Events()",
+    ),
+    "engine none": (lambda: run(engine=None), T, "engine is None; expected 'auto' or"),
+    "threads of windows": (lambda: refsim.Windows(0), V, "threads is 0; expected an integer"),
+    "state of a grid": (
+        lambda: run(engine=refsim.Grid(0.1), keep_state=True),
+        V,
+        "keep_state is True, and engine is Grid(...), which cannot do that; expected Events(...)",
     ),
     "limit zero": (lambda: run(max_spikes=0), V, "max_spikes is 0; expected an integer in [1,"),
     "limit a float": (
@@ -423,11 +440,11 @@ BAD = {
         V,
         "times[1] is 1.0 after 2.0; expected asc",
     ),
-    "trace dt zero": (lambda: run().trace(dt=0), V, "dt is 0.0; expected > 0"),
+    "trace dt zero": (lambda: run().trace(step=0), V, "step is 0.0; expected > 0"),
     "trace dt tiny": (
-        lambda: run().trace(dt=5e-324),
+        lambda: run().trace(step=5e-324),
         V,
-        "dt is 5e-324 for 10 ms of 2 neurons; expe",
+        "step is 5e-324 for 10 ms of 2 neurons; expe",
     ),
     # cotangents and tangents
     "time_bar length": (lambda: pullback([1.0, 2.0]), V, "time_bar has shape (2,); expected (1,)"),

@@ -129,7 +129,7 @@ def test_a_recording_goes_on_where_ctrl_c_is_ignored(monkeypatch, tmp_path):
     monkeypatch.setattr(recording, "_flush", pressed)
     with uninterrupted_by_ctrl_c(signal.SIG_IGN):
         done = refsim.record(network, None, 100.0, tmp_path / "spikes", piece=30.0)
-    expected = refsim.simulate(network, None, 100.0, engine="window").spikes
+    expected = refsim.simulate(network, None, 100.0, engine=refsim.Windows()).spikes
     pieces = [np.load(path)["time"] for path in sorted(done.path.glob("*.npz"))]
     assert len(pieces) == done.pieces == 4
     assert np.array_equal(np.concatenate(pieces), expected.time)

@@ -6,6 +6,7 @@ import signal
 import stat
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,10 @@ def test_a_link_stays_and_leads_to_the_new_file(tmp_path):
 def test_states_and_cases_are_written_through_links(tmp_path):
     network = refsim.Network(1, refsim.connect(0, 0, 0.1, 1.0), i_ext=2.0)
     run = refsim.simulate(network, None, 5.0, keep_state=True)
-    for name, act in (("a.npz", run.save_state), ("a.json", lambda p: save(load(CHAIN), p))):
+    for name, act in (
+        ("a.npz", partial(refsim.save_state, run)),
+        ("a.json", lambda p: save(load(CHAIN), p)),
+    ):
         link = tmp_path / f"link-{name}"
         link.symlink_to(name)
         act(link)
@@ -161,7 +165,7 @@ def test_a_recording_to_hdf5_ends_with_the_last_piece_that_has_room(tmp_path):
     with h5py.File(path) as file:
         time, neuron = file["time"][:], file["neuron"][:]
     assert len(time) == len(neuron) == n_spikes
-    whole = refsim.simulate(refsim.Network(300, i_ext=2.0), None, duration, engine="window")
+    whole = refsim.simulate(refsim.Network(300, i_ext=2.0), None, duration, engine=refsim.Windows())
     assert np.array_equal(time, whole.spikes.time[:n_spikes])
     assert [each.name for each in tmp_path.iterdir()] == ["spikes.h5"]
 
@@ -251,6 +255,6 @@ def test_points_of_a_picture_are_not_too_many():
     from refsim import plot
 
     run = refsim.simulate(refsim.Network(1, i_ext=2.0), None, 10.0)
-    for dt in (1e-300, 1e-9):
-        with pytest.raises(refsim.InvalidValueError, match=r"dt is .* at most 10,000,000 points"):
-            plot.traces(run, [0], dt=dt)
+    for step in (1e-300, 1e-9):
+        with pytest.raises(refsim.InvalidValueError, match=r"step is .* at most 10,000,000 points"):
+            plot.traces(run, [0], step=step)

@@ -3,6 +3,8 @@
 import ast
 import inspect
 import json
+import subprocess
+import sys
 from dataclasses import fields
 from typing import get_args
 
@@ -13,7 +15,7 @@ import adjoint
 import refsim
 from adjoint.names import ParameterName
 from refsim.cases import gradient_sizes
-from refsim.models.lif.parameters import NAMES, OF_NETWORK, OF_NEURONS, OF_SYNAPSES, PARAMETERS
+from refsim.network.parameters import NAMES, OF_NETWORK, OF_NEURONS, OF_SYNAPSES, PARAMETERS
 from validation.backends.jax import layout
 
 
@@ -22,6 +24,14 @@ def test_names_that_are_written_out_are_those_of_the_table():
     assert tuple(field.name for field in fields(adjoint.Parameters)) == NAMES
     assert layout.Parameters._fields == NAMES
     assert set(OF_SYNAPSES) < {field.name for field in fields(refsim.Synapses)}
+
+
+def test_the_table_loads_no_kernels():
+    """So that input spikes, ports and the oracle need none either."""
+    code = "import sys, refsim, validation.oracle; refsim.SpikeTrain, refsim.ExpPort; "
+    code += "print('numba' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_networks_have_the_parameters_and_defaults_of_the_table():

@@ -9,7 +9,7 @@ import numba
 import pytest
 
 TESTS = Path(__file__).parents[1] / "tools"
-CASES = ["chain-8", "two_ports-38", "refractory-7", "equal_tau-3691"]
+CASES = ["chain-8", "two_ports-38", "refractory-7", "equal_tau-3691", "full layers", "own delays"]
 
 
 def digests(cases, **environment):

@@ -9,6 +9,7 @@ import pytest
 from everywhere import simulate, vjp
 from naive import Cell, port_currents
 
+import refsim
 from refsim import (
     DoubleExpPort,
     ExpPort,
@@ -394,11 +395,11 @@ def test_touching_the_threshold_is_no_spike():
     ],
 )
 def test_a_drive_equal_to_the_threshold_never_fires(levels):
-    simulation = simulate(one_neuron([], **levels), duration=1e9)
+    simulation = simulate(one_neuron([], **levels), None, 1e9)
     assert len(simulation.spikes.time) == 0
     assert simulate(one_neuron([-1.0], **levels), once_each([5.0]), 1e6).counts.spikes == 0
     above = one_neuron([], **(levels | {"i_ext": levels["i_ext"] * (1 + 1e-9)}))
-    assert simulate(above, duration=1000.0).counts.spikes > 0
+    assert simulate(above, None, 1000.0).counts.spikes > 0
 
 
 # --- long trains --------------------------------------------------------------------------------
@@ -413,7 +414,7 @@ def test_error_of_a_long_train_grows_no_faster_than_rounding_of_time(tau_m, driv
     """
     network = one_neuron([], tau_m=tau_m, i_ext=drive, v_reset=v_reset, v0=v_reset)
     period = tau_m * math.log((drive - v_reset) / (drive - 1.0))
-    simulation = simulate(network, duration=10_000.5 * period)
+    simulation = simulate(network, None, 10_000.5 * period)
     k = np.arange(1, 10_001)
     assert len(simulation.spikes.time) == len(k)
     error = np.abs(simulation.spikes.time / (k * period) - 1.0)
@@ -553,7 +554,7 @@ def test_a_silent_neuron_has_no_gradient_and_nothing_to_compare():
 
 
 def test_a_network_without_inputs_or_synapses():
-    simulation, pullback = vjp(Network(3), duration=10.0)
+    simulation, pullback = vjp(Network(3), None, 10.0)
     assert len(simulation.spikes.time) == 0
     assert pullback().weight.shape == (0,)
 
@@ -577,7 +578,7 @@ def test_an_explosive_loop_stops_at_the_limit():
     loop = all_to_all(3, 3, 50.0, 0.0)
     network = Network(3, loop, i_ext=1.5)
     with pytest.raises(SpikeLimitError) as caught:
-        simulate(network, duration=1e6, max_spikes=1000)
+        simulate(network, None, 1e6, max_spikes=1000)
     times = caught.value.partial.spikes.time
     assert len(times) == 1000
     assert np.all(np.diff(times) >= 0.0)
@@ -626,7 +627,7 @@ def test_queues_give_the_same_bits():
     network, inputs = random_network(equal_delays=True)
     results = []
     for queue in ("heap", "fifo", "auto"):
-        simulation, pullback = vjp(network, inputs, 60.0, queue=queue)
+        simulation, pullback = vjp(network, inputs, 60.0, engine=refsim.Events(queue))
         results.append((simulation, pullback(np.cos(np.arange(len(simulation.spikes.time))))))
     assert [simulation.queue for simulation, _ in results] == ["heap", "fifo", "fifo"]
     for simulation, gradient in results[1:]:

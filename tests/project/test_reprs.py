@@ -45,15 +45,17 @@ def objects():
     batch, batch_pullback = adjoint.vjp_batch(network, [inputs, inputs], 60.0)
     case = make_case("lively", network, inputs, 60.0, samples, np.ones(run.n_spikes))
     evaluation = evaluate(case)
-    dropping = refsim.simulate(network, inputs, 60.0, queue=refsim.Lossy("single_spike"))
-    grid = refsim.simulate_grid(network, inputs, 60.0, 0.1, trace=True)
+    dropping = refsim.simulate(
+        network, inputs, 60.0, engine=refsim.Events(refsim.Lossy("single_spike"))
+    )
+    grid = refsim.simulate(network, inputs, 60.0, engine=refsim.Grid(0.1, keep_voltages=True))
     certificate = certify(spoiled(times(-1.0, "weight")), [case])
     verdict = certificate.cases[0]
     bars = LossCotangents.of(evaluation.case, run.spikes.neuron)
     pushed = queues.Batch("single_spike", 100)
     pushed.push(np.arange(100), np.ones(100))
     many = streams.Streams(np.arange(101), np.arange(100), np.arange(100) + 5)
-    kept = refsim.simulate(network, inputs, 60.0, keep_state=True, engine="window")
+    kept = refsim.simulate(network, inputs, 60.0, keep_state=True, engine=refsim.Windows())
     recorder = queues.Recorder(queues.BinaryHeap())
     for time in range(100):
         recorder.push(time)

@@ -37,7 +37,9 @@ def test_products_of_sizes_are_refused():
         queues.Batch("bounded_fifo", 2**20, 2**39)
     network = refsim.Network(1, refsim.connect([1, 1], [0, 0], 1.0, 1.0), n_inputs=1)
     with pytest.raises(refsim.InvalidValueError, match="rows in all"):
-        refsim.simulate(network, None, 1.0, queue=refsim.Lossy("bounded_fifo", 2**40))
+        refsim.simulate(
+            network, None, 1.0, engine=refsim.Events(refsim.Lossy("bounded_fifo", 2**40))
+        )
     with pytest.raises(refsim.InvalidValueError, match="structure is 'heap'"):
         refsim.Lossy("heap")
     for capacity in (True, 1.0, np.array([1, 1])):
@@ -73,15 +75,15 @@ def test_a_batch_refuses_what_it_would_change():
 
 def test_a_forward_derivative_names_its_engine():
     network = refsim.Network(1, refsim.connect(1, 0, 1.0, 1.0), n_inputs=1)
-    run, _ = adjoint.jvp(network, None, 1.0, {"i_ext": 1.0}, engine="event")
-    assert run.engine == "event"
-    run, _ = adjoint.jvp(network, None, 1.0, {"i_ext": 1.0}, engine="window")
-    assert run.engine == "window"
+    run, _ = adjoint.jvp(network, None, 1.0, {"i_ext": 1.0}, engine=refsim.Events())
+    assert run.engine == "events"
+    run, _ = adjoint.jvp(network, None, 1.0, {"i_ext": 1.0}, engine=refsim.Windows())
+    assert run.engine == "windows"
 
 
 def test_an_exact_queue_is_told_from_a_bounded_one():
     network = refsim.Network(2, refsim.connect([2, 2], [0, 1], 1.0, [1.0, 2.0]), n_inputs=1)
     with pytest.raises(refsim.InvalidValueError, match=r"expected refsim.Lossy\('single_spike'"):
-        refsim.simulate(network, None, 1.0, queue="single_spike")
+        refsim.simulate(network, None, 1.0, engine=refsim.Events("single_spike"))
     with pytest.raises(refsim.InvalidValueError, match="adjoint_queue is 'fifo'"):
         adjoint.vjp(network, None, 1.0, adjoint_queue="fifo")

@@ -134,7 +134,7 @@ def test_threads_change_no_bit(yin_yang_batch):
 def test_arrays_that_grow_change_no_bit(monkeypatch, yin_yang_batch, queue):
     """With room for one row to begin with, each of them grows at all moments."""
     network, inputs = yin_yang_batch
-    options = {"queue": queue, "samples": ([120, 0], [30.0, 20.0])}
+    options = {"engine": refsim.Events(queue), "samples": ([120, 0], [30.0, 20.0])}
     roomy = refsim.simulate_batch(network, inputs[:3], 60.0, threads=1, **options)
     monkeypatch.setattr(event_run, "_ROOM", 1)
     grown = refsim.simulate_batch(network, inputs[:3], 60.0, threads=1, **options)
@@ -234,7 +234,11 @@ def test_a_batch_gives_the_gradients_that_are_wanted(yin_yang_batch):
 @pytest.mark.filterwarnings("ignore::refsim.IllConditionedWarning")
 @pytest.mark.parametrize(
     "options",
-    [{"adjoint_queue": "sorted_pass"}, {"engine": "window"}, {"adjoint_queue": adjoint.Keep(1)}],
+    [
+        {"adjoint_queue": "sorted_pass"},
+        {"engine": refsim.Windows()},
+        {"adjoint_queue": adjoint.Keep(1)},
+    ],
     ids=lambda options: next(iter(options)) + " " + str(next(iter(options.values())))[:6],
 )
 def test_what_has_no_kernel_for_batches_runs_sample_by_sample(yin_yang_batch, options):
@@ -247,7 +251,7 @@ def test_what_has_no_kernel_for_batches_runs_sample_by_sample(yin_yang_batch, op
         gradients.append(vjp(bars[-1]))
         dropped += vjp.dropped
     batch, pullback = adjoint.vjp_batch(network, inputs, 60.0, threads=3, **options)
-    assert batch.engine == options.get("engine", "event")
+    assert batch.engine == ("windows" if "engine" in options else "events")
     assert all(map(same_bits, pullback(bars, reduce=None), gradients))
     assert pullback.dropped == dropped
     assert_wanted_alone(pullback, bars)
@@ -262,9 +266,11 @@ def test_lossy_queues_and_grids(yin_yang_batch):
     network, inputs = yin_yang_batch
     lossy = refsim.Lossy("single_spike", per="synapse")
     for queue in (lossy, "auto"):
-        batch = refsim.simulate_batch(network, inputs[:4], 60.0, queue=queue, dt=0.5, threads=2)
+        batch = refsim.simulate_batch(
+            network, inputs[:4], 60.0, threads=2, engine=refsim.Events(queue, dt=0.5)
+        )
         for run, train in zip(batch, inputs, strict=False):
-            alone = refsim.simulate(network, train, 60.0, queue=queue, dt=0.5)
+            alone = refsim.simulate(network, train, 60.0, engine=refsim.Events(queue, dt=0.5))
             assert same_bits(run.spikes, alone.spikes)
             assert same_bits(run.dropped, alone.dropped)
 
@@ -323,9 +329,9 @@ TRAIN = SpikeTrain([1.0], [0], 1)
             r"samples\[1\].times\[0\] is 99.0; expected",
         ),
         ({"samples": [None, "text"]}, InvalidTypeError, r"samples\[1\] is a str; expected"),
-        ({"duration": None}, InvalidTypeError, "duration is missing"),
+        ({"duration": None}, InvalidTypeError, "duration is None; expected real numbers"),
         ({"network": None}, InvalidTypeError, "network is a NoneType"),
-        ({"queue": "fifi"}, InvalidValueError, "queue is 'fifi'"),
+        ({"engine": "event"}, InvalidValueError, "engine is 'event'; expected 'auto' or "),
     ],
 )
 def test_bad_arguments_name_the_sample(changes, error, message):
@@ -357,7 +363,7 @@ def test_bad_cotangents_name_the_sample():
         adjoint.value_and_grad_batch(3)
 
 
-@pytest.mark.parametrize("engine", ["event", "window"])
+@pytest.mark.parametrize("engine", [refsim.Events(), refsim.Windows()])
 @pytest.mark.parametrize("threads", THREADS)
 def test_a_spike_limit_names_a_sample_and_keeps_the_others(threads, engine):
     """The sample with an input runs away: its neurons excite each other."""
@@ -467,7 +473,7 @@ def test_ctrl_c_while_spikes_are_copied_leaves_a_sound_partial(monkeypatch, yin_
         return copies(self, *rows)
 
     monkeypatch.setattr(event_batch._Worker, "columns", interrupted_once)
-    monkeypatch.setattr(event_batch, "_MOST_AT_ONCE", 2)
+    monkeypatch.setattr(event_batch.EventBatch, "most_at_once", 2)
     with pytest.raises(refsim.SimulationInterrupted, match="after 2 of 6 samples") as caught:
         refsim.simulate_batch(network, inputs[:6], 60.0, threads=1)
     partial = caught.value.partial
@@ -530,7 +536,7 @@ def of_three():
 
 WAYS = {
     "at once": {},
-    "one by one": {"engine": "window"},
+    "one by one": {"engine": refsim.Windows()},
     "sorted": {"adjoint_queue": "sorted_pass"},
 }
 

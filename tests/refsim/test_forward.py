@@ -320,7 +320,7 @@ def test_spikes_are_in_order_and_apart(case):
 def test_a_trace_never_stands_above_threshold(case):
     """A dense look at the voltage after the fact: no crossing has been missed."""
     simulation = simulate(case.network, case.inputs, case.duration)
-    trace = simulation.trace(dt=0.01)
+    trace = simulation.trace(step=0.01)
     network = case.network
     size = np.abs(network.v_th) + np.abs(network.v_rest) + np.abs(network.i_ext)
     size = size + np.bincount(network.post, np.abs(network.weight), minlength=network.n_neurons)

@@ -116,17 +116,23 @@ def compare():
         ports=refsim.DoubleExpPort(RISE, DECAY), tau_m=TAU_M,
     )  # fmt: skip
     steps, channels = np.nonzero(raster)
-    run, pullback = adjoint.grid_vjp(
+    run, pullback = adjoint.vjp(
         network,
         refsim.SpikeTrain(steps * DT, channels, INPUTS),
         STEPS * DT,
-        DT,
         samples=([FIRST + i for i, _ in sampled], [k * DT for _, k in sampled]),
-        scheme=refsim.GridScheme.adseq(),
+        engine=refsim.Grid(DT, scheme=refsim.GridScheme.adseq()),
     )
-    trace = refsim.simulate_grid(
-        network, run.inputs, run.duration, DT, scheme=run.scheme, trace=True
-    ).trace.voltage
+    trace = (
+        refsim.simulate(
+            network,
+            run.inputs,
+            run.duration,
+            engine=refsim.Grid(DT, scheme=run.scheme, keep_voltages=True),
+        )
+        .trace()
+        .voltage
+    )
     assert np.abs(trace[FIRST:] - np.asarray(u).T).max() < 1e-12
     last = run.spikes.neuron >= FIRST
     found = np.asarray(time)[np.asarray(time) >= 0.0]

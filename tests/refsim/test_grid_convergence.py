@@ -59,7 +59,9 @@ def errors_at(dt, scheme, exact):
     """
     reference, bars, expected = exact
     network, inputs, duration, samples = smooth_case()
-    run, pullback = adjoint.grid_vjp(network, inputs, duration, dt, samples=samples, scheme=scheme)
+    run, pullback = adjoint.vjp(
+        network, inputs, duration, samples=samples, engine=refsim.Grid(dt, scheme=scheme)
+    )
     counts = [np.bincount(r.spikes.neuron, minlength=3) for r in (run, reference)]
     if not np.array_equal(*counts):
         return None
@@ -147,7 +149,9 @@ def by_delay(receive, dt, port=None, after=1.0):
     )
     inputs, samples = refsim.SpikeTrain([1.0], [0], 1), ([0], [3.1 + after])
     scheme = GridScheme(receive=receive)
-    on_grid = adjoint.grid_vjp(network, inputs, 20.0, dt, samples=samples, scheme=scheme)[1]
+    on_grid = adjoint.vjp(
+        network, inputs, 20.0, samples=samples, engine=refsim.Grid(dt, scheme=scheme)
+    )[1]
     without = adjoint.vjp(network, inputs, 20.0, samples=samples)[1]
     return on_grid(voltage_bar=1.0).delay[0], without(voltage_bar=1.0).delay[0]
 
@@ -175,8 +179,8 @@ def test_a_chain_passes_a_delay_on_with_derivative_one_only_if_all_is_received()
     inputs = refsim.SpikeTrain([1.0], [0], 1)
 
     def derivative(receive):
-        run, pullback = adjoint.grid_vjp(
-            network, inputs, 15.0, 0.001, scheme=GridScheme(receive=receive)
+        run, pullback = adjoint.vjp(
+            network, inputs, 15.0, engine=refsim.Grid(0.001, scheme=GridScheme(receive=receive))
         )
         return pullback((run.spikes.neuron == 1).astype(float)).delay
 

@@ -20,13 +20,15 @@ from validation.comparison.backend import LossCotangents
 
 FORWARD = """
 import numpy as np
-from refsim import Network, SimulationInterrupted, simulate_grid
+from refsim import Grid, Network, SimulationInterrupted, simulate
 
 network = Network(100, i_ext=3.0)
-simulate_grid(network, None, 1.0, 0.1)
+simulate(network, None, 1.0, engine=Grid(0.1))
 print("ready", flush=True)
 try:
-    simulate_grid(network, None, 1e8, 0.1, max_spikes=10**12, samples=([0, 1], [0.3, 1e8]))
+    simulate(
+        network, None, 1e8, engine=Grid(0.1), max_spikes=10**12, samples=([0, 1], [0.3, 1e8])
+    )
 except SimulationInterrupted as error:
     run = error.partial
     assert 0 < run.duration < 1e8
@@ -38,10 +40,10 @@ except SimulationInterrupted as error:
 
 BACKWARD = """
 import adjoint
-from refsim import Network
+from refsim import Grid, Network
 
 network = Network(100, i_ext=3.0)
-pullback = adjoint.grid_vjp(network, None, 30.0, 0.1)[1]
+pullback = adjoint.vjp(network, None, 30.0, engine=Grid(0.1))[1]
 expected = pullback(1.0)
 print("ready", flush=True)
 try:
@@ -78,12 +80,13 @@ def digest():
     total = hashlib.sha256()
     for case in (two_ports(), double_exponential()):
         for scheme in SCHEMES:
-            arguments = (case.network, case.inputs, 30.0, 0.1)
+            arguments = (case.network, case.inputs, 30.0)
+            grid = refsim.Grid(0.1, scheme)
             samples = ([0, 3, 6], [7.0, 19.0, 30.0])
-            run, pullback = adjoint.grid_vjp(*arguments, samples=samples, scheme=scheme)
+            run, pullback = adjoint.vjp(*arguments, samples=samples, engine=grid)
             gradient = pullback(1.0, 1.0)
             direction = {name: np.ones(len(values)) for name, values in gradient.items()}
-            dot = adjoint.grid_jvp(*arguments, direction, samples=samples, scheme=scheme)[1]
+            dot = adjoint.jvp(*arguments, direction, samples=samples, engine=grid)[1]
             found = [*run.spikes, run.voltages, *dot, *(values for _, values in gradient.items())]
             for array in found:
                 total.update(np.ascontiguousarray(array, dtype=np.float64).tobytes())

@@ -85,10 +85,10 @@ def test_t3_constant_current():
     the slope 2.5 mV/ms, and rounding of 40 mV moves the spike by 3e-15 ms.
     """
     network = one_neuron(10.0, 1.0, v_th=15.0, i_ext=1000.0 * 10.0 / 250.0)
-    simulation = simulate(network, duration=6.0)
+    simulation = simulate(network, None, 6.0)
     np.testing.assert_allclose(simulation.spikes.time, [4.7000362924573555365], rtol=2e-15)
     free = network.replace(v_th=1000.0)
-    voltages = simulate(free, duration=500.0, samples=([0, 0], [5.0, 500.0])).voltages
+    voltages = simulate(free, None, 500.0, samples=([0, 0], [5.0, 500.0])).voltages
     np.testing.assert_allclose(voltages, -40.0 * np.expm1([-0.5, -50.0]), rtol=4 * EPS)
 
 
@@ -105,7 +105,7 @@ def test_t4_constant_drive_and_its_derivative(current):
     """
     network = one_neuron(10.0, 5.0, i_ext=current)
     time = -10.0 * np.log1p(-1.0 / current)
-    simulation, pullback = vjp(network, duration=1.5 * time)
+    simulation, pullback = vjp(network, None, 1.5 * time)
     loss = current * current / (current - 1.0)
     np.testing.assert_allclose(simulation.spikes.time, [time], rtol=4 * EPS * loss)
     by_current = 10.0 * (1.0 / current - 1.0 / (current - 1.0))

@@ -18,7 +18,7 @@ from refsim.question import Question
 from refsim.windows import room, run as window_engine
 from refsim.windows.plan import obstacle
 from refsim.windows.run import WindowRun
-from refsim.windows.types import AWAKE, PHASE
+from refsim.windows.types import TALLY
 from validation.strategies import cases, decimals
 
 usual = settings(
@@ -34,7 +34,7 @@ h5py = pytest.importorskip("h5py")
 def test_a_continued_run_is_that_of_one_go(case, least, share):
     case = with_delays(case, least)
     assume(obstacle(case.network, case.duration) is None)
-    options = {"engine": "window", "max_spikes": 300}
+    options = {"engine": refsim.Windows(), "max_spikes": 300}
     early = share * case.duration
     assume(0.0 < early < case.duration)
     is_early = case.samples.times <= early
@@ -61,7 +61,7 @@ def test_a_continued_run_is_that_of_one_go(case, least, share):
 @pytest.mark.parametrize("delay", [1.5, np.linspace(0.5, 5.0, 16_000)], ids=["equal", "spread"])
 def test_a_saved_state_goes_on(tmp_path, delay):
     network = balanced(delay=delay)
-    whole = refsim.simulate(network, None, 30.0, engine="window")
+    whole = refsim.simulate(network, None, 30.0, engine=refsim.Windows())
     begun = refsim.simulate(network, None, 12.3, keep_state=True)
     assert begun.engine_reason == "a state is kept"
     refsim.save_state(begun, tmp_path / "state.npz")
@@ -87,7 +87,7 @@ def test_further_inputs():
     more = refsim.SpikeTrain([12.0, 7.0], [0, 0], 1)
     done = refsim.resume(begun, 20.0, more)
     together = refsim.SpikeTrain([1.0, 9.0, 12.0, 7.0], [0, 0, 0, 0], 1)
-    assert_same(done, refsim.simulate(network, together, 20.0, engine="window"))
+    assert_same(done, refsim.simulate(network, together, 20.0, engine=refsim.Windows()))
     with pytest.raises(refsim.InvalidValueError, match=r"inputs.times\[1\] is 4 ms"):
         refsim.resume(begun, 20.0, refsim.SpikeTrain([6.0, 4.0], [0, 0], 1))
     with pytest.raises(refsim.InvalidValueError, match=r"samples.times\[0\] is 5 ms"):
@@ -95,12 +95,12 @@ def test_further_inputs():
     with pytest.raises(refsim.InvalidValueError, match="expected a later end than 5 ms"):
         refsim.resume(begun, 5.0)
     with pytest.raises(refsim.InvalidTypeError, match="engine"):
-        refsim.resume(begun, 6.0, engine="event")
+        refsim.resume(begun, 6.0, engine=refsim.Events())
 
 
 def test_a_limit_below_the_spikes_so_far_is_refused(monkeypatch):
     network = balanced()
-    whole = refsim.simulate(network, None, 20.0, engine="window")
+    whole = refsim.simulate(network, None, 20.0, engine=refsim.Windows())
     begun = refsim.simulate(network, None, 10.0, keep_state=True)
     assert 100 < begun.n_spikes < whole.n_spikes - 1
     with pytest.raises(refsim.InvalidValueError, match="max_spikes is 100, and there are"):
@@ -133,12 +133,12 @@ def interrupted(run, looks):
 def test_an_interrupted_run_keeps_a_state_wherever_it_was(monkeypatch, end):
     """Also while room runs out, which it does within windows, and in the last, shorter window."""
     network, samples = balanced(), ([3, 5, 7], [1.0, 12.0, 19.9])
-    whole = refsim.simulate(network, None, 40.0, samples=samples, engine="window")
+    whole = refsim.simulate(network, None, 40.0, samples=samples, engine=refsim.Windows())
     phases = set()
     finish = WindowRun.finish_turn
 
     def watched(self):
-        phases.add(int(self.work.counts[PHASE]))
+        phases.add(int(self.work.counts[0].phase))
         return finish(self)
 
     monkeypatch.setattr(WindowRun, "finish_turn", watched)
@@ -187,37 +187,39 @@ def test_threads_change_no_bit(monkeypatch, changes):
     network = in_blocks(monkeypatch, **changes)
     samples = ([1, 399], [7.0, 7.0])
     runs = [
-        refsim.simulate(network, None, 30.0, engine="window", threads=threads, samples=samples)
+        refsim.simulate(
+            network, None, 30.0, samples=samples, engine=refsim.Windows(threads=threads)
+        )
         for threads in (1, 2, 3, 8)
     ]
     for run in runs[1:]:
         assert_same(run, runs[0])
-    event_run = refsim.simulate(network, None, 30.0, engine="event", samples=samples)
+    event_run = refsim.simulate(network, None, 30.0, samples=samples, engine=refsim.Events())
     np.testing.assert_allclose(runs[0].spikes.time, event_run.spikes.time, rtol=0, atol=1e-9)
 
 
 def test_threads_whose_room_runs_out(monkeypatch):
     network = in_blocks(monkeypatch)
-    plain = refsim.simulate(network, None, 20.0, engine="window", threads=3)
+    plain = refsim.simulate(network, None, 20.0, engine=refsim.Windows(threads=3))
     monkeypatch.setattr(room, "ROOM", 1)
     monkeypatch.setattr(window_engine, "_SHARE", 3000)
-    assert_same(refsim.simulate(network, None, 20.0, engine="window", threads=3), plain)
+    assert_same(refsim.simulate(network, None, 20.0, engine=refsim.Windows(threads=3)), plain)
 
 
 @pytest.mark.parametrize("threads", [0, 1.5, True, "2", 10_000])
 def test_bad_numbers_of_threads(threads):
     with pytest.raises((refsim.InvalidValueError, refsim.InvalidTypeError), match="threads is"):
-        refsim.simulate(balanced(), None, 1.0, threads=threads)
+        refsim.simulate(balanced(), None, 1.0, engine=refsim.Windows(threads=threads))
 
 
 def test_simulations_side_by_side(monkeypatch):
     """Kernels release the interpreter lock, and share nothing."""
     network = in_blocks(monkeypatch)
-    alone = refsim.simulate(network, None, 20.0, engine="window", threads=2)
+    alone = refsim.simulate(network, None, 20.0, engine=refsim.Windows(threads=2))
     results = [None] * 3
 
     def run(i):
-        results[i] = refsim.simulate(network, None, 20.0, engine="window", threads=2)
+        results[i] = refsim.simulate(network, None, 20.0, engine=refsim.Windows(threads=2))
 
     workers = [threading.Thread(target=run, args=(i,)) for i in range(3)]
     for worker in workers:
@@ -230,7 +232,7 @@ def test_simulations_side_by_side(monkeypatch):
 
 def test_recordings(tmp_path):
     network = balanced()
-    whole = refsim.simulate(network, None, 30.0, engine="window")
+    whole = refsim.simulate(network, None, 30.0, engine=refsim.Windows())
     done = refsim.record(network, None, 30.0, tmp_path / "folder", piece=7.0)
     assert (done.n_spikes, done.duration, done.pieces) == (len(whole.spikes.time), 30.0, 5)
     parts = [np.load(path) for path in sorted((tmp_path / "folder").iterdir())]
@@ -252,7 +254,7 @@ def test_recordings(tmp_path):
 
 def test_a_recording_of_too_many_spikes_is_kept(tmp_path):
     network = balanced()
-    whole = refsim.simulate(network, None, 30.0, engine="window")
+    whole = refsim.simulate(network, None, 30.0, engine=refsim.Windows())
     limit = whole.n_spikes // 2
     with pytest.raises(refsim.SpikeLimitError, match=f"max_spikes is {limit}") as caught:
         refsim.record(network, None, 30.0, tmp_path / "spikes.h5", piece=4.0, max_spikes=limit)
@@ -265,7 +267,7 @@ def test_a_recording_of_too_many_spikes_is_kept(tmp_path):
 def test_an_interrupted_recording_is_kept(tmp_path):
     network = balanced()
     timer = threading.Timer(1.0, _thread.interrupt_main)
-    refsim.simulate(network, None, 1.0, engine="window")  # compiles
+    refsim.simulate(network, None, 1.0, engine=refsim.Windows())  # compiles
     with handled(signal.SIGINT, signal.default_int_handler):  # it may be ignored, by inheritance
         timer.start()
         with pytest.raises(refsim.SimulationInterrupted) as caught:
@@ -278,8 +280,8 @@ def test_an_interrupted_recording_is_kept(tmp_path):
 
 def test_a_progress_bar(capsys):
     pytest.importorskip("tqdm")
-    refsim.simulate(balanced(), None, 5.0, engine="window", progress=True)
-    refsim.simulate(balanced(), None, 5.0, engine="event", progress=True)
+    refsim.simulate(balanced(), None, 5.0, progress=True, engine=refsim.Windows())
+    refsim.simulate(balanced(), None, 5.0, progress=True, engine=refsim.Events())
     assert capsys.readouterr().err.count("/0.005 s simulated") > 1
 
 
@@ -313,7 +315,7 @@ def put(index, value):
         ("state_v", put(0, np.nan)),
         ("state_x", lambda a: a.astype(np.float32)),
         ("state_tally", lambda a: a[:, :5]),
-        ("state_tally", put((0, AWAKE), 10**6)),
+        ("state_tally", put((0, TALLY.names.index("awake")), 10**6)),
         ("state_reached", put(0, 10**6)),
         ("state_last_spike", put(0, 10**6)),
         ("state_source", put(0, 10**9)),

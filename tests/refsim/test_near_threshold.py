@@ -6,21 +6,28 @@ import pytest
 from certain import EPS, Leeway, Undecided, bounds_of, objections
 from hypothesis import assume, given, settings
 
+import refsim
 from refsim import simulate, simulate_batch
+from refsim.layers.run import LayersRun
+from refsim.question import Question
 from refsim.windows.plan import window_tables
 from validation.strategies import near_threshold
 
 
 def by_events(case, **options):
-    return simulate(case.network, case.inputs, case.duration, engine="event", **options)
+    return simulate(case.network, case.inputs, case.duration, **options, engine=refsim.Events())
 
 
 def in_a_batch(case):
-    return simulate_batch(case.network, [case.inputs], case.duration, engine="event")[0]
+    return simulate_batch(case.network, [case.inputs], case.duration, engine=refsim.Events())[0]
 
 
 def by_windows(case):
-    return simulate(case.network, case.inputs, case.duration, engine="window")
+    return simulate(case.network, case.inputs, case.duration, engine=refsim.Windows())
+
+
+def by_layers(case):
+    return LayersRun(Question(case.network, case.inputs, case.duration)).execute()
 
 
 def leeway(case, windows):
@@ -46,6 +53,7 @@ def check(case):
     for run, bounds, rounding in (
         (by_events, exact, 0.0),
         (in_a_batch, exact, 0.0),
+        (by_layers, exact, 0.0),
         (by_windows, by_length, of_length),
     ):
         wrong = objections(run(case).by_neuron(), bounds, case.duration, rounding)

@@ -98,15 +98,18 @@ def test_exact_queues_change_no_bit(queue, case, dt):
     assume(not structure.in_order or case.network.has_equal_delays)
     assume(not structure.in_steps or dt is not None)
     backwards = "auto" if structure.in_lanes or structure.in_steps else queue
-    expected = outputs(case, queue="heap", dt=dt)
-    assert np.array_equal(outputs(case, queue=queue, adjoint_queue=backwards, dt=dt), expected)
+    expected = outputs(case, engine=refsim.Events("heap", dt))
+    assert np.array_equal(
+        outputs(case, adjoint_queue=backwards, engine=refsim.Events(queue, dt)), expected
+    )
 
 
 @usual
 @given(case=cases(), dt=st.none() | STEPS)
 def test_the_sorted_pass_changes_no_bit(case, dt):
-    expected = outputs(case, dt=dt)
-    assert np.array_equal(outputs(case, dt=dt, adjoint_queue="sorted_pass"), expected)
+    engine = refsim.Events(dt=dt)
+    found = outputs(case, adjoint_queue="sorted_pass", engine=engine)
+    assert np.array_equal(found, outputs(case, engine=engine))
 
 
 @structures
@@ -117,8 +120,8 @@ def test_exact_queues_change_no_bit_of_the_zoo(queue):
         if case.name == "balanced" and PLAIN:
             continue
         dt = 0.25 if STRUCTURES[queue].in_steps else None
-        expected = outputs(case, queue="heap", dt=dt)
-        assert np.array_equal(outputs(case, queue=queue, dt=dt), expected), case.name
+        expected = outputs(case, engine=refsim.Events("heap", dt))
+        assert np.array_equal(outputs(case, engine=refsim.Events(queue, dt)), expected), case.name
 
 
 def suits(spec, network, dt):
@@ -155,7 +158,7 @@ def twin(spec, dt):
 def test_bounded_queues_are_those_of_the_naive_twin(case, spec, dt):
     assume(suits(spec, case.network, dt))
     arguments = (case.network, case.inputs, case.duration)
-    simulation = refsim.simulate(*arguments, queue=spec, dt=dt, max_spikes=200)
+    simulation = refsim.simulate(*arguments, max_spikes=200, engine=refsim.Events(spec, dt=dt))
     transit = twin(spec, dt)
     compare_with_twin(case, simulation, transit)
     expected = sorted((*transit.emitted[number], synapse) for number, synapse in transit.lost)
@@ -176,7 +179,9 @@ def dropped_by(simulation):
 @settings(usual, max_examples=30)
 @given(case=cases(max_neurons=3, max_spikes=40), dt=STEPS)
 def test_a_grid_is_that_of_the_naive_twin(case, dt):
-    simulation = refsim.simulate(case.network, case.inputs, case.duration, dt=dt, max_spikes=200)
+    simulation = refsim.simulate(
+        case.network, case.inputs, case.duration, max_spikes=200, engine=refsim.Events(dt=dt)
+    )
     compare_with_twin(case, simulation, Grid(dt))
 
 
@@ -184,7 +189,8 @@ def test_a_grid_is_that_of_the_naive_twin(case, dt):
 @given(case=cases(), spec=st.none() | SPECS, dt=st.none() | STEPS, seed=st.integers(0, 99))
 def test_duality(case, spec, dt, seed):
     assume(spec is None or suits(spec, case.network, dt))
-    options = {"queue": "auto" if spec is None else spec, "dt": dt, "samples": case.samples}
+    queue = "auto" if spec is None else spec
+    options = {"engine": refsim.Events(queue, dt), "samples": case.samples}
     arguments = (case.network, case.inputs, case.duration)
     simulation, pullback = quietly(adjoint.vjp, *arguments, **options)
     # Differences of sums cancel where a spike grazes: digits are lost on both sides.
@@ -246,15 +252,19 @@ def test_the_gradient_is_that_of_the_run_with_its_drops(make, spec):
     rng = np.random.default_rng(3)
     names = ("weight", "delay", "tau_m", "v_th", "i_ext")
     direction = {name: rng.normal(size=len(getattr(case.network, name))) for name in names}
-    quotient = quotient_of(lambda step: moved(case, direction, step, queue=spec), 2e-6)
+    quotient = quotient_of(
+        lambda step: moved(case, direction, step, engine=refsim.Events(spec)), 2e-6
+    )
     arguments = (case.network, case.inputs, case.duration)
-    simulation, tangents = adjoint.jvp(*arguments, direction, samples=case.samples, queue=spec)
+    simulation, tangents = adjoint.jvp(
+        *arguments, direction, samples=case.samples, engine=refsim.Events(spec)
+    )
     assert simulation.counts.dropped > 0
     order = np.argsort(simulation.spikes.neuron, kind="stable")
     carried = np.concatenate([tangents.time[order], tangents.voltage])
     # Times of 60 ms are rounded to 1e-14, which a step of 2e-6 makes 1e-8 of the parameters' scale.
     np.testing.assert_allclose(carried, quotient, rtol=0, atol=1e-7 * np.abs(carried).max())
-    _, pullback = adjoint.vjp(*arguments, samples=case.samples, queue=spec)
+    _, pullback = adjoint.vjp(*arguments, samples=case.samples, engine=refsim.Events(spec))
     bars = pattern(simulation)
     gradient = pullback(*bars)
     bars = (bars[0][order], bars[1])
@@ -283,7 +293,9 @@ def test_the_gradient_passes_straight_through_the_grid(make):
         return dense_spikes(to_dict(other), points=20_000, transit=transit)[::-1]
 
     quotient = quotient_of(frozen, 1e-5)
-    simulation, tangents = adjoint.jvp(case.network, case.inputs, case.duration, direction, dt=dt)
+    simulation, tangents = adjoint.jvp(
+        case.network, case.inputs, case.duration, direction, engine=refsim.Events(dt=dt)
+    )
     carried = tangents.time[np.argsort(simulation.spikes.neuron, kind="stable")]
     np.testing.assert_allclose(carried, quotient, rtol=0, atol=1e-7 * np.abs(carried).max())
 
@@ -361,7 +373,7 @@ def test_a_lossy_backward_pass_drops_what_it_says():
 def test_what_is_dropped_is_told():
     network = refsim.Network(1, refsim.Synapses([1, 1], [0, 0], [0.1, 0.1], [5.0, 0.5]), n_inputs=1)
     inputs = refsim.SpikeTrain([0.0, 1.0, 2.0], [0, 0, 0], 1)
-    run = refsim.simulate(network, inputs, 30.0, queue=refsim.Lossy("single_spike"))
+    run = refsim.simulate(network, inputs, 30.0, engine=refsim.Events(refsim.Lossy("single_spike")))
     assert run.counts.dropped == 2
     assert run.counts.arrivals == 4
     assert run.dropped.source.tolist() == [1, 1]
@@ -370,7 +382,7 @@ def test_what_is_dropped_is_told():
     assert run.dropped.arrival.tolist() == [5.0, 6.0]
     assert "2 dropped" in repr(run)
     by_source = refsim.simulate(
-        network, inputs, 30.0, queue=refsim.Lossy("single_spike", per="source")
+        network, inputs, 30.0, engine=refsim.Events(refsim.Lossy("single_spike", per="source"))
     )
     assert by_source.counts.dropped == 2  # the short delay is over before the next spike
 
@@ -396,20 +408,21 @@ def test_wrong_combinations():
     case = zoo.heterogeneous_delays()
     arguments = (case.network, case.inputs, case.duration)
     for options, words in [
-        ({"queue": "ring"}, "queue is 'ring'"),
-        ({"queue": "ring_buffer"}, "dt is missing"),
-        ({"queue": "ring_buffer", "dt": 1e-8}, "steps for 'ring_buffer'"),
-        ({"queue": "fifo"}, "delays run from"),
-        ({"queue": refsim.Lossy("lossy_ring", 4)}, "dt is missing"),
-        ({"queue": refsim.Lossy("bit_array", 32), "dt": 0.01}, "delays of at most 31 steps"),
-        ({"dt": 0.0}, "dt is 0.0"),
-        ({"dt": -1.0}, "dt is -1.0"),
-        ({"dt": float("nan")}, "dt is nan"),
-        ({"dt": 1e-20}, "steps"),
-        ({"dt": "0.1"}, "dt"),
+        (("ring",), "queue is 'ring'"),
+        (("single_spike",), "which drops spikes"),
+        (("ring_buffer",), "dt is missing"),
+        (("ring_buffer", 1e-8), "steps for 'ring_buffer'"),
+        (("fifo",), "delays run from"),
+        ((refsim.Lossy("lossy_ring", 4),), "dt is missing"),
+        ((refsim.Lossy("bit_array", 32), 0.01), "delays of at most 31 steps"),
+        (("auto", 0.0), "dt is 0.0"),
+        (("auto", -1.0), "dt is -1.0"),
+        (("auto", float("nan")), "dt is nan"),
+        (("auto", 1e-20), "steps"),
+        (("auto", "0.1"), "dt"),
     ]:
         with pytest.raises((refsim.InvalidValueError, refsim.InvalidTypeError), match=words):
-            refsim.simulate(*arguments, **options)
+            refsim.simulate(*arguments, engine=refsim.Events(*options))
     for queue in ("fifo_merge", "stack", 3):
         with pytest.raises(refsim.InvalidValueError, match="adjoint_queue is"):
             adjoint.vjp(*arguments, adjoint_queue=queue)

@@ -206,8 +206,8 @@ def small():
 
 def check_gradients_agree(network, packed, number, inputs, duration):
     """Check that a packed network has the spikes and, in its own order, the gradients."""
-    run, pullback = adjoint.vjp(network, inputs, duration, engine="event")
-    other, packed_pullback = adjoint.vjp(packed, inputs, duration, engine="event")
+    run, pullback = adjoint.vjp(network, inputs, duration, engine=refsim.Events())
+    other, packed_pullback = adjoint.vjp(packed, inputs, duration, engine=refsim.Events())
     assert np.array_equal(other.spikes.neuron, run.spikes.neuron)
     assert np.allclose(other.spikes.time, run.spikes.time, rtol=1e-12, atol=0.0)
     time_bar = np.linspace(1.0, 2.0, len(run.spikes.time))
@@ -239,8 +239,8 @@ def test_a_packed_network_is_simulated_by_windows(delay, kind):
     packed = network.replace(synapses=network.synapses.packed(6, 4, kind))
     network = network.replace(synapses=packed.synapses.unpacked())
     inputs = refsim.poisson_inputs(4, rate=150.0, duration=40.0, rng=1)
-    event = refsim.simulate(network, inputs, 60.0, engine="event")
-    window = refsim.simulate(packed, inputs, 60.0, engine="window")
+    event = refsim.simulate(network, inputs, 60.0, engine=refsim.Events())
+    window = refsim.simulate(packed, inputs, 60.0, engine=refsim.Windows())
     assert np.allclose(window.spikes.time, event.spikes.time, rtol=1e-11, atol=0.0)
     assert packed.has_equal_delays == network.has_equal_delays == (np.ndim(delay) == 0)
 

@@ -23,16 +23,20 @@ from validation.perturbation import events_before_samples
 from validation.strategies import cases
 
 ENGINES = {
-    "event": {"engine": "event"},
-    "sorted pass": {"engine": "event", "adjoint_queue": "sorted_pass"},
-    "fifo merge": {"engine": "event", "queue": "fifo_merge"},
-    "window": {"engine": "window"},
-    "two threads": {"engine": "window", "threads": 2},
+    "event": {"engine": refsim.Events()},
+    "sorted pass": {"engine": refsim.Events(), "adjoint_queue": "sorted_pass"},
+    "fifo merge": {"engine": refsim.Events("fifo_merge")},
+    "window": {"engine": refsim.Windows()},
+    "two threads": {"engine": refsim.Windows(threads=2)},
     "checkpoint": {"checkpoint": 3},
     "batch": {},
 }
 BY_WINDOWS = ("window", "two threads", "checkpoint")
-FORWARDS = [{"engine": "event"}, {"engine": "window"}, {"engine": "event", "dt": 0.1}]
+FORWARDS = [
+    {"engine": refsim.Events()},
+    {"engine": refsim.Windows()},
+    {"engine": refsim.Events(dt=0.1)},
+]
 
 ties = pytest.mark.filterwarnings("ignore:.*(a voltage is sampled|an arrival coincides)")
 engines = pytest.mark.parametrize("engine", ENGINES)
@@ -76,7 +80,7 @@ def driven(t_ref=0.0, port=None, weight=0.3, delay=0.5, **parameters):
 def first_spike(engine, network):
     """Return the first spike of an engine, to the last bit; windows with samples have their own."""
     guess = 10.0 * np.log(2.0)
-    options = {"engine": "window"} if engine in BY_WINDOWS else {}
+    options = {"engine": refsim.Windows()} if engine in BY_WINDOWS else {}
     run = refsim.simulate(network, None, 20.0, samples=([0], [guess]), **options)
     return float(run.spikes.time[0])
 
@@ -206,7 +210,7 @@ def from_the_right(network, inputs, samples, name, i):
         else:
             there = network.replace(**{name: moved})
         samples = (np.full(len(times), n), times)
-        return refsim.simulate(there, train, 40.0, samples=samples, engine="event").voltages
+        return refsim.simulate(there, train, 40.0, samples=samples, engine=refsim.Events()).voltages
 
     steps = 0.1 * 2.0 ** -np.arange(5)
     row = (voltages(h, s + steps) - voltages(-h, s + steps)) / (2.0 * h)
@@ -229,7 +233,7 @@ def test_derivatives_are_those_of_differences_from_the_right(engine, kind, port)
         # Windows with samples have spikes of their own, to rounding: the fixed point is there.
         at = 0.0
         for _ in range(3):
-            options = {"samples": ([n], [at]), "engine": engine}
+            options = {"samples": ([n], [at]), **ENGINES[engine]}
             at = moment_of(refsim.simulate(network, inputs, 40.0, **options), n, kind)
         run, gradient = pulled(engine, network, inputs, 40.0, ([n], [at]), [1.0])
         assert run.conditioning.has_ties == (kind != "arrival" or port == "exp")
@@ -263,13 +267,14 @@ def on_a_raster(rng, duration=15.0):
 @pytest.mark.parametrize("forwards", FORWARDS, ids=str)
 def test_duality_where_a_raster_of_samples_meets_a_raster_of_events(engine, forwards):
     network, inputs, duration, samples = on_a_raster(np.random.default_rng(3))
-    if "dt" in forwards and engine in (*BY_WINDOWS, "batch"):
+    on_grid = forwards["engine"] == refsim.Events(dt=0.1)
+    if on_grid and engine in (*BY_WINDOWS, "batch"):
         pytest.skip("arrivals on a grid belong to the event engine")
     rng = np.random.default_rng(4)
     bar = rng.normal(size=len(samples[0]))
     options = dict(ENGINES[engine])
-    if "dt" in forwards:
-        options["dt"] = forwards["dt"]
+    if on_grid:
+        options["engine"] = replace(options["engine"], dt=0.1)
         run, pullback = adjoint.vjp(network, inputs, duration, samples=samples, **options)
         gradient = pullback(None, bar)
     else:
@@ -306,16 +311,20 @@ def test_all_at_one_instant(engine):
 def test_on_a_time_grid_samples_come_after_the_deliveries_of_their_step(dt):
     """The rule of the grid, whose ties are no accidents: there is no warning."""
     network, inputs = driven(), SpikeTrain([3.0], [0], 1)
-    run, pullback = adjoint.grid_vjp(network, inputs, 20.0, dt, samples=([0], [3.5]))
+    run, pullback = adjoint.vjp(network, inputs, 20.0, samples=([0], [3.5]), engine=refsim.Grid(dt))
     gradient = pullback(None, [1.0])
     assert gradient.delay[0] == pytest.approx(-0.03, rel=1e-13)
     assert gradient.weight[0] == 0.0
     direction = {"delay": [1.0]}
-    _, dot = adjoint.grid_jvp(network, inputs, 20.0, dt, direction, samples=([0], [3.5]))
+    _, dot = adjoint.jvp(
+        network, inputs, 20.0, direction, samples=([0], [3.5]), engine=refsim.Grid(dt)
+    )
     assert dot.voltage[0] == gradient.delay[0]
     step = round(first_spike("event", network) / dt - 0.5) + 1  # the one after the crossing
-    run, pullback = adjoint.grid_vjp(driven(), None, 20.0, dt, samples=([0], [step * dt]))
-    assert run.spikes.step[0] == step - 1
+    run, pullback = adjoint.vjp(
+        driven(), None, 20.0, samples=([0], [step * dt]), engine=refsim.Grid(dt)
+    )
+    assert run.spike_step[0] == step - 1
     assert run.voltages[0] == -0.5
     gradient = pullback(None, [1.0])
     assert gradient.v_reset[0] == 1.0
@@ -395,7 +404,7 @@ def test_a_raster_meets_all_engines_alike():
 
 def test_a_run_that_goes_on_remembers_its_gaps():
     network, inputs = driven(), SpikeTrain([3.0], [0], 1)
-    options = {"engine": "window", "keep_state": True}
+    options = {"engine": refsim.Windows(), "keep_state": True}
     run = refsim.simulate(network, inputs, 5.0, samples=([0], [3.5]), **options)
     on = refsim.resume(run, 15.0, samples=([0], [14.0]))
     assert run.conditioning.min_sample_gap == on.conditioning.min_sample_gap == 0.0
@@ -423,7 +432,7 @@ def test_one_warning_where_gradients_are_asked_for(engine):
     assert places == [__file__]
 
 
-@pytest.mark.parametrize("engine", ["event", "window"])
+@pytest.mark.parametrize("engine", [refsim.Events(), refsim.Windows()])
 def test_tangents_warn_and_simulations_do_not(engine):
     network, inputs, duration, samples = on_a_raster(np.random.default_rng(5))
     options = {"samples": samples, "engine": engine}
@@ -479,7 +488,7 @@ def test_at_the_release_it_is_one(engine):
 
 
 def test_windows_compare_own_arrivals_with_releases():
-    run = refsim.simulate(autapse(1.0, 1.0), None, 50.0, engine="window")
+    run = refsim.simulate(autapse(1.0, 1.0), None, 50.0, engine=refsim.Windows())
     assert run.conditioning.min_gap == np.inf
     assert run.conditioning.min_release_gap < 1e-14
 

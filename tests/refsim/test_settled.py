@@ -14,21 +14,21 @@ ULP = 2.0**-52
 
 
 def by_events(network, inputs, duration, **options):
-    return refsim.simulate(network, inputs, duration, engine="event", **options)
+    return refsim.simulate(network, inputs, duration, **options, engine=refsim.Events())
 
 
 def by_calendar(network, inputs, duration, **options):
-    return refsim.simulate(network, inputs, duration, queue="calendar", **options)
+    return refsim.simulate(network, inputs, duration, **options, engine=refsim.Events("calendar"))
 
 
 def by_windows(network, inputs, duration, **options):
-    return refsim.simulate(network, inputs, duration, engine="window", **options)
+    return refsim.simulate(network, inputs, duration, **options, engine=refsim.Windows())
 
 
 def in_a_batch(network, inputs, duration, samples=None):
     given = [SpikeTrain.empty(network.n_inputs) if inputs is None else inputs]
     read = None if samples is None else [samples]
-    return refsim.simulate_batch(network, given, duration, samples=read, engine="event")[0]
+    return refsim.simulate_batch(network, given, duration, samples=read, engine=refsim.Events())[0]
 
 
 ENGINES = [by_events, by_calendar, by_windows, in_a_batch]
@@ -180,9 +180,11 @@ def test_short_steps_of_a_ramp(membrane, dt):
     """With a step of 1e-6 ms the spike had been 5 % late: V' dt was a rounding of the drive."""
     network = Network(1, tau_m=1e9, i_ext=1e9, v_th=0.9995e-3)
     scheme = refsim.GridScheme(membrane=membrane)
-    found = refsim.simulate_grid(network, None, 0.0015, dt, scheme=scheme, trace=True)
+    found = refsim.simulate(
+        network, None, 0.0015, engine=refsim.Grid(dt, scheme=scheme, keep_voltages=True)
+    )
     np.testing.assert_allclose(found.spikes.time[0], 0.9995e-3, rtol=1e-10)
-    voltage = found.trace.voltage[0]
+    voltage = found.trace().voltage[0]
     steps = int(0.9 * 0.9995e-3 / dt)
     np.testing.assert_allclose(voltage[:steps], dt * np.arange(steps), rtol=1e-9, atol=1e-18)
 
@@ -191,7 +193,9 @@ def test_short_steps_of_a_ramp(membrane, dt):
 def test_steps_of_a_drive_next_to_the_threshold(excess):
     drive = 1.0 + excess
     exact = first_spike(drive - 1.0, 20.0)
-    found = refsim.simulate_grid(Network(1, tau_m=20.0, i_ext=drive), None, 1.5 * exact, 0.01)
+    found = refsim.simulate(
+        Network(1, tau_m=20.0, i_ext=drive), None, 1.5 * exact, engine=refsim.Grid(0.01)
+    )
     assert abs(found.spikes.time[0] - exact) < 0.01
 
 
@@ -296,7 +300,7 @@ def test_gradients_of_a_spike_right_after_an_arrival(port, gap):
     )  # fmt: skip
     inputs = SpikeTrain([4.1], [0], 1)
     gradients = []
-    for engine in ("event", "window"):
+    for engine in (refsim.Events(), refsim.Windows()):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", refsim.IllConditionedWarning)
             _, pullback = adjoint.vjp(network, inputs, 14.1, engine=engine)

@@ -40,12 +40,12 @@ def sampled(network, inputs, neurons, **options):
     "options",
     [
         {},
-        {"queue": "sorted_array"},
-        {"dt": 0.25},
-        {"queue": refsim.Lossy("single_spike")},
-        {"queue": refsim.Lossy("bounded_fifo", 2, per="source"), "dt": 0.1},
+        {"engine": refsim.Events("sorted_array")},
+        {"engine": refsim.Events(dt=0.25)},
+        {"engine": refsim.Events(refsim.Lossy("single_spike"))},
+        {"engine": refsim.Events(refsim.Lossy("bounded_fifo", 2, per="source"), dt=0.1)},
     ],
-    ids=lambda options: "-".join(map(str, options)) or "plain",
+    ids=lambda options: "-".join(map(str, options.values())) or "plain",
 )
 def test_traces_are_samples_to_the_last_bit(options, monkeypatch):
     network, inputs = tangle()
@@ -62,7 +62,7 @@ def test_traces_are_samples_to_the_last_bit(options, monkeypatch):
 @settings(deadline=None, max_examples=25)
 def test_traces_together_are_those_of_each_neuron(case):
     run = refsim.simulate(case.network, case.inputs, case.duration)
-    together = run.trace(dt=case.duration / 20)
+    together = run.trace(step=case.duration / 20)
     for n in range(case.network.n_neurons):
         assert np.array_equal(run.trace([n], together.time).voltage[0], together.voltage[n])
 
@@ -74,10 +74,10 @@ def test_traces_by_windows_need_no_table_of_the_event_engine(delay, packed):
     network, inputs = tangle(delay=delay)
     if packed:
         network = network.replace(synapses=network.synapses.packed(7, 3, packed))
-    run = refsim.simulate(network, inputs, 20.0, engine="window")
+    run = refsim.simulate(network, inputs, 20.0, engine=refsim.Windows())
     found = run.trace(times=GRID).voltage
     assert "wiring" not in vars(network)
-    by_events = dataclasses.replace(run, engine="event")
+    by_events = dataclasses.replace(run, engine="events")
     assert np.array_equal(by_events.trace(times=GRID).voltage, found)
 
 
@@ -91,7 +91,7 @@ def test_inputs_and_spikes_are_sorted_once_for_all_traces(monkeypatch):
         return emissions(simulation)
 
     monkeypatch.setattr(trace, "emissions", counted)
-    run.trace(dt=1.0)
+    run.trace(step=1.0)
     assert len(asked) == 1
 
 

@@ -101,9 +101,10 @@ def batches(draw):
     reads = [case.samples if draw(st.booleans()) else None for _ in trains]
     queues = ["auto", "heap", "sorted_array"]
     options = {
-        "queue": draw(st.sampled_from(queues)),
         "adjoint_queue": draw(st.sampled_from(queues)),
-        "dt": draw(st.sampled_from([None, None, 0.5])),
+        "engine": refsim.Events(
+            draw(st.sampled_from(queues)), draw(st.sampled_from([None, None, 0.5]))
+        ),
     }
     return case.network, trains, reads, options, draw(st.integers(1, 64))
 
@@ -224,7 +225,7 @@ def test_voltages_on_the_threshold_and_drives_far_beyond_it():
     ):
         batch = cuda_event.simulate_batch(network, inputs, duration)
         assert tuple(np.diff(batch.spike_start)) == counts
-        expected = refsim.simulate_batch(network, inputs, duration, engine="event")
+        expected = refsim.simulate_batch(network, inputs, duration, engine=refsim.Events())
         agree(batch.spikes.time, expected.spikes.time, TIME)
 
 
@@ -283,7 +284,7 @@ def test_gradients_that_do_not_exist_are_refused():
 @pytest.mark.parametrize("queue", ["calendar", "single_spike", refsim.Lossy("single_spike")])
 def test_other_queues_are_refused_by_name(queue):
     with pytest.raises(refsim.InvalidValueError, match="queue is"):
-        cuda_event.simulate_batch(refsim.Network(1), [None], 1.0, queue=queue)
+        cuda_event.simulate_batch(refsim.Network(1), [None], 1.0, engine=refsim.Events(queue))
 
 
 @st.composite

@@ -42,10 +42,13 @@ def _check_batch(network, inputs, duration, samples, limit, found, is_cut):
     options = {} if limit is None else {"max_spikes": limit}
     batch, cut_too = _outcome(
         lambda: refsim.simulate_batch(
-            network, one or [refsim.SpikeTrain.empty(network.n_inputs)], duration, samples=read,
+            network,
+            one or [refsim.SpikeTrain.empty(network.n_inputs)],
+            duration,
+            samples=read,
             **options,
         )
-    )  # fmt: skip
+    )
     assert cut_too == is_cut
     assert batch[0].spikes.time.tolist() == found.spikes.time.tolist()
     assert batch[0].spikes.neuron.tolist() == found.spikes.neuron.tolist()
@@ -56,7 +59,7 @@ def _check_windows(network, inputs, duration, samples, limit, found, is_cut):
     options = {} if limit is None else {"max_spikes": limit}
     other, cut_too = _outcome(
         lambda: refsim.simulate(
-            network, inputs, duration, samples=samples, engine="window", **options
+            network, inputs, duration, samples=samples, **options, engine=refsim.Windows()
         )
     )
     assert cut_too == is_cut

@@ -2,7 +2,7 @@
 
 from fractions import Fraction
 
-from refsim.models.lif.parameters import BOUNDED, NAMES
+from refsim.network.parameters import BOUNDED, NAMES
 from validation.oracle.check import PatternChangedError, matched, weighed_loss
 from validation.oracle.events import run_model
 from validation.oracle.model import GUARD, check_model, read_model, real, require_mpmath

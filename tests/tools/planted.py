@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 import adjoint
+import refsim
 from adjoint.check import evaluate
 from validation.comparison.backend import Answer, nth_of_neuron
 from validation.comparison.certificate import (
@@ -65,7 +66,7 @@ def without_voltages(evaluation):
 
 def on_grid(evaluation, dt):
     """Return the answer of a simulation whose arrivals wait for the next point of a grid."""
-    return answer(evaluation.case, bars_of(evaluation), dt=dt)
+    return answer(evaluation.case, bars_of(evaluation), engine=refsim.Events(dt=dt))
 
 
 def error_of(reference, given):

@@ -11,6 +11,7 @@ import sys
 import numpy as np
 
 import adjoint
+import refsim
 from refsim.models import lif as model
 from validation.case_suite.stored import given_cases
 
@@ -90,7 +91,7 @@ def answer(case, network, bug):
     name, make = BUGS[bug] if bug else ("fire_vjp", lambda network: FIRE)
     setattr(model, name, make(network))
     run, pullback = adjoint.vjp(
-        network, case.inputs, case.duration, samples=case.samples, engine="event"
+        network, case.inputs, case.duration, samples=case.samples, engine=refsim.Events()
     )
     bar = np.random.default_rng(0).normal(size=len(run.spikes.time))
     gradient = dict(pullback(bar, case.voltage_bar).items())

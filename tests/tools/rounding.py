@@ -38,9 +38,13 @@ def _error(name, direction, found, expected, evaluation, options):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", refsim.IllConditionedWarning)
         simulation, dot = adjoint.jvp(
-            case.network, case.inputs, case.duration, {name: direction},
-            samples=case.samples, **options,
-        )  # fmt: skip
+            case.network,
+            case.inputs,
+            case.duration,
+            {name: direction},
+            samples=case.samples,
+            **options,
+        )
     ours, theirs = (np.ravel(getattr(g, name) * direction) for g in (found, expected))
     forward = [evaluation.time_bar * dot.time, case.voltage_bar * dot.voltage]
     weight = rounding_weight(

@@ -1,6 +1,6 @@
 """The schema of case files and the tables of pages, as far as the table of parameters says them.
 
-Run as a program, after a change of `refsim/models/lif/parameters.py`, it writes them anew:
+Run as a program, after a change of `refsim/network/parameters.py`, it writes them anew:
 ``python tests/tools/tables.py``.
 """
 
@@ -8,7 +8,7 @@ import json
 import re
 from pathlib import Path
 
-from refsim.models.lif.parameters import NAMES, OF_NEURONS, OF_SYNAPSES, PARAMETERS
+from refsim.network.parameters import NAMES, OF_NEURONS, OF_SYNAPSES, PARAMETERS
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "refsim" / "case.schema.json"

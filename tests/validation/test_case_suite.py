@@ -180,7 +180,7 @@ def test_known_spikes_by_windows(name):
     why_not = obstacle(case.network, case.duration)
     if why_not:
         pytest.skip(f"the window engine cannot: {why_not}")
-    run = refsim.simulate(case.network, case.inputs, case.duration, engine="window")
+    run = refsim.simulate(case.network, case.inputs, case.duration, engine=refsim.Windows())
     assert run.spikes.neuron.tolist() == case.expected.spike_neurons.tolist()
     allowed = 1e-12 * case.expected.spike_times + tolerances.time_rounding(run)
     assert np.all(np.abs(run.spikes.time - case.expected.spike_times) <= allowed)

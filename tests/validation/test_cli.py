@@ -13,7 +13,7 @@ import pytest
 from queues.compiled.jit import is_compiled
 from refsim.cases import load
 from validation import cli
-from validation.cli import warmup as cli_warmup
+from validation.cli import kernels
 from validation.judges import suite
 
 CASES = Path(__file__).parents[2] / "validation" / "cases"
@@ -127,7 +127,7 @@ def names_of(text):
 def test_warmup_names_what_it_compiles(jobs, capfd, monkeypatch):
     monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")  # in processes of its own
     if jobs == "1":
-        monkeypatch.setattr(cli_warmup, "steps", lambda _: iter([("one thing", dict)]))
+        monkeypatch.setattr(kernels, "steps", lambda _: iter([("one thing", dict)]))
     assert cli.main(["warmup", "--jobs", jobs]) == 0
     names = names_of(capfd.readouterr().out)
     if jobs == "1":
@@ -137,6 +137,7 @@ def test_warmup_names_what_it_compiles(jobs, capfd, monkeypatch):
         assert {engine, f"{engine}, gradients", f"{engine}, tangents"} < set(names)
     assert {
         "batches",
+        "losses",
         "event engine, traces",
         "random synapses",
         "many synapses, delays few",
@@ -144,13 +145,13 @@ def test_warmup_names_what_it_compiles(jobs, capfd, monkeypatch):
 
 
 def test_warmup_fails_where_a_step_does(capfd, monkeypatch):
-    monkeypatch.setattr(cli_warmup, "chains", lambda _: {"no such chain": None})
+    monkeypatch.setattr(kernels, "chains", lambda _: {"no such chain": None})
     assert cli.main(["warmup", "--jobs", "2"]) == 1
     assert "no such chain" in capfd.readouterr().err
 
 
 def test_warmup_of_all_has_every_queue():
-    names = [name for chain in cli_warmup.chains(True).values() for name, _ in chain()]
+    names = [name for chain in kernels.chains(True).values() for name, _ in chain()]
     of_queues = {name.split()[-1] for name in names if name.startswith("event engine, ")}
     assert {"calendar", "fifo_merge", "batch_heap", "ring_buffer", "pairing_heap"} < of_queues
     assert len(names) == len(set(names))
@@ -168,30 +169,35 @@ def test_nothing_is_left_to_compile_after_a_warmup():
     """In a process of its own, for kernels are compiled once in each."""
     code = (
         "import gc, numpy as np, refsim, adjoint\n"
+        "from adjoint import losses\n"
         "from numba.core.dispatcher import Dispatcher\n"
-        "from validation.cli.warmup import steps\n"
+        "from validation.cli.kernels import steps\n"
         "def compiled():\n"
         "    return sum(len(d.overloads) for d in gc.get_objects() if isinstance(d, Dispatcher))\n"
+        "by_windows = refsim.Windows()\n"
         "def use(**ports):\n"
         "    synapses = refsim.random(range(10), 9, in_degree=3, weight=4.0, delay=1.0, rng=0)\n"
         "    net = refsim.Network(9, synapses, n_inputs=1, **ports)\n"
         "    inputs = refsim.SpikeTrain([1.0, 2.0], [0, 0], 1)\n"
-        "    for engine in ('event', 'window'):\n"
+        "    for engine in (refsim.Events(), by_windows):\n"
         "        run, pullback = adjoint.vjp(net, inputs, 20.0, engine=engine)\n"
         "        pullback(np.ones(len(run.spikes.time)), None, ('weight', 'delay'))\n"
         "        adjoint.jvp(net, inputs, 20.0, {'delay': np.ones(27)}, engine=engine)\n"
-        "        run.trace(neurons=[1], dt=0.5)\n"
+        "        run.trace(neurons=[1], step=0.5)\n"
         "    kept = refsim.simulate(net, inputs, 20.0, keep_state=True)\n"
         "    refsim.resume(kept, 30.0)\n"
         "    run, pullback = adjoint.vjp(net, inputs, 20.0, checkpoint=2)\n"
         "    pullback(np.ones(run.n_spikes))\n"
         "    refsim.simulate_batch(net, [inputs], 20.0)\n"
         "    adjoint.vjp_batch(net, [inputs], 20.0, samples=([0], [1.0]))[1]([1.0])\n"
-        "    run, pullback = adjoint.grid_vjp(net, inputs, 20.0, 0.1)\n"
+        "    run, pullback = adjoint.vjp(net, inputs, 20.0, engine=refsim.Grid(0.1))\n"
         "    pullback(np.ones(len(run.spikes.time)))\n"
-        "    refsim.simulate_grid(net, inputs, 20.0, 0.1, trace=True)\n"
+        "    refsim.simulate(net, inputs, 20.0, engine=refsim.Grid(0.1, keep_voltages=True))\n"
+        "    loss = losses.VanRossum([1], [[3.0]], 2.0) + losses.VictorPurpura([1], [[3.0]], 1.0)\n"
+        "    quiet = net.replace(weight=0.01)\n"
+        "    losses.value_and_grad(loss + losses.KeepAlive([0]))(quiet, inputs, 20.0)\n"
         "    large = refsim.random(300, 200, in_degree=100, weight=0.1, rng=0)\n"
-        "    refsim.simulate(refsim.Network(300, large, **ports), None, 5.0, engine='window')\n"
+        "    refsim.simulate(refsim.Network(300, large, **ports), None, 5.0, engine=by_windows)\n"
         "for _, step in steps(): step()\n"
         "before = compiled()\n"
         "use(ports=refsim.ExpPort(4.0))\n"

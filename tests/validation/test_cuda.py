@@ -95,8 +95,8 @@ def test_kernels_compile_for_devices():
 def test_absence_has_a_reason():
     """Arguments are checked first, so that a mistake is not hidden by a machine without device."""
     network = refsim.Network(1)
-    with pytest.raises(refsim.InvalidTypeError, match="duration is missing"):
-        cuda_event.simulate_batch(network, [None])
+    with pytest.raises(refsim.InvalidTypeError, match="duration is None"):
+        cuda_event.simulate_batch(network, [None], None)
     with pytest.raises(refsim.InvalidValueError, match="room is 0"):
         cuda_event.simulate_batch(network, [None], 1.0, room=0)
     with pytest.raises(refsim.InvalidValueError, match="adjoint_queue is 'calendar'"):

@@ -34,8 +34,12 @@ def question(case, dt, scheme, seed=0):
     """Return the simulation and the gradient of the grid engine, and what a back end is asked."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", refsim.IllConditionedWarning)
-        simulation, pullback = adjoint.grid_vjp(
-            case.network, case.inputs, case.duration, dt, samples=case.samples, scheme=scheme
+        simulation, pullback = adjoint.vjp(
+            case.network,
+            case.inputs,
+            case.duration,
+            samples=case.samples,
+            engine=refsim.Grid(dt, scheme=scheme),
         )
     rng = np.random.default_rng(seed)
     neuron = simulation.spikes.neuron
@@ -235,18 +239,18 @@ def single_bounds(case, dt, simulation):
     these voltages over dt, and through the current. Relative errors of slopes, twice as each is the
     divisor of one tangent and a factor of another, and 8 u of each step add up in the gradient.
     """
-    trace = simulation.trace.voltage
+    trace = simulation.trace().voltage
     network = case.network
     drive = network.v_rest + network.i_ext
     change = np.abs(np.diff(trace, axis=1))
     for later in range(2):  # a reset is no current, at once or after a step above threshold
-        reset = np.minimum(simulation.spikes.step + later, change.shape[1] - 1)
+        reset = np.minimum(simulation.spike_step + later, change.shape[1] - 1)
         change[simulation.spikes.neuron, reset] = 0.0
     current = network.tau_m * change.max(axis=1) / dt
     size = 2.0 * np.abs(trace).max(axis=1) + np.abs(drive) + current
     tau = np.maximum(network.tau_m, network.tau.max())
     voltage = 8.0 * SINGLE * size * tau / dt
-    n, slope = simulation.spikes.neuron, simulation.spikes.slope
+    n, slope = simulation.spikes.neuron, simulation.spikes.slope_before
     time = ((voltage + 4.0 * SINGLE * size)[n] / slope).max()
     of_slopes = (4.0 * SINGLE * size / dt + voltage / tau)[n] / slope
     return time, 2.0 * of_slopes.sum() + 8.0 * SINGLE * simulation.n_steps
@@ -265,8 +269,11 @@ def check_single_precision(scheme):
         if len(case.samples):  # of another size of arrays
             continue
         simulation, gradient, asked = question(case, dt, scheme)
-        traced = refsim.simulate_grid(
-            case.network, case.inputs, case.duration, dt, scheme=scheme, trace=True
+        traced = refsim.simulate(
+            case.network,
+            case.inputs,
+            case.duration,
+            engine=refsim.Grid(dt, scheme=scheme, keep_voltages=True),
         )
         time, relative = single_bounds(case, dt, traced)
         assert relative < 0.1  # or else this says nothing
@@ -303,7 +310,7 @@ def check_batch():
     found = gradient_of(gradient._replace(input_times=np.zeros(len(trains[0]))), problems[0][2])
     total = dict.fromkeys(found, 0.0)
     for k, train in enumerate(trains):
-        simulation, pullback = adjoint.grid_vjp(network, train, 40.0, 0.1)
+        simulation, pullback = adjoint.vjp(network, train, 40.0, engine=refsim.Grid(0.1))
         time, neuron = jax_grid.spikes_of(part[k], 0.1)
         assert np.array_equal(neuron, simulation.spikes.neuron)
         np.testing.assert_allclose(time, simulation.spikes.time, rtol=0.0, atol=1e-12)

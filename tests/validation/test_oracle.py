@@ -12,7 +12,7 @@ from naive import dense_spikes
 
 mpmath = pytest.importorskip("mpmath", reason="the oracle needs mpmath")
 
-from refsim.models.lif.parameters import PARAMETERS  # noqa: E402
+from refsim.network.parameters import PARAMETERS  # noqa: E402
 from validation import oracle  # noqa: E402
 
 CASES = importlib.resources.files("validation.cases")

@@ -22,7 +22,7 @@ from planted import certificate, certificates, exact, skipped, turned_delays, ve
 from adjoint.check import Judgement, evaluate
 from refsim.errors import InvalidTypeError, InvalidValueError
 from refsim.files.output import OutputError
-from refsim.results.simulation import Conditioning
+from refsim.results.result import Conditioning
 from validation import certify
 from validation.case_suite import stored
 from validation.cli import main

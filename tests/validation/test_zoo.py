@@ -66,7 +66,7 @@ def test_forward_and_reverse_mode_agree(case):
 
 def test_equal_delays_take_the_fifo_and_the_heap_agrees():
     case = CASES["equal delays"]
-    fast, slow = simulate(case), simulate(case, queue="heap")
+    fast, slow = simulate(case), simulate(case, engine=refsim.Events("heap"))
     assert fast.queue == "fifo"
     np.testing.assert_array_equal(fast.spikes.time, slow.spikes.time)
     np.testing.assert_array_equal(fast.voltages, slow.voltages)

@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 
 from queues.summary import summary
 from refsim.errors import InvalidTypeError, MissingExtraError
-from refsim.models.lif.parameters import OF_NETWORK
 from refsim.network.inputs import Samples, SpikeTrain
 from refsim.network.network import Network
+from refsim.network.parameters import OF_NETWORK
 from refsim.network.ports import Port
 from refsim.validate import choice, shown
 from validation.comparison.answers import AnswerError

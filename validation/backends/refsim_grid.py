@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import adjoint
-from refsim.grid.scheme import GridScheme
+from refsim.grid.scheme import Grid, GridScheme
 from refsim.network.inputs import SpikeTrain
 from refsim.network.network import Network
 from validation.comparison.backend import Answer, LossCotangents
@@ -30,8 +30,8 @@ def backend(
         Rules of the simulation. With "full" arrivals and "exact" resets spikes and gradients
         converge at the first order; with the others gradients do not.
     """
-    simulation, pullback = adjoint.grid_vjp(
-        network, inputs, duration, dt, samples=cotangents.samples, scheme=scheme
+    simulation, pullback = adjoint.vjp(
+        network, inputs, duration, samples=cotangents.samples, engine=Grid(dt, scheme=scheme)
     )
     spikes = simulation.spikes
     gradient = pullback(cotangents.of_spikes(spikes.neuron), cotangents.voltage)

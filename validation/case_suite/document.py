@@ -7,8 +7,8 @@ from itertools import cycle, islice
 from typing import Any
 
 from refsim.cases import FORMAT
-from refsim.models.lif.parameters import OF_NEURONS
 from refsim.network.network import Network
+from refsim.network.parameters import OF_NEURONS
 
 # A source below 0 is an input channel: -1 is channel 0, -2 is channel 1.
 Synapse = tuple[float, ...]  # (source, target, weight, delay) or (..., port)

@@ -23,7 +23,7 @@ from adjoint.check import Evaluation, evaluate
 from refsim.cases import Case
 from refsim.errors import IllConditionedWarning, RefsimError
 from refsim.grid.scheme import GridScheme
-from refsim.results.simulation import Conditioning
+from refsim.results.result import Conditioning
 from validation.certification.convergence import converged
 from validation.certification.deciding import deciding_step
 from validation.certification.request import Request, loaded, name_of, request_of, versions_of
@@ -161,8 +161,7 @@ def _spikes_pass(case: CaseVerdict) -> bool:
 def certified_case(request: Request, case: Case) -> CaseVerdict:
     """Judge one case."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", IllConditionedWarning)
+        with warnings.catch_warnings(action="ignore", category=IllConditionedWarning):
             reference = evaluate(case)
             _ = reference.gradient
     except RefsimError as error:
@@ -210,8 +209,10 @@ def certified_evaluation(request: Request, reference: Evaluation) -> CaseVerdict
         return _unanswered(reference, "fail", note, started)
     seconds = time.perf_counter() - started
     # What a back end has answered may be huge.
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore", IllConditionedWarning)
+    with (
+        warnings.catch_warnings(action="ignore", category=IllConditionedWarning),
+        np.errstate(all="ignore"),
+    ):
         return replace(_judged_answers(request, reference, measure, answers), seconds=seconds)
 
 
@@ -231,8 +232,7 @@ def _asked(request: Request, case: Case, cotangents: LossCotangents, dt: float) 
 
 
 def _quiet_yardstick(request: Request, reference: Evaluation) -> Yardstick:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", IllConditionedWarning)
+    with warnings.catch_warnings(action="ignore", category=IllConditionedWarning):
         return yardstick(reference, request.precision, request.rtol)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from queues.summary import summary
 from refsim.cases import Case
 from refsim.errors import KeepsPartial
-from refsim.results.simulation import Conditioning
+from refsim.results.result import Conditioning
 from validation.printable import printable
 from validation.text import figure
 

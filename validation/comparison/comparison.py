@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from adjoint.check import Evaluation
 from refsim.cases import Case
-from refsim.models.lif.parameters import IN_MS, NAMES
+from refsim.network.parameters import IN_MS, NAMES
 from validation.comparison.answers import CheckedAnswer
 from validation.comparison.certificate import OUTPUTS as OUTPUTS, SpikeDifference
 

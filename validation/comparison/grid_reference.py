@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from adjoint.api import vjp
 from adjoint.check import Evaluation
-from adjoint.grid.api import grid_vjp
 from refsim.cases import Case
-from refsim.grid.scheme import GridScheme
-from refsim.results.simulation import Conditioning
+from refsim.grid.scheme import Grid, GridScheme
+from refsim.results.result import Conditioning
 from validation.comparison.backend import LossCotangents
 
 
@@ -38,8 +38,7 @@ class GridEvaluation(Evaluation):
 
     def pattern(self) -> NDArray[np.int64]:
         """Return (neuron, step) of all spikes, which moves that matter little leave alone."""
-        spikes = self.simulation.spikes
-        return np.stack([spikes.neuron, spikes.step])
+        return np.stack([self.simulation.spikes.neuron, self.simulation.spike_step])
 
     def nearby(self, case: Case) -> tuple[Any, Any]:
         """Simulate a case by the same rules; return the result and its vector-Jacobian product."""
@@ -48,8 +47,12 @@ class GridEvaluation(Evaluation):
 
 def simulated(case: Case, dt: float, scheme: GridScheme) -> tuple[Any, Any]:
     """Simulate a case on a grid; return the result and its vector-Jacobian product."""
-    return grid_vjp(
-        case.network, case.inputs, case.duration, dt, samples=case.samples, scheme=scheme
+    return vjp(
+        case.network,
+        case.inputs,
+        case.duration,
+        samples=case.samples,
+        engine=Grid(dt, scheme=scheme),
     )
 
 

@@ -21,8 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adjoint.api import jvp, vjp
+from adjoint.events.loop import link_spikes
 from refsim.cases import Case
 from refsim.errors import IllConditionedWarning, RefsimError
+from refsim.events.options import Events
 from refsim.network.connect import connect
 from refsim.network.inputs import SpikeTrain
 from refsim.network.network import Network
@@ -90,8 +92,7 @@ def intervals(case: Case, dt: float, answer: CheckedAnswer) -> Intervals | None:
         return None
     try:
         copies = _copies(case, dt, answer)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", IllConditionedWarning)
+        with warnings.catch_warnings(action="ignore", category=IllConditionedWarning):
             return None if copies is None else _compared(copies, dt, answer)
     except RefsimError:  # numbers that are no network's, or endless spikes
         return None
@@ -100,7 +101,9 @@ def intervals(case: Case, dt: float, answer: CheckedAnswer) -> Intervals | None:
 def _copies(case: Case, dt: float, answer: CheckedAnswer) -> _Copies | None:
     net, time, neuron = case.network, answer.time, answer.neuron
     row = np.unique(np.linspace(0, len(time) - 1, MOST_COPIES).astype(np.int64))
-    before = _spike_before(neuron)[row]
+    before = np.empty(len(neuron), dtype=np.int64)
+    link_spikes(neuron, before, np.full(net.n_neurons, -1))
+    before = before[row]
     kicked = before >= 0
     release = np.where(kicked, time[before] + net.t_ref[neuron[row]], 0.0)
     usable = (time[row] > release) & (~kicked | (release > GONE * KICK))
@@ -126,15 +129,6 @@ def _copies(case: Case, dt: float, answer: CheckedAnswer) -> _Copies | None:
     network, inputs = _network_of(case, answer, row, release, kicked, spike, emission, synapse)
     of_input = emission < len(case.inputs.times)
     return _Copies(network, inputs, row, kicked, spike, synapse, arrival, of_input)
-
-
-def _spike_before(neuron: Rows) -> Rows:
-    """Return for each spike the row of the one before it of the same neuron, or -1."""
-    order = np.argsort(neuron, kind="stable")
-    before = np.full(len(neuron), -1, dtype=np.int64)
-    same = neuron[order[1:]] == neuron[order[:-1]]
-    before[order[1:][same]] = order[:-1][same]
-    return before
 
 
 def _events(case: Case, answer: CheckedAnswer) -> list[_Events] | None:
@@ -204,9 +198,9 @@ def _compared(copies: _Copies, dt: float, answer: CheckedAnswer) -> Intervals | 
     net, m, a = copies.network, len(copies.row), len(copies.spike)
     until = float(answer.time[copies.row].max()) + LATEST * dt
     most = 100 * m + 10_000
-    run, pullback = vjp(net, copies.inputs, until, engine="event", max_spikes=most)
+    run, pullback = vjp(net, copies.inputs, until, max_spikes=most, engine=Events())
     constants = np.append(np.ones(len(net.tau) - 1), 0.0)  # not that of the kick
-    _, dot = jvp(net, copies.inputs, until, {"tau": constants}, engine="event", max_spikes=most)
+    _, dot = jvp(net, copies.inputs, until, {"tau": constants}, max_spikes=most, engine=Events())
     spikes = run.spikes
     wanted = np.flatnonzero(nth_of_neuron(spikes.neuron) == copies.kicked[spikes.neuron])
     copy = spikes.neuron[wanted]

@@ -15,7 +15,7 @@ import numpy as np
 
 from adjoint.check import Evaluation
 from refsim.errors import InvalidValueError
-from refsim.models.lif.parameters import NAMES
+from refsim.network.parameters import NAMES
 from refsim.validate import members, scalar, shown
 from validation.comparison.answers import CheckedAnswer
 from validation.comparison.certificate import NOT_OFFERED, GroupVerdict

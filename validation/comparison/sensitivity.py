@@ -22,8 +22,8 @@ from adjoint.api import vjp
 from adjoint.check import Evaluation
 from refsim.cases import Case
 from refsim.errors import RefsimError
-from refsim.models.lif.parameters import BOUNDED, TIME_CONSTANTS
 from refsim.network.inputs import Samples, SpikeTrain
+from refsim.network.parameters import BOUNDED, TIME_CONSTANTS
 from refsim.results.simulation import Simulation
 from refsim.validate import LARGEST, LONGEST, SHORTEST_TAU
 from validation.arrivals import arrivals

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from refsim.models.lif.parameters import BOUNDED
+from refsim.network.parameters import BOUNDED
 from validation.comparison.comparison import Comparison, largest
 from validation.comparison.shifts import STEPS
 from validation.diagnosis.causes import Explanation, Suspect, explanation, listed

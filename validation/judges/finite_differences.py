@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from adjoint.check import Evaluation, Judgement
 from adjoint.types import Parameters
-from refsim.models.lif.parameters import BOUNDED, TIME_CONSTANTS
+from refsim.network.parameters import BOUNDED, TIME_CONSTANTS
 from validation.perturbation import PatternChangedError, loss_change, value_of
 from validation.tolerances import EPS
 

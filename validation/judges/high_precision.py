@@ -21,7 +21,7 @@ import numpy as np
 from adjoint.check import Evaluation, Judgement
 from adjoint.types import Parameters
 from refsim.cases import to_dict
-from refsim.models.lif.parameters import BOUNDED, OF_NEURONS, OF_SYNAPSES
+from refsim.network.parameters import BOUNDED, OF_NEURONS, OF_SYNAPSES
 from validation.judges.duality import random_direction
 from validation.perturbation import PatternChangedError, events_before_samples, value_of
 from validation.tolerances import gradient_rounding, slope_condition

@@ -12,13 +12,16 @@ Those of time are taken for the spike times alone: sample times are not paramete
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from adjoint.check import Evaluation, Judgement
 from adjoint.types import Parameters
 from refsim.cases import Case
-from refsim.models.lif.parameters import VOLTAGES
+from refsim.network.parameters import IN_MS, VOLTAGES
+from validation.perturbation import value_of
 from validation.tolerances import slope_condition
 
 TOLERANCE = 1e-12
@@ -26,22 +29,8 @@ TOLERANCE = 1e-12
 Terms = NDArray[np.float64]
 
 
-def _time_terms(case: Case, gradient: Parameters) -> Terms:
-    network = case.network
-    return np.concatenate(
-        [
-            network.tau_m * gradient.tau_m,
-            network.tau * gradient.tau,
-            network.delay * gradient.delay,
-            network.t_ref * gradient.t_ref,
-            case.inputs.times * gradient.input_times,
-        ]
-    )
-
-
-def _voltage_terms(case: Case, gradient: Parameters) -> Terms:
-    pairs = ((getattr(case.network, name), getattr(gradient, name)) for name in VOLTAGES)
-    return np.concatenate([values * bar for values, bar in pairs])
+def _scaling_terms(case: Case, gradient: Parameters, names: Sequence[str]) -> Terms:
+    return np.concatenate([value_of(case, name) * getattr(gradient, name) for name in names])
 
 
 def _shift_terms(case: Case, gradient: Parameters) -> Terms:
@@ -61,9 +50,13 @@ def judge(evaluation: Evaluation) -> Judgement:
     through_shift = float((kappa * times_bar).sum())
     through_voltage = float((kappa * np.abs(evaluation.spike_bar) * time).sum())
     checks = {
-        "time scaling": (_time_terms(case, of_times), evaluation.time_bar * time, through),
+        "time scaling": (
+            _scaling_terms(case, of_times, IN_MS),
+            evaluation.time_bar * time,
+            through,
+        ),
         "voltage scaling": (
-            _voltage_terms(case, evaluation.gradient),
+            _scaling_terms(case, evaluation.gradient, VOLTAGES),
             case.voltage_bar * simulation.voltages,
             through_voltage,
         ),

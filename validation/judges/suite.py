@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 from adjoint.check import Evaluation, Judge, Judgement, SpikeCountError, evaluate
 from refsim.cases import Case
 from refsim.errors import IllConditionedWarning
-from refsim.results.simulation import Conditioning
+from refsim.results.result import Conditioning
 from validation.case_suite.stored import generated_names
 from validation.judges import (
     duality,
@@ -69,8 +69,7 @@ def _evaluate(case: Case) -> Evaluation:
 
 def _quietly(function: Callable[[Any], Result], argument: Any) -> Result:
     """Call a function without warnings of ill conditioning, which the table shows in columns."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", IllConditionedWarning)
+    with warnings.catch_warnings(action="ignore", category=IllConditionedWarning):
         return function(argument)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-from refsim.models.lif.parameters import BOUNDED
+from refsim.network.parameters import BOUNDED
 from validation.oracle.events import OracleRun, run_model
 from validation.oracle.model import (
     GUARD,

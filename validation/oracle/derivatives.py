@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from refsim.models.lif.parameters import NAMES
+from refsim.network.parameters import NAMES
 from validation.oracle.events import (
     ARRIVAL,
     INPUT,

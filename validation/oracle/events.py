@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
-from refsim.models.lif.parameters import OF_NEURONS
+from refsim.network.parameters import OF_NEURONS
 from validation.oracle.model import GUARD, Model, Real, lost_digits, real, require_mpmath, separated
 from validation.oracle.roots import Terms, derivative, first_crossing, value
 

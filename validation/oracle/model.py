@@ -18,7 +18,7 @@ from itertools import pairwise
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from refsim.models.lif.parameters import BOUNDED, OF_NEURONS, OF_SYNAPSES, TIME_CONSTANTS
+from refsim.network.parameters import BOUNDED, OF_NEURONS, OF_SYNAPSES, TIME_CONSTANTS
 
 FORMAT = "snn-gradient-case/1"
 GUARD = 15  # decimal digits carried beyond those asked for

@@ -122,8 +122,7 @@ def reference(case: Case) -> Reference:
     """Return the exact answer; a case that is nearly ill-conditioned is one on purpose."""
     if case.time_bar is None:
         raise InvalidValueError(f"case {case.name!r} has no cotangents; expected time_bar")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", IllConditionedWarning)
+    with warnings.catch_warnings(action="ignore", category=IllConditionedWarning):
         simulation, pullback = adjoint.vjp(
             case.network, case.inputs, case.duration, samples=case.samples
         )

@@ -12,7 +12,7 @@ from typing import Any
 from adjoint.check import Judgement
 from refsim._version import __version__
 from refsim.cases import Case, CaseFileError, from_dict, to_dict
-from refsim.results.simulation import Conditioning
+from refsim.results.result import Conditioning
 from validation.comparison.certificate import CaseVerdict, Certificate
 from validation.json_values import from_plain, members, plain
 from validation.judges.suite import Row

@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
-from validation.comparison.certificate import CaseVerdict, Certificate, worst_group
+from validation.comparison.certificate import CaseVerdict, Certificate
 from validation.report.contents import (
     Counts,
     Report,
     difference_text,
     overall,
     sentences,
-    spike_counts,
 )
 from validation.report.devices import plain_figures, tables
-from validation.report.judges import by_judge
-from validation.text import SIGNS, error_figure, figure, markdown, seconds_figure
+from validation.report.views import Table, case_table, judge_table, judgement_table, plain_table
+from validation.text import SIGNS, error_figure, figure, markdown
 
 NO_DEVICE = "No measurements on an accelerator were given: none of these figures is from a device."
-_CASE_COLUMNS = (
-    "case",
-    "verdict",
-    "worst group",
-    "error",
-    "tolerance",
-    "spikes",
-    "slope",
-    "gap (ms)",
-    "probable cause",
-    "seconds",
-)
 
 
 def markdown_text(report: Report) -> str:
@@ -43,10 +28,11 @@ def markdown_text(report: Report) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a table of which every cell is escaped."""
-    lines = [[markdown(cell) for cell in row] for row in [columns, *rows]]
-    lines.insert(1, ["---"] * len(columns))
+def _table(table: Table) -> str:
+    """Return a table of the page, of which every cell is escaped."""
+    rows = [[cell.text for cell in line.cells] for line in table.lines]
+    lines = [[markdown(text) for text in row] for row in [[c.label for c in table.columns], *rows]]
+    lines.insert(1, ["---"] * len(table.columns))
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -76,25 +62,9 @@ def _certificate(certificate: Certificate) -> list[str]:
         f"## {markdown(certificate.backend)}",
         facts,
         markdown(_ended(sentences(certificate))),
-        table(_CASE_COLUMNS, map(_case_row, certificate.cases)),
+        _table(case_table(certificate, "")),
         "\n".join(failures),
         "Skipped:\n\n" + "\n".join(notes) if notes else "",
-    ]
-
-
-def _case_row(case: CaseVerdict) -> list[object]:
-    worst = worst_group(case)
-    return [
-        case.case.name,
-        SIGNS[case.verdict],
-        "-" if worst is None else worst.group,
-        "-" if worst is None else error_figure(worst.error),
-        "-" if worst is None else figure(worst.tolerance),
-        spike_counts(case),
-        figure(case.conditioning.min_slope),
-        figure(case.conditioning.min_gap),
-        "" if case.cause is None else case.cause.name,
-        seconds_figure(case.seconds),
     ]
 
 
@@ -114,26 +84,10 @@ def _ended(sentence: str) -> str:
 
 
 def _judges(report: Report) -> list[str]:
-    columns = ("case", "judge", "verdict", "error", "tolerance", "worst in", "note")
-    cells = [
-        (
-            j.case,
-            j.judge,
-            SIGNS[j.verdict],
-            figure(j.error),
-            figure(j.tolerance),
-            j.group,
-            j.note,
-        )
-        for j, _ in report.rows
-    ]
-    summary = [(s.judge, *s.counts, figure(s.error), s.case) for s in by_judge(report.rows)]
     return [
         "## Judges of refsim",
-        table(
-            ("judge", "passed", "failed", "skipped", "largest error by tolerance", "in"), summary
-        ),
-        table(columns, cells),
+        _table(judge_table(report.rows)),
+        _table(judgement_table(report.rows)),
     ]
 
 
@@ -146,5 +100,5 @@ def _devices(report: Report) -> list[str]:
         parts.append(f"### {markdown(record['device'])}")
         parts.append("\n".join(f"- {markdown(k)}: {markdown(v)}" for k, v in facts.items()))
         for name, (columns, rows) in tables(record).items():
-            parts += [markdown(name), table(columns, rows)]
+            parts += [markdown(name), _table(plain_table(name, columns, rows))]
     return parts

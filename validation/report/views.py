@@ -84,8 +84,8 @@ _CASES = [
     Column("tolerance", "number"),
     Column("spikes", "number", "of the reference; that of the answer if it differs"),
     Column("slope", "number", "smallest dV/dt at a spike"),
-    Column("gap", "number", "shortest time in ms between a crossing and an arrival"),
-    Column("cause", "text", "probable cause of a failure"),
+    Column("gap (ms)", "number", "shortest time between a crossing and an arrival"),
+    Column("probable cause", "text"),
     Column("seconds", "number", "taken by the back end"),
 ]
 
@@ -170,7 +170,7 @@ _JUDGEMENTS = [
     Column("tolerance", "number"),
     Column("worst in", "text"),
     Column("slope", "number", "smallest dV/dt at a spike"),
-    Column("gap", "number", "shortest time in ms between a crossing and an arrival"),
+    Column("gap (ms)", "number", "shortest time between a crossing and an arrival"),
     Column("note", "text"),
 ]
 

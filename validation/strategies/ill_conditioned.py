@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from refsim.models.lif.parameters import OF_NEURONS
 from refsim.network.inputs import SpikeTrain
 from refsim.network.network import Network
+from refsim.network.parameters import OF_NEURONS
 from refsim.network.ports import DoubleExpPort, ExpPort
 from refsim.network.synapses import Synapses
 from refsim.results.simulation import Simulation

@@ -11,19 +11,42 @@ tangents of rates w times the tangents of the responses are added too, and w of 
 row.
 """
 
+from typing import Any, NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
 from adjoint.windows.forward.flow import lift_dot, second_dot, visit
 from adjoint.windows.reads_any import state_of
 from adjoint.windows.responses import respond
 from adjoint.windows.types import FIRST, FIRST_R, LIFT, LIFT_A, LIFT_R, SECOND
 from queues.compiled.jit import inner_kernel, phase_kernel
+from refsim.types import Float
 from refsim.windows.deliver import delay_of
 
 
+class Place(NamedTuple):
+    """To what an arrival is added."""
+
+    row: Float  # table of tangents, of neurons or of pieces
+    j: np.int64  # row of it
+    n: np.int64  # neuron
+    i: np.int64  # state that the arrival enters
+
+
+class Targets(NamedTuple):
+    """The columns of synapses that a loop over segments takes."""
+
+    post: NDArray[np.int32]
+    weight: NDArray[Any]
+    weight_dot: Float
+    delay_dot: Float
+
+
 @inner_kernel
-def _add_primal(tables, direction, row, j, n, i, w, out):
+def _add_primal(tables, direction, at, w, out):
     """Add what tangents of rates do to an arrival, and the arrival to the primal."""
+    row, j, n, i = at
     is_cascade = tables.gain[i] > 0.0
     primal = 1 + tables.gain.shape[0]
     row[j, 0] += w * lift_dot(direction, out, i, n, is_cascade)
@@ -36,8 +59,9 @@ def _add_primal(tables, direction, row, j, n, i, w, out):
 
 
 @inner_kernel
-def add_one(tables, direction, row, j, n, i, w, w_dot, t_dot, out):
-    """Add an arrival at state ``i`` of neuron ``n`` to row ``j``."""
+def add_one(tables, direction, at, w, w_dot, t_dot, out):
+    """Add an arrival with the responses ``out``."""
+    row, j, n, i = at
     first, lift = out[FIRST], out[LIFT]
     late = w * t_dot
     current = first
@@ -48,17 +72,18 @@ def add_one(tables, direction, row, j, n, i, w, w_dot, t_dot, out):
         row[j, 2 + i] += w_dot * current + late * decayed
     row[j, 0] += w_dot * lift + late * tables.rate[tables.kind[n]] * (lift - current)
     if tables.with_rates:
-        _add_primal(tables, direction, row, j, n, i, w, out)
+        _add_primal(tables, direction, at, w, out)
 
 
 @phase_kernel
-def _add_alike(row, post, weight, weight_dot, delay_dot, begin, end, t_dot, out, a, r):
+def _add_alike(row, targets, begin, end, t_dot, out, rates):
+    a, r = rates
     lift, first = out[LIFT], out[FIRST]
     by_v, by_x = a * (lift - first), r * first
     for k in range(np.uint64(begin), np.uint64(end)):
-        n = np.uint64(post[k])
-        w_dot = weight_dot[k]
-        late = weight[k] * (t_dot + delay_dot[k])
+        n = np.uint64(targets.post[k])
+        w_dot = targets.weight_dot[k]
+        late = targets.weight[k] * (t_dot + targets.delay_dot[k])
         row[n, np.uint64(0)] += w_dot * lift + late * by_v
         row[n, np.uint64(1)] += w_dot * first + late * by_x
 
@@ -77,13 +102,17 @@ def _add_primals_alike(row, post, weight, begin, end, out, rate_dot, port_rate_d
 
 
 @inner_kernel
+def _targets_of(problem):
+    rows, direction = problem.rows, problem.direction
+    return Targets(rows.post, rows.weight, direction.weight, direction.delay)
+
+
+@inner_kernel
 def add_alike(problem, row, begin, end, t_dot, out):
     """Add arrivals of one time at neurons of one kind, over one exponential port."""
     rows, tables, direction = problem.rows, problem.tables, problem.direction
-    _add_alike(
-        row, rows.post, rows.weight, direction.weight, direction.delay, begin, end, t_dot, out,
-        tables.rate[0], tables.decay_rate[0],
-    )  # fmt: skip
+    rates = tables.rate[0], tables.decay_rate[0]
+    _add_alike(row, _targets_of(problem), begin, end, t_dot, out, rates)
     if tables.with_rates:
         _add_primals_alike(
             row, rows.post, rows.weight, begin, end, out, direction.neurons.rate,
@@ -92,19 +121,20 @@ def add_alike(problem, row, begin, end, t_dot, out):
 
 
 @phase_kernel
-def _add_apart(
-    row, post, weight, weight_dot, delay_dot, begin, start, emitted_dot, response, size, a, r
-):
-    lifts, firsts = response[LIFT], response[FIRST]
+def _add_apart(row, targets, chunk, b, size, rates):
+    a, r = rates
+    begin, start, emitted_dot = chunk.end[b], chunk.start[b], chunk.emitted[b]
+    lifts, firsts = chunk.response[b, LIFT], chunk.response[b, FIRST]
     i = np.uint64(0)
     for s in range(np.uint64(0), np.uint64(size)):
         k = begin[s]
         t_dot = emitted_dot[s]
         while i < start[s + np.uint64(1)]:
-            n = np.uint64(post[k])
+            n = np.uint64(targets.post[k])
             lift, first = lifts[i], firsts[i]
-            w_dot = weight_dot[k]
-            late = weight[k] * (t_dot + delay_dot[k])
+            w_dot = targets.weight_dot[k]
+            late = targets.weight[k] * (t_dot + targets.delay_dot[k])
+            # As `add_one` has it, and not with `by_v`, which rounds otherwise.
             row[n, np.uint64(0)] += w_dot * lift + late * a * (lift - first)
             row[n, np.uint64(1)] += w_dot * first + late * r * first
             i += np.uint64(1)
@@ -112,9 +142,8 @@ def _add_apart(
 
 
 @phase_kernel
-def _add_primals_apart(
-    row, post, weight, begin, start, since, response, size, rate_dot, port_rate_dot
-):
+def _add_primals_apart(row, post, weight, chunk, b, size, rate_dot, port_rate_dot):
+    begin, start, since, response = chunk.end[b], chunk.start[b], chunk.since[b], chunk.response[b]
     lifts, firsts = response[LIFT], response[FIRST]
     lifts_a, lifts_r = response[LIFT_A], response[LIFT_R]
     i = np.uint64(0)
@@ -135,15 +164,12 @@ def _add_primals_apart(
 def add_apart(problem, row, chunk, b, size):
     """Add the segments of a chunk, over one exponential port at neurons of one kind."""
     rows, tables, direction = problem.rows, problem.tables, problem.direction
-    begin, start, response = chunk.end[b], chunk.start[b], chunk.response[b]
-    _add_apart(
-        row, rows.post, rows.weight, direction.weight, direction.delay, begin, start,
-        chunk.emitted[b], response, size, tables.rate[0], tables.decay_rate[0],
-    )  # fmt: skip
+    rates = tables.rate[0], tables.decay_rate[0]
+    _add_apart(row, _targets_of(problem), chunk, b, size, rates)
     if tables.with_rates:
         _add_primals_apart(
-            row, rows.post, rows.weight, begin, start, chunk.since[b], response, size,
-            direction.neurons.rate, direction.port_rate[0],
+            row, rows.post, rows.weight, chunk, b, size, direction.neurons.rate,
+            direction.port_rate[0],
         )  # fmt: skip
 
 
@@ -168,31 +194,42 @@ def add_any(tables, direction, rows, row, chunk, b, size, out):
                 last_u, last_c, last_i = u, c, i
             t_dot = emitted_dot[s] + direction.delay[k]
             w = np.float64(rows.weight[k])
-            add_one(tables, direction, row, n, n, i, w, direction.weight[k], t_dot, out)
+            add_one(tables, direction, Place(row, n, n, i), w, direction.weight[k], t_dot, out)
             j += np.uint64(1)
             k += np.uint64(1)
 
 
+class Sent(NamedTuple):
+    """Emissions, with the tangents of their times."""
+
+    time: Float
+    dot: Float
+
+
 @phase_kernel
-def add_found(tables, direction, rows, emissions, emission_dot, pieces, found, b, size, out):
-    """Add arrivals to the pieces of neurons with events of their own, one by one."""
+def add_found(tables, direction, rows, sent, pieces, b, found, out):
+    """Add arrivals to the pieces of neurons with events of their own, one by one.
+
+    Of each ``found`` has two columns: the synapse, and the emission.
+    """
     row = pieces.row[b]
-    for g in range(size):
-        k, e = found.synapse[b, g], np.int64(found.place[b, g])
+    synapse, emission = found
+    for g in range(synapse.shape[0]):
+        k, e = synapse[g], np.int64(emission[g])
         n = np.int64(rows.post[k])
-        arrival = emissions.time[e] + delay_of(rows, k)
+        arrival = sent.time[e] + delay_of(rows, k)
         j = np.int64(pieces.first[n])
         while arrival >= pieces.below[b, j]:
             j += 1
         i = state_of(tables, rows, k)
         respond(tables, tables.kind[n], i, pieces.time[b, j] - arrival, out)
-        t_dot = emission_dot[e] + direction.delay[k]
+        t_dot = sent.dot[e] + direction.delay[k]
         w = np.float64(rows.weight[k])
-        add_one(tables, direction, row, j, n, i, w, direction.weight[k], t_dot, out)
+        add_one(tables, direction, Place(row, j, n, i), w, direction.weight[k], t_dot, out)
 
 
 @phase_kernel
-def visit_targets(tables, direction, row, at, post, begin, end, window, out):
-    """Bring all targets of a segment to the begin of ``window``."""
-    for k in range(np.uint64(begin), np.uint64(end)):
+def visit_targets(tables, direction, row, at, post, window, out):
+    """Bring all targets of a segment, ``post``, to the begin of ``window``."""
+    for k in range(np.uint64(0), np.uint64(post.shape[0])):
         visit(tables, direction, row, at, np.int64(post[k]), window, out)

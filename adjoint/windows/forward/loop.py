@@ -9,12 +9,18 @@ are added to their rows in any order; neurons with events of their own go throug
 import numpy as np
 
 from adjoint.windows.calendar import edge, enlist, window_of
-from adjoint.windows.forward.arrivals import add_alike, add_any, add_apart, add_found, visit_targets
+from adjoint.windows.forward.arrivals import (
+    Sent,
+    add_alike,
+    add_any,
+    add_apart,
+    add_found,
+    visit_targets,
+)
 from adjoint.windows.forward.own import go_through_own, list_own
-from adjoint.windows.forward.types import ENTERED, EVENTS, N_PIECES, OWN, PENDING
 from adjoint.windows.responses import respond
-from adjoint.windows.segments import CHUNK, evaluate, scale
-from adjoint.windows.types import FIRST, LIFT, LIFT_A, LIFT_R
+from adjoint.windows.segments import evaluate, scale
+from adjoint.windows.types import CHUNK, FIRST, LIFT, LIFT_A, LIFT_R
 from queues.compiled.barrier import claim, wait, withdraw
 from queues.compiled.jit import inner_kernel, kernel, phase_kernel
 from refsim.status import DONE, RUNNING, WORKING
@@ -36,10 +42,10 @@ def _enter(problem, work, b):
     """Let the emissions of this window enter; arrivals after the end do not exist."""
     rows, emissions, windows = problem.rows, problem.emissions, problem.windows
     n_blocks = work.counts.shape[0]
-    e = work.counts[b, ENTERED]
+    e = work.counts[b].entered
     while e < emissions.time.shape[0]:
         time = emissions.time[e]
-        if window_of(windows, time) > work.now[0]:
+        if window_of(windows, time) > work.now[0].window:
             break
         i = emissions.source[e] * n_blocks + b
         first = rows.start[i]
@@ -47,18 +53,18 @@ def _enter(problem, work, b):
             arrival = time + delay_of(rows, first)
             if arrival <= windows.t_end:
                 _put(windows, work.departures, b, e, first, arrival)
-                work.counts[b, PENDING] += 1
+                work.counts[b].pending += 1
         e += 1
-    work.counts[b, ENTERED] = e
+    work.counts[b].entered = e
 
 
 @phase_kernel
-def _scan(rows, begin, stop, time, limit, t_end, t1, since, used):
+def _scan(rows, begin, stop, time, limit, t1, since, used):
     """Write times from arrivals before a limit to t1; return where the segment ends."""
     k = begin
     while k < stop and used < since.shape[0]:
         arrival = time + delay_of(rows, k)
-        if arrival >= limit or arrival > t_end:
+        if arrival >= limit:
             break
         since[used] = t1 - arrival
         used += 1
@@ -80,10 +86,11 @@ def _find(post, is_special, begin, end, e, found, b, size):
 
 @inner_kernel
 def _add_found(problem, work, b, size):
+    sent = Sent(problem.emissions.time, work.emission_dot)
+    found = work.found.synapse[b, :size], work.found.place[b, :size]
     add_found(
-        problem.tables, problem.direction, problem.rows, problem.emissions, work.emission_dot,
-        work.pieces, work.found, b, size, work.out[b],
-    )  # fmt: skip
+        problem.tables, problem.direction, problem.rows, sent, work.pieces, b, found, work.out[b]
+    )
     return np.int64(0)
 
 
@@ -92,10 +99,10 @@ def _meet_targets(problem, work, b, e, begin, end, n_found):
     """Bring the targets of a segment to the end of the window, and list those with own events."""
     rows = problem.rows
     visit_targets(
-        problem.tables, problem.direction, work.row, work.at, rows.post, begin, end,
-        work.now[0] + 1, work.out[b],
+        problem.tables, problem.direction, work.row, work.at, rows.post[begin:end],
+        work.now[0].window + 1, work.out[b],
     )  # fmt: skip
-    if work.counts[b, N_PIECES] == 0:
+    if work.counts[b].n_pieces == 0:
         return n_found
     n_found = _find(rows.post, work.pieces.is_special, begin, end, e, work.found, b, n_found)
     return _add_found(problem, work, b, n_found) if n_found >= CHUNK else n_found
@@ -104,7 +111,7 @@ def _meet_targets(problem, work, b, e, begin, end, n_found):
 @phase_kernel
 def _add_chunk(problem, work, b, n_segments, size):
     tables, chunk = problem.tables, work.chunk
-    if not problem.is_plain:
+    if not problem.tables.is_plain:
         add_any(
             tables, problem.direction, problem.rows, work.row, chunk, b, n_segments, work.out[b]
         )
@@ -122,7 +129,7 @@ def _add_chunk(problem, work, b, n_segments, size):
 @inner_kernel
 def _is_alike(problem, begin, stop):
     """Return whether what is left of a row is long and has one delay and one response."""
-    if not problem.is_plain or stop - begin < _LONG:
+    if not problem.tables.is_plain or stop - begin < _LONG:
         return False
     return delay_of(problem.rows, begin) == delay_of(problem.rows, stop - 1)
 
@@ -135,9 +142,10 @@ def _add_block(problem, work, b):
     )  # fmt: skip
     departures, chunk = work.departures, work.chunk
     n_blocks, n_lists = departures.head.shape
-    w = work.now[0]
+    w = work.now[0].window
     t1 = edge(windows, w + 1)
-    limit = np.inf if w == windows.total - 1 else t1
+    after = np.nextafter(windows.t_end, np.inf)  # what arrives at the end itself counts
+    limit = after if w == windows.total - 1 else min(t1, after)
     e = np.int64(departures.head[b, w % n_lists])
     departures.head[b, w % n_lists] = -1
     events, n_segments, size, n_found = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
@@ -153,9 +161,7 @@ def _add_block(problem, work, b):
             events += stop - begin
             begin = stop
         while begin < stop:
-            end, used = _scan(
-                rows, begin, stop, time, limit, windows.t_end, t1, chunk.since[b], size
-            )
+            end, used = _scan(rows, begin, stop, time, limit, t1, chunk.since[b], size)
             if end > begin:
                 n_found = _meet_targets(problem, work, b, e, begin, end, n_found)
                 chunk.end[b, n_segments] = np.uint64(begin)
@@ -172,13 +178,13 @@ def _add_block(problem, work, b):
         if arrival <= windows.t_end:
             _put(windows, departures, b, e, begin, arrival)
         else:
-            work.counts[b, PENDING] -= 1
+            work.counts[b].pending -= 1
         e = following
     if size > 0:
         _add_chunk(problem, work, b, n_segments, size)
     if n_found > 0:
         _add_found(problem, work, b, n_found)
-    work.counts[b, EVENTS] = events
+    work.counts[b].events = events
 
 
 @phase_kernel
@@ -195,20 +201,20 @@ def _move_on(problem, work):
     own, emissions, windows, counts = problem.own, problem.emissions, problem.windows, work.counts
     following = windows.total
     for b in range(counts.shape[0]):
-        if counts[b, PENDING] > 0:
-            following = work.now[2] + 1
-        elif counts[b, OWN] > own.start[b]:
-            following = min(following, own.window[counts[b, OWN] - 1])
-    entered = counts[0, ENTERED]
+        if counts[b].pending > 0:
+            following = work.now[0].done + 1
+        elif counts[b].own > own.start[b]:
+            following = min(following, own.window[counts[b].own - 1])
+    entered = counts[0].entered
     if entered < emissions.time.shape[0]:
         following = min(following, window_of(windows, emissions.time[entered]))
-    work.now[0] = following
+    work.now[0].window = following
 
 
 @inner_kernel
 def _turn(problem, now, share, used):
     """Return what comes next: a window, another call, or the end."""
-    if now[0] >= problem.windows.total:
+    if now[0].window >= problem.windows.total:
         return DONE
     return RUNNING if used >= share else WORKING
 
@@ -225,12 +231,12 @@ def run_tangents(problem, work, share, gate, thread, n_threads):
     while True:
         if thread == 0:
             _move_on(problem, work)
-            work.now[1] = _turn(problem, work.now, share, used)
+            work.now[0].status = _turn(problem, work.now, share, used)
             withdraw(work.claims)
         if not wait(gate, n_threads):
             return RUNNING
-        if work.now[1] != WORKING:
-            return work.now[1]
+        if work.now[0].status != WORKING:
+            return work.now[0].status
         for i in range(n_blocks):
             b = claim(work.claims, i, thread, n_threads)
             if b >= 0:
@@ -238,7 +244,7 @@ def run_tangents(problem, work, share, gate, thread, n_threads):
         if not wait(gate, n_threads):
             return RUNNING
         if thread == 0:
-            work.now[2] = work.now[0]
+            work.now[0].done = work.now[0].window
             used += 100
             for b in range(n_blocks):
-                used += work.counts[b, EVENTS]
+                used += work.counts[b].events

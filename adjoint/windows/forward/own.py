@@ -11,9 +11,9 @@ import numpy as np
 
 from adjoint.windows.calendar import edge
 from adjoint.windows.forward.flow import flow_row, visit
-from adjoint.windows.forward.types import N_PIECES, OWN
 from adjoint.windows.types import RELEASE, SAMPLE
 from queues.compiled.jit import inner_kernel, phase_kernel
+from refsim.models import lif as neuron
 
 
 @inner_kernel
@@ -40,8 +40,8 @@ def _add_piece(pieces, b, j, time, below):
 def list_own(problem, work, b):
     """Begin the pieces of the neurons of a block that have events in this window."""
     own, windows, pieces = problem.own, problem.windows, work.pieces
-    w = work.now[0]
-    i = work.counts[b, OWN]
+    w = work.now[0].window
+    i = work.counts[b].own
     stop = own.start[b]
     j = np.int64(0)
     while i > stop and own.window[i - 1] == w:
@@ -57,7 +57,7 @@ def list_own(problem, work, b):
             j += 1
         _add_piece(pieces, b, j, edge(windows, w + 1), math.inf)
         j += 1
-    work.counts[b, N_PIECES] = j
+    work.counts[b].n_pieces = j
 
 
 @inner_kernel
@@ -70,13 +70,13 @@ def _happen(problem, work, row, j, i):
         work.sample_dot[k] = dot.v_reset[n] if is_held else row[j, 0] + dot.drive[n]
     elif own.kind[i] == RELEASE:
         work.held[n] = 0
-        row[j, 0] = dot.v_reset[n] - slopes.after[k] * work.release_dot[n] - dot.drive[n]
+        v_dot = neuron.release_jvp(dot, n, slopes.after[k], work.release_dot[n])
+        row[j, 0] = v_dot - dot.drive[n]
         if problem.tables.with_rates:
             primal = 1 + problem.tables.gain.shape[0]
             row[j, primal] = problem.neurons.v_reset[n] - problem.neurons.drive[n]
     else:
-        difference = dot.v_th[n] - (row[j, 0] + dot.drive[n])
-        t_dot = difference / slopes.before[k] if difference != 0.0 else 0.0
+        t_dot = neuron.later_by(dot.v_th[n] - (row[j, 0] + dot.drive[n]), slopes.before[k])
         work.spike_dot[k] = t_dot
         work.emission_dot[problem.emissions.of_spike[k]] = t_dot
         work.release_dot[n] = t_dot + dot.t_ref[n]
@@ -88,11 +88,11 @@ def go_through_own(problem, work, b):
     """Take these neurons through their events, and to the end of the window."""
     pieces, tables, windows = work.pieces, problem.tables, problem.windows
     row, out = pieces.row[b], work.out[b]
-    w = work.now[0]
+    w = work.now[0].window
     width = row.shape[1]
-    i = work.counts[b, OWN]
+    i = work.counts[b].own
     j = np.int64(0)
-    while j < work.counts[b, N_PIECES]:
+    while j < work.counts[b].n_pieces:
         n = pieces.neuron[b, j]
         time = edge(windows, w)
         while True:
@@ -110,4 +110,4 @@ def go_through_own(problem, work, b):
         work.at[n] = w + 1
         pieces.is_special[n] = 0
         j += 1
-    work.counts[b, OWN] = i
+    work.counts[b].own = i

@@ -8,19 +8,27 @@ from numpy.typing import NDArray
 from adjoint.layout import model_tangent
 from adjoint.types import Parameters
 from adjoint.windows.forward.loop import run_tangents
-from adjoint.windows.forward.types import OWN, Departures, Direction, TangentWork, WindowForward
+from adjoint.windows.forward.types import (
+    COUNTS,
+    PROGRESS,
+    Departures,
+    Direction,
+    TangentWork,
+    WindowForward,
+)
 from adjoint.windows.responses import window_tables
-from adjoint.windows.room import aligned_zeros, room_for_chunk, room_for_found, room_for_pieces
 from adjoint.windows.run import WindowPass
 from adjoint.windows.section import Before, Section, most_together, room_of_pieces, section_of
+from adjoint.windows.types import aligned_zeros, room_for_chunk, room_for_found, room_for_pieces
 from queues.compiled.barrier import claims
 from refsim.network.network import Network
 from refsim.network.voltages import start_of
 from refsim.question import Question
-from refsim.results.simulation import Spikes
+from refsim.results.result import Spikes
 from refsim.status import DONE, RUNNING
 from refsim.threads import Crew
 from refsim.types import Float
+from refsim.windows.types import cleared
 
 _SHARE = 2_000_000  # arrivals of a thread between two looks at the keyboard
 
@@ -59,7 +67,6 @@ def window_tangents(
         emissions=section.emissions,
         own=section.own,
         slopes=section.slopes,
-        is_plain=len(network.model.ports.rate) == 1 and tables.poly.shape[1] == 1,
     )
     work = _begun(windows, problem, section, direction)
     status = RUNNING
@@ -95,8 +102,9 @@ def _begun(
     n, n_blocks = network.n_neurons, len(windows.rows.edge) - 1
     n_states, n_responses = len(problem.tables.gain), problem.tables.over.shape[3]
     width = (1 + n_states) * (2 if problem.tables.with_rates else 1)
-    counts = np.zeros((n_blocks, 8), dtype=np.int64)
-    counts[:, OWN] = section.own.start[1:]
+    counts, now = cleared(COUNTS, n_blocks), cleared(PROGRESS, 1)
+    counts.own = section.own.start[1:]
+    now.status, now.done = RUNNING, -1
     return TangentWork(
         row=_rows_at_start(network, problem, direction, width),
         at=np.zeros(n, dtype=np.int32),
@@ -111,7 +119,7 @@ def _begun(
         found=room_for_found(n_blocks, windows.rows),
         out=np.zeros((n_blocks, n_responses)),
         counts=counts,
-        now=np.array([0, RUNNING, -1, 0]),
+        now=now,
         claims=claims(n_blocks),
     )
 

@@ -5,7 +5,7 @@ states (K). Where a time constant has a tangent the primal excursion and states 
 which their tangents then take.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from adjoint.windows.types import (
     Windows,
 )
 from refsim.types import Float, Int, NeuronArrays, Rows
+from refsim.windows.types import counters, counters_of_blocks
 
 
 class Direction(NamedTuple):
@@ -44,7 +45,6 @@ class WindowForward(NamedTuple):
     emissions: Emissions
     own: OwnEvents  # to be read from the last of a block to the first
     slopes: Slopes
-    is_plain: bool  # one exponential port and one class of neurons
 
 
 class Departures(NamedTuple):
@@ -74,12 +74,19 @@ class TangentWork(NamedTuple):
     chunk: Chunk
     found: Found
     out: Float  # (B, Q) responses of one arrival
-    counts: Int  # (B, 8) see the names below
-    now: Int  # (4,) window, status, last window that is done
+    counts: Any  # (B,) of COUNTS
+    now: Any  # (1,) of PROGRESS
     claims: Int  # blocks that threads have taken on in this window
 
 
-# Columns of ``counts``: emissions that have entered, events of neurons' own that are still to
-# come (one more than the number of the next), emissions under way, arrivals of the last window,
-# rows of ``pieces`` that are taken in this window.
-ENTERED, OWN, PENDING, EVENTS, N_PIECES = range(5)
+# The counters of a block.
+COUNTS = counters_of_blocks(
+    "entered",  # emissions that have entered
+    "own",  # one more than the number of the next event of a neuron's own
+    "pending",  # emissions under way
+    "events",  # arrivals of the last window
+    "n_pieces",
+)
+
+# Where the pass is.
+PROGRESS = counters("window", "status", "done")  # the last is the last window that is done

@@ -1,8 +1,9 @@
 """The neuron model as the event loop and the adjoint see it.
 
-LIF is the first model. Another one brings its own flow, slope, crossing and arrival with their
-tangents and adjoints, and is chosen here, by an integer in the model and one ``if`` a function
-(functions passed to kernels would miss the disk cache); the loops stay as they are.
+Another model is a folder beside this one, with functions of these names: flow, slope and crossing,
+what happens at arrivals, spikes and releases, and their tangents and adjoints. Engines that have
+states of another layout call the rules of single events all the same (`later_by`, `release_jvp`,
+`late_vjp`, `reset_vjp`), and bounds by `refsim.models.lif.bound`.
 """
 
 from refsim.models.lif.adjoint import (
@@ -10,8 +11,10 @@ from refsim.models.lif.adjoint import (
     arrive_vjp,
     fire_vjp,
     flow_vjp,
+    late_vjp,
     membrane_vjp,
     release_vjp,
+    reset_vjp,
     sample_vjp,
     start_vjp,
 )
@@ -19,11 +22,14 @@ from refsim.models.lif.crossing import earliest_crossing, next_crossing, scratch
 from refsim.models.lif.flow import (
     arrive,
     arrive_jvp,
+    fire,
     flow_current,
     flow_current_jvp,
     flow_excursion,
     flow_voltage,
     flow_voltage_jvp,
+    later_by,
+    release_jvp,
     slope,
 )
 
@@ -33,6 +39,7 @@ __all__ = [
     "arrive_jvp",
     "arrive_vjp",
     "earliest_crossing",
+    "fire",
     "fire_vjp",
     "flow_current",
     "flow_current_jvp",
@@ -40,9 +47,13 @@ __all__ = [
     "flow_vjp",
     "flow_voltage",
     "flow_voltage_jvp",
+    "late_vjp",
+    "later_by",
     "membrane_vjp",
     "next_crossing",
+    "release_jvp",
     "release_vjp",
+    "reset_vjp",
     "sample_vjp",
     "scratch",
     "slope",

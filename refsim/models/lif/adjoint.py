@@ -24,8 +24,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from queues.compiled.jit import kernel
+from queues.compiled.jit import inner_kernel, kernel
 from refsim.models.lif.exponentials import convolve2, convolve3, convolve4
+from refsim.models.lif.flow import later_by
 from refsim.types import Float, Int
 
 
@@ -185,7 +186,16 @@ def arrive_vjp(model, adj, bar, n, p, weight, t):
         bar.port_gain[p] += weight * x / model.ports.gain[p]
     bar.rate[n] += weight * rate_x
     bar.port_rate[i] += weight * own
-    return x, weight * (model.ports.rate[i] * x - driven)
+    return x, late_vjp(model, p, weight, x, driven)
+
+
+@inner_kernel
+def late_vjp(model, p, weight, x, driven):
+    """Return dL/dt of an arrival that meets the adjoint ``x`` of its state.
+
+    ``driven`` is the adjoint of what the state drives, times the rate or gain by which it does.
+    """
+    return weight * (model.ports.rate[model.ports.first[p]] * x - driven)
 
 
 @kernel
@@ -198,17 +208,20 @@ def release_vjp(model, adj, bar, n):
     adj.held[n] = 1
 
 
+@inner_kernel
+def reset_vjp(bar, n, after, slope_after):
+    """Go back from ``after`` = dL/dV at a release to the spike before; return -dL/dt of that."""
+    moved = after * slope_after
+    bar.v_reset[n] += after
+    bar.t_ref[n] -= moved
+    return moved
+
+
 @kernel
 def fire_vjp(adj, bar, n, slope_before, slope_after, time_bar):
     """Cross a spike backwards, with dL/dt = ``time_bar`` from all that it caused elsewhere."""
-    after = adj.after[n]
-    moved = after * slope_after
-    q = 0.0
-    if time_bar - moved != 0.0:
-        q = (time_bar - moved) / slope_before
+    q = later_by(time_bar - reset_vjp(bar, n, adj.after[n], slope_after), slope_before)
     bar.v_th[n] += q
-    bar.v_reset[n] += after
-    bar.t_ref[n] -= moved
     adj.v[n] = -q
     adj.after[n] = 0.0
     adj.held[n] = 0

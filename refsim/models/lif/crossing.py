@@ -26,6 +26,7 @@ import math
 import numpy as np
 
 from queues.compiled.jit import kernel
+from refsim.models.lif.bound import MARGIN, stays_below
 from refsim.models.lif.exponentials import convolve2
 from refsim.models.lif.flow import flow_excursion, flow_voltage, slope
 from refsim.types import Scratch
@@ -154,16 +155,17 @@ def _root_between(model, n, v, x, j, low, high, positive):
 
 
 @kernel
-def _roots(model, n, v, x, j, horizon, edges, n_edges, roots):
-    """Write the roots of member ``j`` in (0, horizon) to ``roots`` and return their number.
+def _roots(model, n, v, x, j, edges, n_edges, roots):
+    """Write the roots of member ``j`` before the horizon to ``roots`` and return their number.
 
-    ``edges`` holds the ``n_edges`` roots of member ``j + 1`` in order.
+    ``edges`` holds the ``n_edges`` roots of member ``j + 1`` in order, then the horizon; and so
+    does ``roots`` in the end.
     """
     found = np.int64(0)
     low = 0.0
     positive = _is_positive_at_first(model, n, v, x, j)
     for k in range(n_edges + 1):
-        high = edges[k] if k < n_edges else horizon
+        high = edges[k]
         if k > 0:
             positive = _member(model, n, v, x, j, low) > 0.0
         root = _root_between(model, n, v, x, j, low, high, positive)
@@ -171,6 +173,7 @@ def _roots(model, n, v, x, j, horizon, edges, n_edges, roots):
             roots[found] = root
             found += 1
         low = high
+    roots[found] = low
     return found
 
 
@@ -188,8 +191,7 @@ def earliest_crossing(model, n, v, x):
     drive = model.neurons.drive[n]
     v_th = model.neurons.v_th[n]
     ports = model.ports
-    highest = max(v, drive)
-    reach = 0.0
+    excitation, reach = 0.0, 0.0
     falling = True
     for p in range(ports.first.shape[0]):
         i = ports.first[p]
@@ -200,13 +202,12 @@ def earliest_crossing(model, n, v, x):
             current += ports.gain[p] / ports.rate[i] * max(x[i], 0.0)
             falling = falling and model.chain.weight[0, last] * x[last] <= 0.0
         reach += current
-        highest += min(1.0, a / ports.rate[last]) * current
-    # The sums have a handful of terms: 1e-14 of their size covers their rounding.
-    if highest + 1e-14 * (abs(highest) + abs(v) + abs(drive)) < v_th:
+        excitation += min(1.0, a / ports.rate[last]) * current
+    if stays_below(v_th, v, drive, excitation):
         return math.inf
     if falling and slope(model, n, v, x) <= 0.0:
         return math.inf
-    steepest = a * (drive - v + reach + 1e-14 * (abs(drive) + abs(v) + reach))
+    steepest = a * (drive - v + reach + MARGIN * (abs(drive) + abs(v) + reach))
     if v >= v_th or steepest <= 0.0:
         return 0.0
     return (1.0 - 1e-9) * ((v_th - v) / steepest)
@@ -224,13 +225,14 @@ def next_crossing(model, n, v, x, horizon, scratch):
     edges = scratch.roots
     roots = scratch.roots_next
     n_edges = np.int64(0)
+    edges[0] = horizon
     for j in range(x.shape[0], 0, -1):
-        n_edges = _roots(model, n, v, x, j, horizon, edges, n_edges, roots)
+        n_edges = _roots(model, n, v, x, j, edges, n_edges, roots)
         edges, roots = roots, edges
     low = 0.0
     f_low = v - v_th
     for k in range(n_edges + 1):
-        high = edges[k] if k < n_edges else horizon
+        high = edges[k]
         f_high = _member(model, n, v, x, np.int64(0), high)
         if f_low < 0.0 and f_high > 0.0:
             return _root(model, n, v, x, np.int64(0), low, high, True)

@@ -1,4 +1,4 @@
-r"""The leaky integrate-and-fire neuron in closed form: flow, slope, arrival, and their tangents.
+r"""The leaky integrate-and-fire neuron in closed form: flow, slope, events, and their tangents.
 
     V' = rate (drive - V + sum of the port currents)
 
@@ -11,6 +11,11 @@ current. With gain = r exp(log1p(z)/z), z = r/s - 1, the cascade answers a unit 
 difference of exponentials of unit peak, (e^{-st} - e^{-rt})/q, and has no singularity at r = s,
 where it is the alpha function.
 
+Arrivals, spikes and releases are rules that all engines call, on states of their own layout; their
+adjoints (``_vjp``) are in `refsim.models.lif.adjoint`. Engines that take all arrivals of a window
+at once have the rule of an arrival, and the flow up to the end of the window, in one:
+tests/adjoint/test_rules.py holds those against the rules here.
+
 Functions act on one neuron: ``v`` is its voltage, ``x`` the row of its synaptic states.
 Tangents (suffix ``_jvp``) are taken at fixed time, as in E. Hairer, S. P. Norsett and G. Wanner,
 Solving Ordinary Differential Equations I, section I.14.
@@ -20,7 +25,7 @@ import math
 
 import numpy as np
 
-from queues.compiled.jit import kernel
+from queues.compiled.jit import inner_kernel, kernel
 from refsim.models.lif.exponentials import convolve2, convolve3, convolve4
 
 
@@ -80,12 +85,6 @@ def flow_current(model, x, dt):
             s = ports.rate[i + 1]
             x[i + 1] = x[i + 1] * math.exp(-s * dt) + ports.gain[p] * x[i] * convolve2(r, s, dt)
         x[i] = x[i] * math.exp(-r * dt)
-
-
-@kernel
-def arrive(model, p, weight, x):
-    """Let a spike arrive at port ``p``."""
-    x[model.ports.first[p]] += weight
 
 
 @kernel
@@ -159,21 +158,57 @@ def flow_current_jvp(model, dot, x, x_dot, dt):
         x_dot[i] = (x_dot[i] - r_dot * dt * x[i]) * math.exp(-r * dt)
 
 
+# What happens at one time --------------------------------------------------------------------
+
+
 @kernel
-def arrive_jvp(model, n, p, weight, weight_dot, t_dot, held, v_dot, x_dot):
-    """Return the tangent of the voltage after an arrival; ``x_dot`` is changed in place.
+def arrive(model, p, weight, x):
+    """Let a spike arrive at port ``p``."""
+    x[model.ports.first[p]] += weight
+
+
+@kernel
+def arrive_jvp(model, n, p, weight, weight_dot, t_dot, x_dot):
+    """Change the tangents ``x_dot`` by an arrival; return what that of a free voltage loses.
 
     A later arrival by ``t_dot`` leaves the state short of what the new spike would have done in
-    that time: it has not decayed, and not acted on the next stage.
+    that time: it has not decayed, and not acted on the next stage, or else on the voltage.
     """
     i = model.ports.first[p]
     late = weight * t_dot
     x_dot[i] += weight_dot + model.ports.rate[i] * late
     if model.ports.order[p] == 2:
         x_dot[i + 1] -= model.ports.gain[p] * late
-    elif not held:
-        v_dot -= model.neurons.rate[n] * late
-    return v_dot
+        return 0.0
+    return model.neurons.rate[n] * late
+
+
+@inner_kernel
+def fire(model, n, t):
+    """Return the voltage after a spike at ``t``, and the end of refractoriness."""
+    return model.neurons.v_reset[n], t + model.neurons.t_ref[n]
+
+
+@inner_kernel
+def later_by(short, slope):
+    """Return by how much a crossing with this slope comes later if the voltage is ``short`` of it.
+
+    It is a factor, and so its own transpose: tangents and adjoints of spike times pass by it. Where
+    nothing passes, a crossing without slope does no harm.
+    """
+    return short / slope if short != 0.0 else 0.0
+
+
+@inner_kernel
+def release_jvp(dot, n, slope, release_dot):
+    """Return the tangent of the voltage of neuron ``n`` that leaves its reset with a slope.
+
+    ``dot`` has the tangents of the neurons' parameters, ``release_dot`` is that of the time.
+    """
+    return dot.v_reset[n] - slope * release_dot
+
+
+# Parameters --------------------------------------------------------------------------------------
 
 
 def log_ratio(r: float, s: float) -> float:

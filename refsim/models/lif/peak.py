@@ -15,7 +15,8 @@ def turning_points(model, n, v, x, horizon, scratch):
     edges = scratch.roots
     roots = scratch.roots_next
     found = np.int64(0)
+    edges[0] = horizon
     for j in range(x.shape[0], 0, -1):
-        found = _roots(model, n, v, x, j, horizon, edges, found, roots)
+        found = _roots(model, n, v, x, j, edges, found, roots)
         edges, roots = roots, edges
     return found, edges

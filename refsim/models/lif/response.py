@@ -13,7 +13,6 @@ where the current is the last state of the port.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 
 from queues.compiled.jit import kernel
 from refsim.models.lif.exponentials import convolve2, convolve3
+from refsim.models.lif.flow import flow_excursion
 from refsim.types import Float, Int, Model
 
 MOST_CLASSES = 16  # membrane time constants; with more of them responses are not tabulated
@@ -47,6 +47,15 @@ class Responses(NamedTuple):
 
 
 @kernel
+def fill_lifts(model, n, dt, x, lift):
+    """Write the voltage that a unit in each state has brought about; ``x`` is a state of zeros."""
+    for k in range(x.shape[0]):
+        x[k] = 1.0
+        lift[k] = flow_excursion(model, n, 0.0, x, dt)
+        x[k] = 0.0
+
+
+@kernel
 def respond(model, rate, p, u, out):
     """Write lift, first and second state ``u`` after an arrival at port ``p``.
 
@@ -68,17 +77,13 @@ def responses(model: Model, length: float) -> Responses:
     """Return the responses of a model up to ``length`` ms after an arrival."""
     rate, kind = np.unique(model.neurons.rate, return_inverse=True)
     n_ports = len(model.ports.order)
-    out = np.zeros(3)
+    times = times_within(length)
 
     def part(a: float, p: int, i: int) -> Float:
-        def at(z: Float) -> Float:
-            values = np.zeros(len(z))
-            for k, u in enumerate(0.5 * length * (z + 1.0)):
-                respond(model, a, p, float(u), out)
-                values[k] = out[i]
-            return values
-
-        return polynomial(at)
+        out = np.zeros((len(times), 3))
+        for u, row in zip(times, out, strict=True):
+            respond(model, a, p, float(u), row)
+        return polynomial(out[:, i])
 
     fitted = rate if len(rate) <= MOST_CLASSES else rate[:0]
     return Responses(
@@ -101,15 +106,19 @@ def _chebyshev() -> tuple[Float, NDArray[Any]]:
     return np.cos(angles).astype(np.float64), transform
 
 
-def polynomial(function: Callable[[Float], Float]) -> Float:
+def times_within(length: float) -> Float:
+    """Return the times at which `polynomial` wants the values of a function of 2 u/length - 1."""
+    return 0.5 * length * (_chebyshev()[0] + 1.0)
+
+
+def polynomial(values: Float) -> Float:
     """Return the coefficients of a polynomial on [-1, 1] that is a function to the last bits.
 
-    It interpolates at Chebyshev points, and ends where the terms of the Chebyshev series are below
-    rounding: more of them would only add their own. Sums are of higher precision where the
-    machine has one.
+    It interpolates ``values`` at Chebyshev points, and ends where the terms of the Chebyshev series
+    are below rounding: more of them would only add their own. Sums are of higher precision where
+    the machine has one.
     """
-    points, transform = _chebyshev()
-    values = function(points)
+    _, transform = _chebyshev()
     series = transform @ values
     large = np.flatnonzero(np.abs(series) > _NEGLIGIBLE * np.abs(values).max())
     terms = min(int(large[-1]) + 1, _MOST_TERMS) if large.size else 1

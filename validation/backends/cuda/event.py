@@ -17,23 +17,23 @@ from numpy.typing import NDArray
 
 from adjoint.batch.api import warn_of_conditioning
 from adjoint.batch.events import EventPullback
-from adjoint.batch.loop import BackArrays
 from adjoint.batch.pullback import BatchPullback, Vector
+from adjoint.events.groups import BackArrays
 from adjoint.events.loop import ReverseProblem
 from queues.exact.dispatch import STRUCTURES
 from queues.types import HeapOrRingArrays
 from refsim.batch.events import EventBatch
-from refsim.batch.loop import EMITTED, SPIKES
-from refsim.errors import IllConditionedWarning, InvalidValueError
+from refsim.errors import IllConditionedWarning, InvalidTypeError, InvalidValueError
+from refsim.events.options import Events, choose_queue
 from refsim.events.run import EventRun
 from refsim.network.inputs import Samples, SpikeTrain
 from refsim.network.network import Network
-from refsim.question import MAX_SPIKES, Question, choose_queue
+from refsim.question import MAX_SPIKES, Question
 from refsim.results.batch import BatchResult
 from refsim.status import FULL, SPIKE_LIMIT
 from refsim.transit.lossy import Lossy
-from refsim.types import Int
-from refsim.validate import choice, integer
+from refsim.types import EMITTED, SPIKES, Int
+from refsim.validate import choice, integer, shown
 from validation.backends.cuda import target as cuda_target
 from validation.comparison.backend import Answer, LossCotangents
 
@@ -54,11 +54,10 @@ def cuda_reason_of_absence() -> str | None:
 def simulate_batch(
     network: Network,
     inputs: Any,
-    duration: float | None = None,
+    duration: float,
     *,
+    engine: Events = Events(),  # noqa: B008  (frozen)
     samples: Any = None,
-    queue: str = "auto",
-    dt: float | None = None,
     max_spikes: int = MAX_SPIKES,
     room: int | None = None,
     memory: int = MEMORY,
@@ -67,10 +66,10 @@ def simulate_batch(
 
     Parameters
     ----------
-    network, inputs, duration, samples, dt, max_spikes
+    network, inputs, duration, samples, max_spikes
         As for :func:`refsim.simulate_batch`.
-    queue : {"auto", "heap", "fifo", "sorted_array"}
-        Structure of the queue of arrivals of each thread.
+    engine : Events
+        A thread of the device can have the queues "heap", "fifo" and "sorted_array".
     room : int, optional
         Spikes of a sample, and arrivals under way, that there is room for at first. Samples that
         have more are simulated again, with twice the room; nothing is lost.
@@ -90,7 +89,7 @@ def simulate_batch(
     InvalidValueError, InvalidTypeError, SpikeLimitError
         As :func:`refsim.simulate_batch`.
     """
-    run = prepared(network, inputs, duration, samples, queue, dt, max_spikes, room, memory)
+    run = prepared(network, inputs, duration, engine, samples, max_spikes, room, memory)
     cuda_target.check_available()
     return run.execute()
 
@@ -98,12 +97,11 @@ def simulate_batch(
 def vjp_batch(
     network: Network,
     inputs: Any,
-    duration: float | None = None,
+    duration: float,
     *,
+    engine: Events = Events(),  # noqa: B008  (frozen)
     samples: Any = None,
-    queue: str = "auto",
     adjoint_queue: str = "auto",
-    dt: float | None = None,
     max_spikes: int = MAX_SPIKES,
     room: int | None = None,
     memory: int = MEMORY,
@@ -112,7 +110,7 @@ def vjp_batch(
 
     Parameters
     ----------
-    network, inputs, duration, samples, queue, dt, max_spikes, room, memory
+    network, inputs, duration, engine, samples, max_spikes, room, memory
         As for :func:`simulate_batch`.
     adjoint_queue : {"auto", "heap", "fifo", "sorted_array"}
         Structure of the queue of the backward pass.
@@ -130,7 +128,7 @@ def vjp_batch(
     IllConditionedWarning
         As :func:`adjoint.vjp_batch`.
     """
-    run = prepared(network, inputs, duration, samples, queue, dt, max_spikes, room, memory)
+    run = prepared(network, inputs, duration, engine, samples, max_spikes, room, memory)
     name = _checked_queue("adjoint_queue", adjoint_queue, network)
     cuda_target.check_available()
     batch = run.execute()
@@ -145,8 +143,7 @@ def backend(
 
     Whether the case is well conditioned is for the judge to say, so there are no warnings.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", IllConditionedWarning)
+    with warnings.catch_warnings(action="ignore", category=IllConditionedWarning):
         batch, pullback = vjp_batch(network, [inputs], duration, samples=cotangents.samples)
     spikes = batch.spikes
     gradient = pullback([cotangents.of_spikes(spikes.neuron)], [cotangents.voltage])
@@ -165,20 +162,21 @@ def prepared(
     network: Any,
     inputs: Any,
     duration: Any,
+    engine: Any,
     samples: Any = None,
-    queue: Any = "auto",
-    dt: Any = None,
     max_spikes: Any = MAX_SPIKES,
     room: Any = None,
     memory: Any = MEMORY,
 ) -> CudaBatch:
     """Return a batch that has not been simulated; arguments as of :func:`simulate_batch`."""
+    if not isinstance(engine, Events):
+        raise InvalidTypeError(f"engine is {shown(engine)}; expected refsim.Events() on a device")
 
     def run(one: SpikeTrain | None, read: Samples | None) -> EventRun:
-        return EventRun(Question(network, one, duration, read, queue, dt, max_spikes))
+        return EventRun(Question(network, one, duration, read, max_spikes), engine)
 
     template = run(None, None)
-    _checked_queue("queue", queue, template.question.network)
+    _checked_queue("queue", engine.queue, template.question.network)
     at_first = None if room is None else integer("room", room, 1, 2**30)
     most = integer("memory", memory, 1)
     return CudaBatch(template, inputs, samples, run, at_first, most)

@@ -16,7 +16,8 @@ from typing import Any
 import numba.cuda
 import numpy as np
 
-from adjoint.batch.loop import BackArrays, run_samples_back
+from adjoint.batch.loop import run_samples_back
+from adjoint.events.groups import BackArrays
 from adjoint.events.keep import KeepsAll
 from adjoint.events.loop import ReverseProblem, ReverseTransit
 from queues.compiled.jit import inner_kernel

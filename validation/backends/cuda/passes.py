@@ -9,16 +9,17 @@ import numba.cuda
 import numpy as np
 from numpy.typing import NDArray
 
-from adjoint.batch.loop import BackArrays, BackCursor
+from adjoint.batch.loop import BackCursor
+from adjoint.events.groups import BackArrays
 from adjoint.events.loop import Pending, ReverseProblem
 from queues.exact import heap_or_ring, indexed_heap
 from queues.exact.dispatch import STRUCTURES
-from refsim.batch.loop import EMITTED, SPIKES, BatchArrays, Cursor
+from refsim.batch.loop import Cursor
 from refsim.events.loop import Problem
 from refsim.events.run import EventRun
 from refsim.models import lif as neuron
 from refsim.status import FULL
-from refsim.types import Float, Int, Tape
+from refsim.types import EMITTED, SPIKES, BatchArrays, Float, Int, Tape
 from validation.backends.cuda import kernels as cuda_kernels
 from validation.backends.cuda.target import bytes_of, configured, rows_on_device, to_device
 from validation.backends.cuda.types import BackRows, Bars, ForwardRows, Given
@@ -96,7 +97,7 @@ class ForwardPass:
 
     def start(self, rows: ForwardRows, which: Any, status: Any) -> None:
         """Launch the kernel, and do not wait for it."""
-        kind = _kind(self._template.question.queue)
+        kind = _kind(self._template.queue)
         launched = configured(cuda_kernels.simulate_samples, len(which), THREADS)
         launched(self._given, self._batch, rows, kind, which, status)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from adjoint.batch.bars import bars_in
 from adjoint.batch.loop import BackCursor
+from adjoint.events.bars import bars_in
 from adjoint.events.loop import Pending, ReverseWork
 from queues.compiled.jit import inner_kernel
 from queues.types import HeapOrRingArrays, IndexedHeapArrays

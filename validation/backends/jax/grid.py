@@ -1,6 +1,6 @@
 """A time-stepped simulator in JAX, in float64 or float32, by the rules of refsim.GridScheme.
 
-An independent second opinion on refsim.simulate_grid and adjoint.grid_vjp: a scan over steps, with
+An independent second opinion on refsim.Grid: a scan over steps, with
 a ring of the latest spikes of each neuron that carries their times with the tangents,
 differentiated by JAX. Nothing numerical is shared with refsim. It runs on whatever device JAX has,
 and a batch of spike trains in one call.

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from refsim.models.lif.parameters import OF_NEURONS, OF_SYNAPSES
 from refsim.network.inputs import Samples, SpikeTrain
 from refsim.network.network import Network
+from refsim.network.parameters import OF_NEURONS, OF_SYNAPSES
 from refsim.network.ports import DoubleExpPort
 
 Array = Any  # a jax.Array or numpy array

@@ -4,6 +4,7 @@ from typing import Any
 
 from adjoint.events.loop import WiringBar
 from refsim.models.lif.adjoint import ModelBar
+from refsim.network.network import Network
 
 
 def bars_in(flat: Any, s: int, n: int, k: int) -> tuple[WiringBar, ModelBar]:
@@ -21,3 +22,14 @@ def bars_in(flat: Any, s: int, n: int, k: int) -> tuple[WiringBar, ModelBar]:
         port_gain=flat[b + k : flat.shape[0]],
     )
     return WiringBar(weight=flat[0:s], delay=flat[s:a]), model_bar
+
+
+def bars_of(flat: Any, network: Network) -> tuple[WiringBar, ModelBar]:
+    """Return the parts of ``flat`` for a network."""
+    return bars_in(flat, len(network.synapses), network.n_neurons, len(network.tau))
+
+
+def size_of_bars(network: Network) -> int:
+    """Return how many numbers a gradient consists of."""
+    n, filters = network.n_neurons, len(network.tau)
+    return 2 * len(network.synapses) + 6 * n + filters + len(network.ports)

@@ -1,0 +1,1 @@
+"""Gradients of full layers: all neurons of a layer in vectors."""

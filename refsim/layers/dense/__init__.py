@@ -1,0 +1,1 @@
+"""Acyclic networks of one exponential port and full layers: all neurons of a layer in vectors."""
