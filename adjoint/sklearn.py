@@ -1,4 +1,4 @@
-"""Spiking networks as estimators of scikit-learn: in pipelines, searches and cross validation.
+"""A spiking classifier for scikit-learn: in pipelines, searches and cross validation.
 
 Features are scaled to [0, 1] by their extremes in the training set, and become spikes by an
 encoder; the network is trained by exact gradients (:func:`adjoint.training.fit`). Outputs that are
@@ -8,35 +8,32 @@ silent in a whole batch have their weights increased; ``history_.helped`` says h
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from adjoint.losses import WeightIncrease, without_threshold
+from adjoint.losses import WeightIncrease
 from adjoint.training import (
     Active,
     Adam,
-    Balanced,
     Cosine,
     Dense,
     FirstSpike,
     Latency,
     Model,
-    Objective,
     Sequential,
-    VoltageAtEnd,
     answers_of,
     calibrated,
     fit,
 )
 from adjoint.training.fit import readings_of
 from refsim.errors import MissingExtraError
+from refsim.validate import shown
 
 try:
-    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+    from sklearn.base import BaseEstimator, ClassifierMixin
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
 except ImportError:
@@ -50,111 +47,13 @@ Array = NDArray[Any]
 _TRIED = 64  # samples that weights are calibrated with
 
 
-class _Spiking(BaseEstimator):
-    """What classifiers and regressors have in common."""
-
-    _spikes = True  # whether outputs do
-
-    def __init__(
-        self,
-        hidden: Sequence[int] = (100,),
-        *,
-        encoder: Any = None,
-        duration: float = 60.0,
-        tau_m: float = 20.0,
-        activity: float = 1.5,
-        train_delays: bool = False,
-        epochs: int = 60,
-        batch: int = 32,
-        learning_rate: float = 2e-2,
-        engine: Any = "auto",
-        threads: int | None = None,
-        random_state: Any = None,
-        progress: bool = False,
-    ):
-        self.hidden = hidden
-        self.encoder = encoder
-        self.duration = duration
-        self.tau_m = tau_m
-        self.activity = activity
-        self.train_delays = train_delays
-        self.epochs = epochs
-        self.batch = batch
-        self.learning_rate = learning_rate
-        self.engine = engine
-        self.threads = threads
-        self.random_state = random_state
-        self.progress = progress
-
-    def _fit(self, values: Array, targets: Array, n_outputs: int, objective: Objective) -> None:
-        self.low_, high = values.min(axis=0), values.max(axis=0)
-        self.span_ = np.where(high > self.low_, high - self.low_, 1.0)
-        rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
-        given = self._encoded(values)
-        model = self._begun(self._encoder().channels(values.shape[1]), n_outputs, given, rng)
-        trained = fit(
-            model,
-            given,
-            targets,
-            self.duration,
-            objective,
-            wrt=("weight", "delay") if self.train_delays else ("weight",),
-            epochs=self.epochs,
-            batch=self.batch,
-            adam=Adam(self.learning_rate),
-            schedule=Cosine(),
-            silent=WeightIncrease(model.outputs, _step_of(model), 0.9) if self._spikes else None,
-            rng=rng,
-            progress=self.progress,
-            **self._options(),
-        )
-        self.model_: Model = trained.model
-        self.history_ = trained.history
-        self.n_iter_ = len(trained.history.loss)
-
-    def _begun(
-        self, n_inputs: int, n_outputs: int, given: list[Any], rng: np.random.Generator
-    ) -> Model:
-        """Return a network all of whose layers are active, before it is trained."""
-        sizes = [n_inputs, *self.hidden, n_outputs]
-        outputs = Active(2.0, 0.6) if self._spikes else Balanced()
-        # Readouts remember the whole trial.
-        constants = [self.tau_m] * len(self.hidden)
-        constants.append(self.tau_m if self._spikes else self.duration)
-        weights = [Active(2.0, 0.6)] * len(self.hidden) + [outputs]
-        layers = [
-            Dense(a, b, weight=weight, tau_m=tau_m)
-            for (a, b), weight, tau_m in zip(pairwise(sizes), weights, constants, strict=True)
-        ]
-        model = Sequential(*layers).build(rng)
-        if not self._spikes:
-            network = without_threshold(model.network, model.outputs)
-            model = replace(model, network=network)
-        activity = [self.activity] * len(self.hidden) + [2.0 * self._spikes]
-        return calibrated(model, given[:_TRIED], self.duration, activity, **self._options())
-
-    def _encoder(self) -> Any:
-        return Latency(0.0, 0.5 * self.duration) if self.encoder is None else self.encoder
-
-    def _options(self) -> dict[str, Any]:
-        return {"engine": self.engine, "threads": self.threads}
-
-    def _encoded(self, values: Array) -> list[Any]:
-        shares = np.clip((values - self.low_) / self.span_, 0.0, 1.0)
-        return list(self._encoder()(shares))
-
-    def _checked(self, X: ArrayLike) -> Array:
-        check_is_fitted(self)
-        return np.asarray(validate_data(self, X, reset=False, dtype=np.float64))
-
-
 def _step_of(model: Model) -> float:
     """Return by how much weights onto silent outputs grow: a twentieth of what they are."""
     onto = np.isin(model.network.post, model.outputs)
     return 0.05 * float(np.abs(model.network.weight[onto]).mean())
 
 
-class SpikingClassifier(ClassifierMixin, _Spiking):  # type: ignore[misc]
+class SpikingClassifier(ClassifierMixin, BaseEstimator):
     """Classes by the output neuron that spikes first.
 
     Parameters
@@ -208,28 +107,26 @@ class SpikingClassifier(ClassifierMixin, _Spiking):  # type: ignore[misc]
         epochs: int = 60,
         batch: int = 32,
         learning_rate: float = 2e-2,
-        scale: float = 1.5,
+        scale: float = 0.5,
         engine: Any = "auto",
         threads: int | None = None,
         random_state: Any = None,
         progress: bool = False,
     ):
-        super().__init__(
-            hidden,
-            encoder=encoder,
-            duration=duration,
-            tau_m=tau_m,
-            activity=activity,
-            train_delays=train_delays,
-            epochs=epochs,
-            batch=batch,
-            learning_rate=learning_rate,
-            engine=engine,
-            threads=threads,
-            random_state=random_state,
-            progress=progress,
-        )
+        self.hidden = hidden
+        self.encoder = encoder
+        self.duration = duration
+        self.tau_m = tau_m
+        self.activity = activity
+        self.train_delays = train_delays
+        self.epochs = epochs
+        self.batch = batch
+        self.learning_rate = learning_rate
         self.scale = scale
+        self.engine = engine
+        self.threads = threads
+        self.random_state = random_state
+        self.progress = progress
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> SpikingClassifier:
         """Train on samples (N, features) and their labels (N,)."""
@@ -238,9 +135,9 @@ class SpikingClassifier(ClassifierMixin, _Spiking):  # type: ignore[misc]
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(
-                f"y has one class, {self.classes_[0]!r}; expected samples of at least two classes"
+                f"y has one class, {shown(self.classes_[0])}; expected samples of two or more"
             )
-        self._fit(X, labels, len(self.classes_), FirstSpike(self.scale))
+        self._fit(X, labels, len(self.classes_))
         return self
 
     def predict(self, X: ArrayLike) -> Array:
@@ -260,36 +157,54 @@ class SpikingClassifier(ClassifierMixin, _Spiking):  # type: ignore[misc]
         odds = np.exp((times.min(axis=1, keepdims=True) - times) / self.scale)
         return np.asarray(odds / odds.sum(axis=1, keepdims=True))
 
+    def _fit(self, values: Any, targets: Array, n_outputs: int) -> None:
+        self.low_, high = values.min(axis=0), values.max(axis=0)
+        self.span_ = np.where(high > self.low_, high - self.low_, 1.0)
+        rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
+        given = self._encoded(values)
+        model = self._begun(self._encoder().channels(values.shape[1]), n_outputs, given, rng)
+        trained = fit(
+            model,
+            given,
+            targets,
+            self.duration,
+            FirstSpike(self.scale),
+            wrt=("weight", "delay") if self.train_delays else ("weight",),
+            epochs=self.epochs,
+            batch=self.batch,
+            adam=Adam(self.learning_rate),
+            schedule=Cosine(),
+            silent=WeightIncrease(model.outputs, _step_of(model), 0.9),
+            rng=rng,
+            progress=self.progress,
+            **self._options(),
+        )
+        self.model_: Model = trained.model
+        self.history_ = trained.history
+        self.n_iter_ = len(trained.history.loss)
 
-class SpikingRegressor(RegressorMixin, _Spiking):  # type: ignore[misc]
-    """Numbers by the voltages of output neurons without threshold, at the end of the trial.
+    def _begun(
+        self, n_inputs: int, n_outputs: int, given: list[Any], rng: np.random.Generator
+    ) -> Model:
+        """Return a network all of whose layers are active, before it is trained."""
+        sizes = [n_inputs, *self.hidden, n_outputs]
+        layers = [
+            Dense(a, b, weight=Active(2.0, 0.6), tau_m=self.tau_m) for a, b in pairwise(sizes)
+        ]
+        model = Sequential(*layers).build(rng)
+        activity = [self.activity] * len(self.hidden) + [2.0]
+        return calibrated(model, given[:_TRIED], self.duration, activity, **self._options())
 
-    The voltage 0 stands for the mean of the targets, and 1 for a standard deviation more.
-    Parameters are those of :class:`SpikingClassifier` but for ``scale``.
+    def _encoder(self) -> Any:
+        return Latency(0.0, 0.5 * self.duration) if self.encoder is None else self.encoder
 
-    Attributes
-    ----------
-    model_ : Model
-        The trained network.
-    history_ : History
-        Loss and error of each epoch.
-    """
+    def _options(self) -> dict[str, Any]:
+        return {"engine": self.engine, "threads": self.threads}
 
-    _spikes = False
+    def _encoded(self, values: Array) -> list[Any]:
+        shares = np.clip((values - self.low_) / self.span_, 0.0, 1.0)
+        return list(self._encoder()(shares))
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> SpikingRegressor:
-        """Train on samples (N, features) and targets (N,) or (N, outputs)."""
-        X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True, multi_output=True)
-        targets = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
-        self.is_flat_ = np.ndim(y) == 1
-        self.mean_, spread = targets.mean(axis=0), targets.std(axis=0)
-        self.spread_ = np.where(spread > 0.0, spread, 1.0)
-        self._fit(X, (targets - self.mean_) / self.spread_, targets.shape[1], VoltageAtEnd())
-        return self
-
-    def predict(self, X: ArrayLike) -> Array:
-        """Return the numbers of each sample."""
-        given = self._encoded(self._checked(X))
-        found = answers_of(self.model_, VoltageAtEnd(), given, self.duration, **self._options())
-        numbers = self.mean_ + self.spread_ * found
-        return np.asarray(numbers[:, 0] if self.is_flat_ else numbers)
+    def _checked(self, X: ArrayLike) -> Array:
+        check_is_fitted(self)
+        return np.asarray(validate_data(self, X, reset=False, dtype=np.float64))

@@ -5,7 +5,7 @@ from adjoint.training.calibrate import calibrated
 from adjoint.training.encoders import Latency, Poisson, Population
 from adjoint.training.fit import Trained, TrainingInterrupted, answers_of, fit
 from adjoint.training.initial import Active, Balanced, Normal, Uniform
-from adjoint.training.objectives import FirstSpike, HighestVoltage, Objective, SpikeAt, VoltageAtEnd
+from adjoint.training.objectives import FirstSpike, HighestVoltage, Objective, SpikeAt
 from adjoint.training.optimizer import (
     RANGES,
     Adam,
@@ -42,7 +42,6 @@ __all__ = [
     "Trained",
     "TrainingInterrupted",
     "Uniform",
-    "VoltageAtEnd",
     "Within",
     "answers_of",
     "calibrated",

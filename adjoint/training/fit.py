@@ -28,6 +28,8 @@ from refsim.errors import (
     MissingExtraError,
 )
 from refsim.files.output import checked_path
+from refsim.layers.options import Layers
+from refsim.layers.plan import has_cycles
 from refsim.network.inputs import SpikeTrain
 from refsim.validate import boolean, generator, integer, members, shown
 
@@ -122,6 +124,14 @@ class _Training:
         return self.objective.score(answers, targets)
 
 
+def with_engine(model: Model, options: dict[str, Any]) -> dict[str, Any]:
+    """Return options with the engine of acyclic networks, where "auto" may be it."""
+    engine = options.get("engine", "auto")
+    if isinstance(engine, str) and engine == "auto" and not has_cycles(model.network):
+        engine = Layers()
+    return options | {"engine": engine}
+
+
 def answers_of(
     model: Model, objective: Objective, inputs: Sequence[Any], duration: float, **options: Any
 ) -> Array:
@@ -145,6 +155,7 @@ def readings_of(
     model: Model, objective: Objective, inputs: Sequence[Any], duration: float, **options: Any
 ) -> Array:
     """Return what is read of the outputs of each sample; arguments as of `answers_of`."""
+    options = with_engine(model, options)
     readout = objective.readout(model.outputs)
     samples = samples_for([readout], model.network, inputs, duration, **options)
     batch = simulate_batch(model.network, inputs, duration, samples=samples, **options)
@@ -213,7 +224,8 @@ def fit(
     progress : bool
         Whether to show a progress bar with loss and score; needs tqdm.
     **options
-        ``engine``, ``threads`` and ``max_spikes``, as for :func:`refsim.simulate_batch`.
+        ``engine``, ``threads`` and ``max_spikes``, as for :func:`refsim.simulate_batch`; "auto" is
+        :class:`refsim.Layers` for networks without cycles.
 
     Returns
     -------
@@ -234,6 +246,7 @@ def fit(
     data = _checked_data("inputs", inputs, "targets", targets)
     held_out = None if validation is None else _checked_validation(validation)
     names = checked_trainable(wrt)
+    options = with_engine(model, options)
     work = _Training(
         objective=objective,
         duration=duration,

@@ -15,7 +15,6 @@ from adjoint.losses import (
     MeanSquare,
     Readout,
     SpikeTime,
-    Voltage,
     VoltageMaximum,
 )
 from refsim.validate import LONGEST, scalar
@@ -60,7 +59,7 @@ class FirstSpike(Classes):
     Parameters
     ----------
     scale : float
-        The difference of times in ms that counts; a third of the synaptic time constant is good.
+        The difference of times in ms that counts; a tenth of the synaptic time constant is good.
     early : float
         Price of a late spike of the label, times exp(t/early_scale) - 1: without it, late spikes
         may be pushed out of the trial, where there is no gradient.
@@ -70,9 +69,9 @@ class FirstSpike(Classes):
         What stands for the time of an output that is silent, in ms; the end of the trial.
     """
 
-    scale: float = 1.5
-    early: float = 0.003
-    early_scale: float = 6.4
+    scale: float = 0.5
+    early: float = 0.05
+    early_scale: float = 10.0
     late: float | None = None
 
     sense = -1.0
@@ -119,30 +118,6 @@ class HighestVoltage(Classes):
     def loss(self, outputs: Array, targets: ArrayLike) -> Loss:
         """Return the loss of a batch with these labels."""
         return CrossEntropy(self.readout(outputs), targets, self.scale)
-
-
-@dataclass(frozen=True)
-class VoltageAtEnd:
-    """Numbers as voltages at the end of the trial: their mean square error.
-
-    The outputs are to have no threshold, see :func:`adjoint.losses.without_threshold`.
-    """
-
-    def readout(self, outputs: Array) -> Readout:
-        """Return the voltages at the end."""
-        return Voltage(outputs)
-
-    def loss(self, outputs: Array, targets: ArrayLike) -> Loss:
-        """Return the loss of a batch; targets are (B, outputs), in the unit of voltages."""
-        return MeanSquare(self.readout(outputs), targets)
-
-    def answers(self, values: Array) -> Array:
-        """Return the voltages."""
-        return values
-
-    def score(self, answers: Array, targets: Array) -> float:
-        """Return minus the root of the mean square error."""
-        return -float(np.sqrt(np.mean((answers - np.asarray(targets)) ** 2)))
 
 
 @dataclass(frozen=True)
