@@ -86,6 +86,11 @@ def obstacle(network: Network, duration: float) -> str | None:
     return f"synapses form a cycle: {named} -> {way[0]}"
 
 
+def has_cycles(network: Network) -> bool:
+    """Return whether synapses form a cycle."""
+    return bool((levels(network) < 0).any())
+
+
 def plan_of(network: Network) -> Plan:
     """Return the plan for a network without a cycle."""
     level = levels(network)

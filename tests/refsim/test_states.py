@@ -438,8 +438,8 @@ def test_the_state_of_any_run_is_one(engine, data, tmp_path_factory):
             refsim.load_state(case.network, path), case.duration, max_spikes=2 * MOST
         )
         rest = refsim.resume(piece, case.duration, max_spikes=2 * MOST)
-        # A neuron that is sampled in the last window is replayed in it, and without the sample, which
-        # a file forgets, it is swept: to rounding the same, and bits where there are no samples.
+        # A neuron that is sampled in the last window is replayed in it, and without the sample,
+        # which a file forgets, it is swept: to rounding the same, and bits without samples.
         rtol = 0.0 if engine == "event" or not len(piece.samples) else 1e-12
         if rest.conditioning.min_slope <= 0.01:
             rtol *= 1e3  # what slow crossings make of a last bit
