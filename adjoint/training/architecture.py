@@ -15,6 +15,7 @@ from adjoint.training.initial import Active, Balanced, Initial, Layer, drawn, pe
 from adjoint.types import Parameters
 from refsim.errors import InvalidTypeError, InvalidValueError
 from refsim.network.network import Network
+from refsim.network.parameters import NAMES, OF_NEURONS, OF_SYNAPSES
 from refsim.network.ports import ExpPort, Port
 from refsim.network.synapses import Synapses
 from refsim.validate import ReadOnlyArrays, generator, integer, members, shown, vector
@@ -22,9 +23,6 @@ from refsim.validate import ReadOnlyArrays, generator, integer, members, shown, 
 Array = NDArray[Any]
 
 _ACTIVE, _BALANCED = Active(), Balanced()
-
-_OF_NEURONS = ("tau_m", "v_rest", "v_th", "v_reset", "i_ext", "t_ref", "v0")
-_OF_SYNAPSES = ("weight", "delay")
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,7 +187,7 @@ class Model(ReadOnlyArrays):
         found = {}
         for name in checked_trainable(wrt):
             given = _values(self.network, name)
-            if name in _OF_SYNAPSES:
+            if name in OF_SYNAPSES:
                 once = np.zeros(self._n_tied)
                 once[self.tied] = given
                 given = once
@@ -201,7 +199,7 @@ class Model(ReadOnlyArrays):
         found = {}
         for name in checked_trainable(wrt):
             bar = np.asarray(getattr(gradient, name))
-            if name in _OF_SYNAPSES and self._n_tied < len(bar):
+            if name in OF_SYNAPSES and self._n_tied < len(bar):
                 bar = np.bincount(self.tied, bar, self._n_tied)
             found[name] = bar
         return found
@@ -212,7 +210,7 @@ class Model(ReadOnlyArrays):
         for name, given in parameters.items():
             if name == "tau":
                 changes["ports"] = _ports_with(self.network, np.asarray(given))
-            elif name in _OF_SYNAPSES:
+            elif name in OF_SYNAPSES:
                 changes[name] = vector(name, given, self._n_tied)[self.tied]
             else:
                 changes[name] = given
@@ -224,7 +222,7 @@ def checked_trainable(wrt: Wrt | list[str]) -> list[str]:
     names = checked_names(wrt)
     if "input_times" in names:
         raise InvalidValueError("wrt names input_times; expected parameters of the network")
-    return [name for name in (*_OF_SYNAPSES, "tau", *_OF_NEURONS) if name in names]
+    return [name for name in NAMES if name in names]
 
 
 def _values(network: Network, name: str) -> Array:
@@ -283,7 +281,7 @@ class Sequential:
         total = sum(layer.size for layer in self.layers)
         first, before = 0, total  # input channels follow the neurons
         parts, tied, groups, count = [], [], [], 0
-        of_neurons: dict[str, list[Array]] = {name: [] for name in _OF_NEURONS}
+        of_neurons: dict[str, list[Array]] = {name: [] for name in OF_NEURONS}
         for layer in self.layers:
             here = np.arange(first, first + layer.size)
             groups.append(here)
@@ -291,7 +289,7 @@ class Sequential:
                 parts.append(Synapses(pre, post, weight[number], delay[number], layer.port))
                 tied.append(number + count)
                 count += len(weight)
-            for name in _OF_NEURONS:
+            for name in OF_NEURONS:
                 of_neurons[name].append(_of_layer(layer, name))
             before, first = first, first + layer.size
         network = Network(

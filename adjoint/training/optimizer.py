@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refsim.errors import InvalidValueError
+from refsim.network.parameters import BOUNDED, OF_NETWORK, TIME_CONSTANTS
 from refsim.validate import LARGEST, scalar
 
 Array = NDArray[np.float64]
@@ -211,14 +212,6 @@ class Logarithmic:
 
 # Ranges of the parameters, where nothing else is said.
 RANGES: dict[str, Range] = {
-    "weight": Within(),
-    "delay": Within(0.0),
-    "tau": Logarithmic(),
-    "tau_m": Logarithmic(),
-    "t_ref": Within(0.0),
-    "v_th": Within(),
-    "v_reset": Within(),
-    "v_rest": Within(),
-    "i_ext": Within(),
-    "v0": Within(),
+    name: Logarithmic() if name in TIME_CONSTANTS else Within(0.0) if name in BOUNDED else Within()
+    for name in OF_NETWORK
 }

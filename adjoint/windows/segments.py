@@ -11,7 +11,7 @@ import numpy as np
 
 from adjoint.windows.types import FIRST, LIFT, LIFT_A, LIFT_R, Adjoints
 from queues.compiled.jit import by_type, inner_kernel, keep_apart, phase_kernel
-from queues.compiled.polynomials import SEVERAL, evaluate_several
+from queues.compiled.vector.polynomials import SEVERAL, evaluate_several
 
 
 @phase_kernel

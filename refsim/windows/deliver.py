@@ -16,11 +16,11 @@ from typing import NamedTuple
 import numpy as np
 
 from queues.compiled.jit import arrays_lie_apart, by_type, inner_kernel, keep_apart, phase_kernel
-from queues.compiled.pairs import add_scaled_pair
-from queues.compiled.polynomials import TERMS, polynomial, respond_to_group, scaled
 from queues.compiled.prefetch import prefetch, prefetch_line
-from queues.compiled.reached import AT_ONCE, count_reached
-from queues.compiled.vectors import LANES
+from queues.compiled.vector.pairs import add_scaled_pair
+from queues.compiled.vector.polynomials import TERMS, polynomial, respond_to_group, scaled
+from queues.compiled.vector.reached import AT_ONCE, count_reached
+from queues.compiled.vector.vectors import LANES
 from refsim.models.lif.response import respond
 from refsim.windows.types import OneExp
 

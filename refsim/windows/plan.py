@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from queues.compiled.jit import kernel
-from queues.compiled.polynomials import TERMS
+from queues.compiled.vector.polynomials import TERMS
 from refsim.models import lif as neuron
 from refsim.models.lif.exponentials import convolve2
 from refsim.models.lif.flow import log_ratio

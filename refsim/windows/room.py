@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from queues.compiled.barrier import claims
-from queues.compiled.vectors import LANES
+from queues.compiled.vector.vectors import LANES
 from refsim.types import Float, Rows, Tape
 from refsim.windows.types import (
     COUNTS,

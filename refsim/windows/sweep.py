@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from queues.compiled.jit import arrays_lie_apart, by_type, inner_kernel, keep_apart, phase_kernel
-from queues.compiled.masks import WIDTH, lowest_of, mask_of
+from queues.compiled.vector.masks import WIDTH, lowest_of, mask_of
 from refsim.models.lif.bound import excited, highest_with_one_state, may_reach
 from refsim.types import Float
 from refsim.windows.sleep import foresee, settle_visited

@@ -170,7 +170,8 @@ def test_poisson_rates():
     encode = training.Poisson(10.0, 1000.0, 1000.0, rng=0)
     first, second = encode([[0.0, 1.0], [0.5, 0.0]])
     counts = np.bincount(first.sources, minlength=2), np.bincount(second.sources, minlength=2)
-    np.testing.assert_allclose(counts, [[10, 1000], [505, 10]], atol=5 * np.sqrt(1000))
+    expected = np.array([[10, 1000], [505, 10]])
+    assert np.all(np.abs(counts - expected) < 5.0 * np.sqrt(expected))
     again = encode([[0.0, 1.0], [0.5, 0.0]])
     np.testing.assert_array_equal(again[1].times, second.times)
 
@@ -233,7 +234,9 @@ def test_the_first_step_goes_down_the_gradient():
 # --- the loop -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 20))]
+)
 def test_temporal_xor_is_learnt(seed):
     done = trained(150, small(seed), patience=None)
     answers = training.answers_of(done.model, FirstSpike(1.0), xor(), 40.0)

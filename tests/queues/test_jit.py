@@ -124,7 +124,7 @@ def test_pairs_grow_as_two_numbers_do(disabled):
     code = (
         "import numpy as np\n"
         "from numba import njit\n"
-        "from queues.compiled.pairs import add_scaled_pair\n"
+        "from queues.compiled.vector.pairs import add_scaled_pair\n"
         "@njit\n"
         "def grow(sums, place, factor, first, second):\n"
         "    for k in range(len(place)):\n"

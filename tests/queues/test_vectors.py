@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from queues.compiled import fused, masks as byte_mask, polynomials, reached
 from queues.compiled.jit import is_compiled, jit
-from queues.compiled.vectors import LANES
+from queues.compiled.vector import fused, masks as byte_mask, polynomials, reached
+from queues.compiled.vector.vectors import LANES
 
 needs_compiler = pytest.mark.skipif(not is_compiled(), reason="kernels are not compiled")
 

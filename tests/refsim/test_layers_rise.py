@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings, strategies as st
 
-from queues.compiled.decay import LONGEST, decay
 from queues.compiled.jit import kernel
-from queues.compiled.lines import read_line, weigh_line
+from queues.compiled.vector.decay import LONGEST, decay
+from queues.compiled.vector.lines import read_line, weigh_line
 from refsim.layers.dense.rise import crossing, fade, may_pass, solve, summit, tangents
 from refsim.layers.order import group, sort
 

@@ -314,7 +314,7 @@ def spikes_again(case):
     return any(len(train) > 1 for train in run(case).by_neuron())
 
 
-@pytest.mark.parametrize("conditioning", ["any", "good"])
+@pytest.mark.parametrize("conditioning", ["any", pytest.param("good", marks=pytest.mark.slow)])
 def test_a_spike_after_a_reset_shrinks_to_one_driven_neuron(conditioning):
     """One seed of seven ends at a neuron with inputs: no single choice turns these into a current.
 

@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from queues.compiled.decay import decay
 from queues.compiled.jit import inner_kernel, kernel
-from queues.compiled.lines import read_line, weigh_line
+from queues.compiled.vector.decay import decay
+from queues.compiled.vector.lines import read_line, weigh_line
 from refsim.layers.dense.group import (
     compose,
     gather,

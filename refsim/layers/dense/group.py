@@ -12,9 +12,9 @@ import math
 
 import numpy as np
 
-from queues.compiled.decay import decay
 from queues.compiled.jit import arrays_lie_apart, inner_kernel, keep_apart, phase_kernel
-from queues.compiled.masks import lowest_of, mask_of
+from queues.compiled.vector.decay import decay
+from queues.compiled.vector.masks import lowest_of, mask_of
 from refsim.layers.dense.rise import (
     crossing,
     fade,

@@ -30,8 +30,8 @@ import math
 
 import numpy as np
 
-from queues.compiled.decay import decay
 from queues.compiled.jit import arrays_lie_apart, inner_kernel, keep_apart, phase_kernel
+from queues.compiled.vector.decay import decay
 from refsim.types import Float
 
 COVERS = 1.0 + 1e-9  # the rounding of the safe test

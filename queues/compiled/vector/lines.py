@@ -12,9 +12,9 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from queues.compiled.fused import fma
 from queues.compiled.jit import is_compiled
-from queues.compiled.vectors import INDEX, LANES, NUMBER, VectorBuilder
+from queues.compiled.vector.fused import fma
+from queues.compiled.vector.vectors import INDEX, LANES, NUMBER, VectorBuilder
 
 
 def _emit_read(emit, k, factors, arrays):

@@ -8,9 +8,9 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from queues.compiled.fused import fma
 from queues.compiled.jit import inner_kernel, is_compiled
-from queues.compiled.vectors import INDEX, LANES, NUMBER, VectorBuilder
+from queues.compiled.vector.fused import fma
+from queues.compiled.vector.vectors import INDEX, LANES, NUMBER, VectorBuilder
 
 TERMS = 10
 _AT_ONCE = 2  # groups, for an operation waits for the one before it

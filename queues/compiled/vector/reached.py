@@ -9,7 +9,7 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from queues.compiled.jit import is_compiled
-from queues.compiled.vectors import INDEX, LANES, VectorBuilder
+from queues.compiled.vector.vectors import INDEX, LANES, VectorBuilder
 
 _PARTS = 2
 AT_ONCE = _PARTS * LANES

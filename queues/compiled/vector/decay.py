@@ -15,8 +15,8 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from queues.compiled.fused import fma
 from queues.compiled.jit import inner_kernel, is_compiled
+from queues.compiled.vector.fused import fma
 
 LONGEST = 708.0  # from here on e^{-z} is below normal numbers, and taken for 0
 

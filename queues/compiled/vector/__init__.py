@@ -1,0 +1,1 @@
+"""Several numbers at once: vectors, masks, fused operations, and functions of them."""
