@@ -18,7 +18,16 @@ from refsim.network.network import Network
 from refsim.network.parameters import NAMES, OF_NEURONS, OF_SYNAPSES
 from refsim.network.ports import ExpPort, Port
 from refsim.network.synapses import Synapses
-from refsim.validate import ReadOnlyArrays, generator, integer, members, shown, vector
+from refsim.validate import (
+    LONGEST,
+    ReadOnlyArrays,
+    boolean,
+    generator,
+    integer,
+    members,
+    shown,
+    vector,
+)
 
 Array = NDArray[Any]
 
@@ -66,6 +75,7 @@ class Dense:
         for name in ("n_in", "n_out"):
             integer(name, getattr(self, name), 1)
         integer("port", self.port, 0)
+        boolean("recurrent", self.recurrent)
 
     @property
     def size(self) -> int:
@@ -222,6 +232,8 @@ def checked_trainable(wrt: Wrt | list[str]) -> list[str]:
     names = checked_names(wrt)
     if "input_times" in names:
         raise InvalidValueError("wrt names input_times; expected parameters of the network")
+    if not names:
+        raise InvalidValueError("wrt is empty; expected at least one name of a parameter")
     return [name for name in NAMES if name in names]
 
 
@@ -318,7 +330,7 @@ class Sequential:
             size = int(number.max()) + 1
             fan = Layer(int(np.bincount(post).max()), peak)
             weights = drawn("weight", weight, size, fan, rng)
-            delays = np.maximum(drawn("delay", delay, size, fan, rng), 0.0)
+            delays = vector("delay", drawn("delay", delay, size, fan, rng), size, 0.0, LONGEST)
             return pre + origin, post + first, number, weights, delays
 
         found = [of(layer.pairs(), before, layer.weight, layer.delay)]

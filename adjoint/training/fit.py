@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,6 +35,9 @@ from refsim.network.inputs import SpikeTrain
 from refsim.validate import boolean, generator, integer, members, shown
 
 Array = NDArray[Any]
+
+_OF_OBJECTIVES = ("readout", "loss", "answers", "score")
+_OPTIONS = ("engine", "threads", "max_spikes")
 
 
 class TrainingInterrupted(KeepsPartial, KeyboardInterrupt):
@@ -220,7 +224,8 @@ def fit(
         Source of the order of samples.
     checkpoint : path, optional
         File to which the state of the training is written after each epoch. If it exists, training
-        goes on from there, to the last bit as if it had never stopped.
+        goes on from there, to the last bit as if it had never stopped; it has to be one of the
+        same objective, targets, duration and batches.
     progress : bool
         Whether to show a progress bar with loss and score; needs tqdm.
     **options
@@ -246,6 +251,7 @@ def fit(
     data = _checked_data("inputs", inputs, "targets", targets)
     held_out = None if validation is None else _checked_validation(validation)
     names = checked_trainable(wrt)
+    _check_kinds(model, objective, adam, schedule, ranges, regularizer, silent, options)
     options = with_engine(model, options)
     work = _Training(
         objective=objective,
@@ -264,7 +270,9 @@ def fit(
     for name in names:
         work.adam.rate_of(name)
     path = None if checkpoint is None else checked_path(checkpoint)
-    state, source = _begin(model, work, generator(rng), path)
+    about = (repr(work.objective), str(duration), str(size), *map(str, data[1].shape))
+    known = hashlib.sha256("|".join(about).encode() + data[1].tobytes()).hexdigest()
+    state, source = _begin(model, work, generator(rng), path, known)
     now = model.with_parameters(state.now)
     reason = f"{most} epochs are over"
     try:
@@ -285,6 +293,46 @@ def fit(
             partial,
         ) from None
     return _trained(model, state, reason)
+
+
+def _check_kinds(
+    model: Any,
+    objective: Any,
+    adam: Any,
+    schedule: Any,
+    ranges: Any,
+    regularizer: Any,
+    silent: Any,
+    options: dict[str, Any],
+) -> None:
+    """Raise if an argument is not of the kind that it should be."""
+    known = all(callable(getattr(objective, name, None)) for name in _OF_OBJECTIVES)
+    for name, value, is_right, expected in (
+        ("model", model, isinstance(model, Model), "a Model, as Sequential(...).build() makes it"),
+        ("objective", objective, known and not isinstance(objective, type), "as FirstSpike()"),
+        ("adam", adam, adam is None or isinstance(adam, Adam), "Adam(...) or None"),
+        ("schedule", schedule, _is_function(schedule), "a function such as Cosine()"),
+        ("regularizer", regularizer, _is_function(regularizer), "a function of the model"),
+        ("silent", silent, silent is None or isinstance(silent, WeightIncrease), "WeightIncrease"),
+        ("ranges", ranges, ranges is None or isinstance(ranges, Mapping), "a mapping of names"),
+    ):
+        if not is_right:
+            raise InvalidTypeError(f"{name} is {shown(value)}; expected {expected}")
+    for name, limits in (ranges or {}).items():
+        if name not in RANGES:
+            known_names = ", ".join(RANGES)
+            raise InvalidValueError(f"ranges has {shown(name)}; expected names among {known_names}")
+        if isinstance(limits, type) or not hasattr(limits, "pull"):
+            raise InvalidTypeError(
+                f"ranges[{name!r}] is {shown(limits)}; expected Within(...) or Logarithmic(...)"
+            )
+    for name in options:
+        if name not in _OPTIONS:
+            raise InvalidTypeError(f"fit got {name!r}; expected options {', '.join(_OPTIONS)}")
+
+
+def _is_function(value: Any) -> bool:
+    return value is None or (callable(value) and not isinstance(value, type))
 
 
 def _epoch(
@@ -329,12 +377,12 @@ def _epoch(
 
 
 def _begin(
-    model: Model, work: _Training, source: np.random.Generator, path: Path | None
+    model: Model, work: _Training, source: np.random.Generator, path: Path | None, known: str
 ) -> tuple[TrainingState, np.random.Generator]:
     """Return the state at the beginning, or that of a file, and the source of randomness."""
     now = model.parameters(work.wrt)
     adam = {name: work.adam.begin(value) for name, value in now.items()}
-    state = TrainingState(now=now, best=now, adam=adam, history=History())
+    state = TrainingState(now=now, best=now, adam=adam, history=History(), of=known)
     if path is not None and path.exists():
         return load_training(path, state, source)
     return state, source

@@ -85,6 +85,7 @@ class TrainingState:
     history: History
     best_score: float = -np.inf
     best_epoch: int = 0
+    of: str = ""  # digest of what is trained for
 
 
 def save_training(path: Path, state: TrainingState, source: np.random.Generator) -> None:
@@ -93,6 +94,7 @@ def save_training(path: Path, state: TrainingState, source: np.random.Generator)
         "rng": json.dumps(source.bit_generator.state, default=np.ndarray.tolist),
         "best_score": state.best_score,
         "best_epoch": state.best_epoch,
+        "of": state.of,
         "adam_step": np.array([memory.step for memory in state.adam.values()]),
         "names": np.array(list(state.now)),
     }
@@ -117,6 +119,8 @@ def load_training(
         arrays = read_arrays(path, _KIND)
         if [str(name) for name in arrays["names"]] != list(begun.now):
             raise ValueError(f"it trains {', '.join(arrays['names'])}")
+        if str(arrays["of"]) != begun.of:
+            raise ValueError("it is of another objective, targets, duration or batches")
         now, best, adam = {}, {}, {}
         for step, (name, value) in zip(arrays["adam_step"], begun.now.items(), strict=True):
             now[name], best[name], mean, square = (
@@ -124,7 +128,12 @@ def load_training(
                 for kind in ("now", "best", "mean", "square")
             )
             adam[name] = AdamState(int(step), mean, square)
-        rows = {name: arrays[f"history_{name}"].tolist() for name in vars(History())}
+        rows = {name: np.atleast_1d(arrays[f"history_{name}"]).tolist() for name in vars(History())}
+        epochs, best_epoch = len(rows["loss"]), int(arrays["best_epoch"])
+        if any(len(row) != epochs for row in rows.values()) or not 0 <= best_epoch <= epochs:
+            raise ValueError(f"its history has {epochs} epochs, the best being {best_epoch}")
+        if not np.isfinite([*rows["loss"], *rows["score"]]).all() or np.isnan(arrays["best_score"]):
+            raise ValueError("its history has numbers that are not finite")
         rows["helped"] = [int(count) for count in rows["helped"]]
         source.bit_generator.state = json.loads(str(arrays["rng"]))
         return (
@@ -134,7 +143,8 @@ def load_training(
                 adam=adam,
                 history=History(**rows),
                 best_score=float(arrays["best_score"]),
-                best_epoch=int(arrays["best_epoch"]),
+                best_epoch=best_epoch,
+                of=begun.of,
             ),
             source,
         )

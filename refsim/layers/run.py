@@ -34,6 +34,7 @@ class LayersRun(ExactRun):
     """
 
     engine = "layers"
+    holds = "has none of"
 
     def __init__(self, question: Question):
         super().__init__(question)

@@ -42,6 +42,7 @@ class EngineRun(Generic[Found]):
     """
 
     engine: ClassVar[str]
+    holds: ClassVar[str] = "holds"  # what a partial result does to the spikes so far
 
     def __init__(self, question: Question):
         self.question = question
@@ -55,9 +56,9 @@ class EngineRun(Generic[Found]):
             with question.progress(question.duration) as question.report:
                 self.run_to_the_end()
         except KeyboardInterrupt:
-            raise question.interrupted(self.result(self.now()), "holds") from None
+            raise question.interrupted(self.result(self.now()), self.holds) from None
         if self.status == SPIKE_LIMIT:
-            raise question.has_too_many_spikes(self.result(self.now()), "holds")
+            raise question.has_too_many_spikes(self.result(self.now()), self.holds)
         return self.result(question.duration)
 
     def run_to_the_end(self) -> None:

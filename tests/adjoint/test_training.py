@@ -264,6 +264,14 @@ def test_an_interrupted_training_goes_on_to_the_last_bit(tmp_path):
     assert rest.best_epoch == whole.best_epoch
     with pytest.raises(refsim.InvalidValueError, match="holds no state of this training: it train"):
         trained(6, checkpoint=path, wrt="weight")
+    with pytest.raises(refsim.InvalidValueError, match="it is of another objective, targets"):
+        trained(6, checkpoint=path, batch=2)
+    with np.load(path) as file:
+        arrays = dict(file)
+    for name, wrong in [("best_epoch", -4), ("history_loss", np.zeros(2)), ("best_score", np.nan)]:
+        np.savez(path, **(arrays | {name: wrong}))
+        with pytest.raises(refsim.InvalidValueError, match="its history has"):
+            trained(6, checkpoint=path)
     path.write_bytes(b"PK")
     with pytest.raises(refsim.InvalidValueError, match="holds no state of this training"):
         trained(6, checkpoint=path)
@@ -338,9 +346,26 @@ def test_bad_arguments():
         ({"validation": (xor(), [1])}, r"validation\[1\] has shape"),
         ({"patience": 0}, "patience is 0"),
         ({"progress": 1}, "progress is 1"),
+        ({"wrt": ()}, "wrt is empty"),
+        ({"model": 3}, "model is 3; expected a Model"),
+        ({"adam": 0.01}, "adam is 0.01; expected Adam"),
+        ({"adam": Adam}, "adam is <class"),
+        ({"schedule": Cosine}, "schedule is <class"),
+        ({"ranges": {"wieght": Within()}}, "ranges has 'wieght'; expected names among weight"),
+        ({"ranges": {"weight": (0, 1)}}, r"ranges\['weight'\] is \(0, 1\); expected Within"),
+        ({"regularizer": 5}, "regularizer is 5"),
+        ({"silent": 5}, "silent is 5; expected WeightIncrease"),
+        ({"foo": 1}, "fit got 'foo'; expected options engine, threads"),
     ]:
         with pytest.raises(refsim.RefsimError, match=message):
             trained(**({"epochs": 1} | options))
+    for objective in (None, FirstSpike, losses.SpikeTime([0])):
+        with pytest.raises(refsim.InvalidTypeError, match=r"objective is .* expected as Fi"):
+            fit(small(), xor(), LABELS, 40.0, objective)
+    with pytest.raises(refsim.InvalidValueError, match=r"delay\[0\] is -1.0; expected"):
+        Sequential(Dense(2, 2, delay=-1.0)).build(0)
+    with pytest.raises(refsim.InvalidTypeError, match="recurrent is 'no'"):
+        Dense(2, 2, recurrent="no")
     with pytest.raises(refsim.InvalidValueError, match="targets has shape"):
         fit(small(), xor(), [0, 1], 40.0, FirstSpike())
     with pytest.raises(refsim.InvalidValueError, match="inputs is empty"):

@@ -244,6 +244,15 @@ def test_a_cycle_is_named(pre, post, text):
         LayersRun(Question(network, None, 1.0))
 
 
+def test_at_the_limit_of_spikes_nothing_is_known():
+    network = Network(1, i_ext=2.0)
+    with pytest.raises(
+        SpikeLimitError, match="the attribute partial has none of the spikes"
+    ) as end:
+        refsim.simulate(network, None, 100.0, engine=refsim.Layers(), max_spikes=2)
+    assert end.value.partial.n_spikes == 0
+
+
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=12))
 @example([(0, 1), (1, 2), (0, 2)])
 def test_every_source_comes_before_its_targets(pairs):
