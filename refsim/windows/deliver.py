@@ -260,7 +260,7 @@ def _deliver_grouped(shape, rows, flights, span, sums):
     for f in range(n_flights):
         flight = _flight(flights, b, f)
         following = flights.begin[b, min(f + 1, n_flights - 1)]
-        _deliver_runs(shape, rows, span, flight, following - flight.end, sums)
+        _deliver_runs(shape, rows, span, flight, following - flight.begin, sums)
 
 
 @inner_kernel

@@ -138,6 +138,7 @@ def test_a_peak_at_an_arrival(name):
     assert_slope(value, x, getattr(gradient, name), STEP, TOLERANCE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", of_voltages(), ids=lambda loss: repr(loss)[:60])
 def test_windows_have_the_same_gradients(loss):
     """To rounding; samples beside arrivals are on the same side of these in both engines."""

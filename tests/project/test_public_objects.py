@@ -36,6 +36,12 @@ def batch(engine):
     return adjoint.vjp_batch(NETWORK, [INPUTS, None], 20.0, engine=engine)
 
 
+@cache
+def judgements():
+    """Return what judges say."""
+    return adjoint.check_grads(*GIVEN, samples=([0], [3.3]))
+
+
 KEPT = Grid(0.1, keep_voltages=True)
 # What users hold in their hands, made when it is asked for.
 MAKERS = {
@@ -63,7 +69,7 @@ MAKERS = {
     "cotangents": lambda: adjoint.Cotangents(np.ones(3), None),
     "checkpoint": lambda: adjoint.Checkpoint(3),
     "keep": lambda: adjoint.Keep(1),
-    "judgements": lambda: adjoint.check_grads(*GIVEN, samples=([0], [3.3])),
+    "judgements": judgements,
     "value_and_grad": lambda: adjoint.value_and_grad(squares),
     "value_and_grad_batch": lambda: adjoint.value_and_grad_batch(squares),
     "case": recurrent,

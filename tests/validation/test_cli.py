@@ -123,7 +123,7 @@ def names_of(text):
     return [line.rsplit(maxsplit=2)[0] for line in lines]
 
 
-@pytest.mark.parametrize("jobs", ["1", "2"])
+@pytest.mark.parametrize("jobs", ["1", pytest.param("2", marks=pytest.mark.slow)])
 def test_warmup_names_what_it_compiles(jobs, capfd, monkeypatch):
     monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")  # in processes of its own
     if jobs == "1":

@@ -314,7 +314,8 @@ def spikes_again(case):
     return any(len(train) > 1 for train in run(case).by_neuron())
 
 
-@pytest.mark.parametrize("conditioning", ["any", pytest.param("good", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("conditioning", ["any", "good"])
 def test_a_spike_after_a_reset_shrinks_to_one_driven_neuron(conditioning):
     """One seed of seven ends at a neuron with inputs: no single choice turns these into a current.
 
@@ -341,6 +342,7 @@ def speaks_to_another(case):
     return bool(between.any())
 
 
+@pytest.mark.slow
 def test_a_spike_between_neurons_shrinks_to_two_and_one_synapse():
     case = find(cases(max_neurons=4, max_spikes=20), speaks_to_another, settings=derandomized)
     assert (case.network.n_neurons, case.network.n_inputs) == (2, 0)
